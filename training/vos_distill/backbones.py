@@ -1,0 +1,263 @@
+# SPDX-FileCopyrightText: 2026 The vos_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Image backbones with torchvision's parameter names, cut at stride 16.
+
+They exist here, and not as an import of torchvision, because only the first stages are
+needed, because the number of input channels varies (a value encoder sees RGB and masks),
+and because a frozen BatchNorm is better folded away before training starts.
+`load_imagenet` accepts a torchvision state dict (with BatchNorm) as well as an archive of
+already folded weights (no BatchNorm, convolution biases instead).
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+BN_EPS = 1e-5
+
+
+def _norm(channels: int, folded: bool) -> nn.Module:
+    return nn.Identity() if folded else nn.BatchNorm2d(channels, eps=BN_EPS)
+
+
+class BasicBlock(nn.Module):
+    """ResNet's two-convolution block (He et al. 2016), names as in torchvision."""
+
+    def __init__(self, in_ch: int, out_ch: int, stride: int, folded: bool) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(in_ch, out_ch, 3, stride, 1, bias=folded)
+        self.bn1 = _norm(out_ch, folded)
+        self.conv2 = nn.Conv2d(out_ch, out_ch, 3, 1, 1, bias=folded)
+        self.bn2 = _norm(out_ch, folded)
+        self.relu = nn.ReLU(inplace=True)
+        self.downsample: nn.Module | None = None
+        if stride != 1 or in_ch != out_ch:
+            self.downsample = nn.Sequential(
+                nn.Conv2d(in_ch, out_ch, 1, stride, bias=folded), _norm(out_ch, folded)
+            )
+
+    def forward(self, x: Tensor) -> Tensor:
+        skip = x if self.downsample is None else self.downsample(x)
+        x = self.relu(self.bn1(self.conv1(x)))
+        return self.relu(self.bn2(self.conv2(x)) + skip)
+
+
+class ResNet18(nn.Module):
+    """
+    ResNet18 up to layer3: strides 4, 8, 16 with 64, 128, 256 channels.
+
+    :param in_channels: 3 for a key encoder; 5 (RGB, mask, other masks) for a value encoder.
+    :param folded: no BatchNorm; its effect is inside the convolutions' weights and biases.
+    """
+
+    channels = (64, 128, 256)
+    feature_std = (0.5, 0.28, 0.2)  # measured on a photograph, ImageNet weights
+
+    def __init__(self, in_channels: int = 3, folded: bool = False) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(in_channels, 64, 7, 2, 3, bias=folded)
+        self.bn1 = _norm(64, folded)
+        self.relu = nn.ReLU(inplace=True)
+        self.maxpool = nn.MaxPool2d(3, 2, 1)
+        self.layer1 = nn.Sequential(
+            BasicBlock(64, 64, 1, folded), BasicBlock(64, 64, 1, folded)
+        )
+        self.layer2 = nn.Sequential(
+            BasicBlock(64, 128, 2, folded), BasicBlock(128, 128, 1, folded)
+        )
+        self.layer3 = nn.Sequential(
+            BasicBlock(128, 256, 2, folded), BasicBlock(256, 256, 1, folded)
+        )
+
+    def stages(self) -> list[list[nn.Module]]:
+        """Modules by stage, in order, for freezing from the front."""
+        return [[self.conv1, self.bn1], [self.layer1], [self.layer2], [self.layer3]]
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """
+        Features at strides 4, 8 and 16.
+
+        :param x: (N, in_channels, H, W), H and W multiples of 16.
+        """
+        x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
+        f4 = self.layer1(x)
+        f8 = self.layer2(f4)
+        return f4, f8, self.layer3(f8)
+
+
+def _conv_norm_relu6(
+    in_ch: int, out_ch: int, kernel: int, stride: int, groups: int, folded: bool
+) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(
+            in_ch, out_ch, kernel, stride, (kernel - 1) // 2, groups=groups, bias=folded
+        ),
+        _norm(out_ch, folded),
+        nn.ReLU6(inplace=True),
+    )
+
+
+class InvertedResidual(nn.Module):
+    """MobileNetV2's block (Sandler et al. 2018), names as in torchvision."""
+
+    def __init__(self, in_ch: int, out_ch: int, stride: int, expand: int, folded: bool) -> None:
+        super().__init__()
+        hidden = in_ch * expand
+        layers: list[nn.Module] = []
+        if expand != 1:
+            layers.append(_conv_norm_relu6(in_ch, hidden, 1, 1, 1, folded))
+        layers += [
+            _conv_norm_relu6(hidden, hidden, 3, stride, hidden, folded),
+            nn.Conv2d(hidden, out_ch, 1, bias=folded),
+            _norm(out_ch, folded),
+        ]
+        self.conv = nn.Sequential(*layers)
+        self.use_res_connect = stride == 1 and in_ch == out_ch
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.conv(x) if self.use_res_connect else self.conv(x)
+
+
+class MobileNetV2(nn.Module):
+    """
+    MobileNetV2 1.0, features[0:14]: strides 4, 8, 16 with 24, 32, 96 channels.
+
+    :param in_channels: as in `ResNet18`.
+    :param folded: as in `ResNet18`.
+    """
+
+    channels = (24, 32, 96)
+    feature_std = (5.8, 5.4, 3.9)  # measured on a photograph, ImageNet weights
+    # (expansion, channels, repeats, stride), the table of the paper up to stride 16
+    _settings = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1))
+
+    def __init__(self, in_channels: int = 3, folded: bool = False) -> None:
+        super().__init__()
+        layers: list[nn.Module] = [_conv_norm_relu6(in_channels, 32, 3, 2, 1, folded)]
+        width = 32
+        for expand, out_ch, repeats, stride in self._settings:
+            for index in range(repeats):
+                layers.append(
+                    InvertedResidual(width, out_ch, stride if index == 0 else 1, expand, folded)
+                )
+                width = out_ch
+        self.features = nn.Sequential(*layers)
+
+    def stages(self) -> list[list[nn.Module]]:
+        """Modules by stage, in order, for freezing from the front."""
+        f = self.features
+        return [list(f[:2]), list(f[2:4]), list(f[4:7]), list(f[7:14])]
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """
+        Features at strides 4, 8 and 16.
+
+        :param x: (N, in_channels, H, W), H and W multiples of 16.
+        """
+        taps = []
+        for index, layer in enumerate(self.features):
+            x = layer(x)
+            if index in (3, 6, 13):
+                taps.append(x)
+        return taps[0], taps[1], taps[2]
+
+
+class Plain(nn.Module):
+    """Four strided convolutions, for tests: an untrained network that runs in a millisecond."""
+
+    channels = (12, 16, 24)
+    feature_std = (0.2, 0.2, 0.2)
+
+    def __init__(self, in_channels: int = 3, folded: bool = True) -> None:
+        super().__init__()
+        widths = (in_channels, 8, *self.channels)
+        self.convs = nn.ModuleList(
+            nn.Conv2d(a, b, 3, 2, 1) for a, b in zip(widths, widths[1:], strict=False)
+        )
+
+    def stages(self) -> list[list[nn.Module]]:
+        """Modules by stage, in order, for freezing from the front."""
+        return [[conv] for conv in self.convs]
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Features at strides 4, 8 and 16 of (N, in_channels, H, W)."""
+        taps = []
+        for conv in self.convs:
+            x = torch.relu(conv(x))
+            taps.append(x)
+        return taps[1], taps[2], taps[3]
+
+
+BACKBONES: dict[str, type[ResNet18] | type[MobileNetV2] | type[Plain]] = {
+    'resnet18': ResNet18,
+    'mobilenet_v2': MobileNetV2,
+    'plain': Plain,
+}
+
+
+def _bn_name(conv_name: str) -> str:
+    """Give the name of the BatchNorm which follows a convolution, in torchvision's scheme."""
+    head, _, last = conv_name.rpartition('.')
+    if last.startswith('conv') and last != 'conv':  # conv1 -> bn1
+        return f'{head}.bn{last[4:]}' if head else f'bn{last[4:]}'
+    return f'{head}.{int(last) + 1}'  # Sequential: the next position
+
+
+def load_imagenet(backbone: nn.Module, weights: Mapping[str, Tensor] | Path) -> list[str]:
+    """
+    Load ImageNet weights, with or without BatchNorm, into a backbone of either kind.
+
+    Only the convolutions of `backbone` are looked up, so that surplus entries (later stages,
+    classifier) are ignored. A first convolution with more than three input channels keeps its
+    random weights for the surplus channels, scaled down, as STCN widens its value encoder.
+
+    :param weights: a torchvision state dict, or the path of a .npz or .pth file of one.
+    :return: names of the convolutions that were loaded.
+    :raises ValueError: a convolution is missing or has another shape.
+    """
+    if isinstance(weights, Path):
+        if weights.suffix == '.npz':
+            with np.load(weights) as archive:
+                weights = {k: torch.from_numpy(archive[k]) for k in archive.files}
+        else:
+            weights = torch.load(weights, map_location='cpu', weights_only=True)
+    loaded = []
+    modules = dict(backbone.named_modules())
+    for name, conv in modules.items():
+        if not isinstance(conv, nn.Conv2d):
+            continue
+        if f'{name}.weight' not in weights:
+            raise ValueError(f'the weights have no {name}.weight: not this backbone?')
+        weight = weights[f'{name}.weight'].float()
+        bn = _bn_name(name)
+        if f'{bn}.running_var' in weights:
+            scale = weights[f'{bn}.weight'] / (weights[f'{bn}.running_var'] + BN_EPS).sqrt()
+            bias = weights[f'{bn}.bias'] - weights[f'{bn}.running_mean'] * scale
+            weight = weight * scale[:, None, None, None]
+        elif f'{name}.bias' in weights:
+            bias = weights[f'{name}.bias'].float()
+        else:
+            raise ValueError(f'{name} has neither a BatchNorm nor a bias in the weights')
+        if weight.shape[1] < conv.weight.shape[1]:
+            surplus = conv.weight.data[:, weight.shape[1] :] * 0.1
+            weight = torch.cat([weight, surplus], dim=1)
+        if weight.shape != conv.weight.shape:
+            raise ValueError(
+                f'{name}.weight is {tuple(weight.shape)}, expected {tuple(conv.weight.shape)}'
+            )
+        conv.weight.data.copy_(weight)
+        if conv.bias is not None:
+            conv.bias.data.copy_(bias)
+        else:
+            norm = modules[bn]
+            assert isinstance(norm, nn.BatchNorm2d)
+            norm.weight.data.fill_(1.0)
+            norm.bias.data.copy_(bias)
+            norm.running_mean.fill_(0.0)  # type: ignore[union-attr]
+            norm.running_var.fill_(1.0 - BN_EPS)  # type: ignore[union-attr]
+        loaded.append(name)
+    return loaded

@@ -1,0 +1,640 @@
+# SPDX-FileCopyrightText: 2026 The vos_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Training clips: composed from stills, cut from videos, and both together.
+
+A clip is a stack of layers (a background that moves as a whole, cut-out objects on paths of
+their own, occluders in front), rendered frame by frame with OpenCV. Composition is our own
+code because it is what the student learns from: augmentation libraries warp one image, they
+do not move objects behind each other. What they do well, photometric changes, is a few lines
+on top here, applied with one random state per clip so that a clip stays consistent.
+"""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+import logging
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+Image = npt.NDArray[np.uint8]
+Array = npt.NDArray[np.float32]
+VOID = 255
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ClipConfig:
+    """
+    What the clips look like. Lengths are fractions of the crop unless said otherwise.
+
+    :param size: side of the square crop, px.
+    :param frames: frames a clip.
+    :param real: share of clips whose background is a real video.
+    :param max_gap: frames between two neighbours of a real clip, at most.
+    :param speed: standard deviation of an object's displacement a frame.
+    """
+
+    size: int = 224
+    frames: int = 4
+    real: float = 0.3
+    max_gap: int = 8
+    speed: float = 0.06
+    camera_speed: float = 0.03
+    rotation_deg: float = 8.0
+    zoom: float = 0.06
+    shear: float = 0.05
+    bend: float = 0.015
+    paste_on_real: float = 0.4
+    occluder: float = 0.45
+    bars: float = 0.25
+    blur: float = 0.15
+
+
+@dataclass
+class Still:
+    """One annotated photograph: image (H, W, 3) RGB, label (H, W) ids, source folder."""
+
+    image: Image
+    label: Image
+    source: str
+
+
+@dataclass
+class Video:
+    """One annotated clip; a list of frames (H, W, 3) RGB and labels (H, W)."""
+
+    name: str
+    images: list[Image] = field(default_factory=list)
+    labels: list[Image] = field(default_factory=list)
+
+
+def read_pair(image_path: Path, label_path: Path) -> tuple[Image, Image]:
+    """
+    Read an image (RGB) and its label map (ids).
+
+    :raises ValueError: a file is missing or corrupt, or the sizes differ; names the path.
+    """
+    image = cv2.imread(str(image_path), cv2.IMREAD_COLOR)
+    if image is None:
+        raise ValueError(f'{image_path}: missing or not an image')
+    label = read_label(label_path)
+    if label.shape != image.shape[:2]:
+        raise ValueError(
+            f'{label_path}: is {label.shape[1]}x{label.shape[0]} but its image is '
+            f'{image.shape[1]}x{image.shape[0]}'
+        )
+    return np.ascontiguousarray(image[..., ::-1]), label
+
+
+def read_label(path: Path) -> Image:
+    """Read an indexed or grey PNG as ids; cv2 would turn a palette into colours."""
+    from PIL import Image as PilImage
+
+    try:
+        with PilImage.open(path) as file:
+            label = np.asarray(file)
+    except (OSError, SyntaxError) as error:
+        raise ValueError(f'{path}: missing or not a readable PNG ({error})') from error
+    if label.ndim != 2 or label.dtype != np.uint8:
+        raise ValueError(f'{path}: expected 8-bit ids, one channel, got {label.shape}')
+    return label
+
+
+def load_stills(root: Path, short_side: int = 288) -> list[Still]:
+    """
+    Load `root/<set>/{images,labels}`; a bad pair is named in the log and left out.
+
+    :param short_side: larger photographs are reduced to it.
+    """
+    pairs = [
+        (image, image.parent.parent / 'labels' / f'{image.stem}.png')
+        for image in sorted(root.glob('*/images/*'))
+    ]
+
+    def load(pair: tuple[Path, Path]) -> Still | None:
+        try:
+            image, label = read_pair(*pair)
+        except ValueError as error:
+            log.warning('left out: %s', error)
+            return None
+        scale = short_side / min(image.shape[:2])
+        if scale < 1:
+            size = (round(image.shape[1] * scale), round(image.shape[0] * scale))
+            image = cv2.resize(image, size, interpolation=cv2.INTER_AREA).astype(np.uint8)
+            label = cv2.resize(label, size, interpolation=cv2.INTER_NEAREST).astype(np.uint8)
+        return Still(image, label, pair[0].parent.parent.name)
+
+    with ThreadPoolExecutor(2) as pool:
+        return [still for still in pool.map(load, pairs) if still is not None]
+
+
+def load_videos(roots: Sequence[Path], short_side: int = 384) -> list[Video]:
+    """
+    Load videos in DAVIS layout; binary masks (0/255) become object 1.
+
+    :param short_side: larger frames are reduced to it.
+    """
+    videos = []
+    for root in roots:
+        for folder in sorted(root.glob('JPEGImages/*/*')):
+            video = Video(folder.name)
+            masks = root / 'Annotations' / folder.parent.name / folder.name
+            for image_path in sorted(folder.glob('*.jpg')):
+                try:
+                    image, label = read_pair(image_path, masks / f'{image_path.stem}.png')
+                except ValueError as error:
+                    log.warning('left out: %s', error)
+                    continue
+                if set(np.unique(label)) <= {0, 255}:
+                    label = (label > 0).astype(np.uint8)
+                scale = short_side / min(image.shape[:2])
+                if scale < 1:
+                    size = (round(image.shape[1] * scale), round(image.shape[0] * scale))
+                    image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
+                    label = cv2.resize(label, size, interpolation=cv2.INTER_NEAREST)  # type: ignore[assignment]
+                video.images.append(image)
+                video.labels.append(label)
+            if len(video.images) >= 2:
+                videos.append(video)
+            else:
+                log.warning('left out: %s has fewer than two usable frames', folder)
+    return videos
+
+
+def pick_object(still: Still, rng: np.random.Generator) -> npt.NDArray[np.bool_] | None:
+    """
+    Choose an object of a photograph by what its ids mean in its data set.
+
+    :return: (H, W) bool, or None where the choice is too small, too large or nothing.
+    """
+    ids = [int(i) for i in np.unique(still.label) if i not in (0, VOID)]
+    if not ids:
+        return None
+    if still.source == 'bsds500':  # regions: a seed and what may belong to it
+        chosen = rng.choice(ids, min(len(ids), int(rng.integers(1, 4))), replace=False)
+    elif still.source == 'ccp' and rng.random() < 0.5:  # clothes: a part of a person
+        chosen = rng.choice(ids, min(len(ids), int(rng.integers(1, 4))), replace=False)
+    elif still.source in ('pascal_s', 'pennfudan', 'feral_cats') and rng.random() < 0.8:
+        chosen = rng.choice(ids, 1)
+    else:
+        chosen = np.array(ids)
+    mask = np.isin(still.label, chosen)
+    return mask if 0.01 < float(mask.mean()) < 0.7 else None
+
+
+@dataclass
+class Layer:
+    """
+    Something that moves.
+
+    :param rgba: source (h, w, 4) uint8, not premultiplied.
+    :param label: (h, w) ids in the source, for a background with its own objects, or None:
+        then every opaque pixel is `object_id`.
+    :param maps: per frame, the 2x3 affine matrix from source to crop.
+    """
+
+    rgba: Image
+    maps: list[Array]
+    object_id: int = 0
+    label: Image | None = None
+    bend: list[Array | None] = field(default_factory=list)
+    gain: list[Array] = field(default_factory=list)
+
+
+def _affine(
+    source_centre: tuple[float, float],
+    scale: float,
+    angle_deg: float,
+    shear: float,
+    flip: bool,
+    target: Array,
+) -> Array:
+    """Map `source_centre` to `target` with rotation, scale, shear and mirror, (3, 3)."""
+    a = np.deg2rad(angle_deg)
+    rotate = np.array([[np.cos(a), -np.sin(a)], [np.sin(a), np.cos(a)]])
+    linear = scale * rotate @ np.array([[1, shear], [0, 1]]) @ np.diag([-1 if flip else 1, 1])
+    out = np.eye(3)
+    out[:2, :2] = linear
+    out[:2, 2] = target - linear @ np.array(source_centre)
+    return out.astype(np.float32)
+
+
+class ClipComposer:
+    """
+    An endless source of clips.
+
+    :param stills: photographs with objects.
+    :param videos: real clips; may be empty.
+    """
+
+    def __init__(
+        self, stills: Sequence[Still], videos: Sequence[Video], config: ClipConfig, seed: int = 0
+    ) -> None:
+        self.stills = stills
+        self.videos = videos
+        self.config = config
+        self.rng = np.random.default_rng(seed)
+        lengths = np.array([min(len(v.images), 60) for v in videos], np.float64)
+        self._video_weight = lengths / lengths.sum() if len(videos) else lengths
+
+    def __iter__(self) -> Iterator[tuple[Image, Image]]:
+        while True:
+            clip = self.compose()
+            if clip is not None:
+                yield clip
+
+    # -- motion ---------------------------------------------------------------------------
+
+    def _camera(self, factor: float = 1.0) -> list[Array]:
+        """Give a smooth camera path as (3, 3) matrices in crop coordinates, first = identity."""
+        c, rng = self.config, self.rng
+        size = c.size
+        quiet = rng.random() < 0.3
+        factor = 0.15 * factor if quiet else factor
+        velocity = rng.normal(0, c.camera_speed * size * factor, 2)
+        turn, zoom = rng.normal(0, 2.0 * factor), rng.normal(0, 0.025 * factor)
+        position, angle, scale = np.full(2, size / 2), 0.0, 1.0
+        path = []
+        for _ in range(c.frames):
+            path.append(
+                _affine((size / 2, size / 2), scale, angle, 0.0, False, position.astype(np.float32))
+            )
+            position = position + velocity + rng.normal(0, 0.004 * size * factor, 2)
+            velocity = velocity + rng.normal(0, 0.3 * c.camera_speed * size * factor, 2)
+            angle += turn
+            scale *= np.exp(zoom)
+        return path
+
+    def _object_path(
+        self, box: tuple[int, int, int, int], extent: float, start: Array, speed: float
+    ) -> list[Array]:
+        """
+        Give the path of a cut-out as (3, 3) matrices.
+
+        :param box: x, y, width, height of the object in its source.
+        :param extent: side of the object in the crop, px (root of its box's area).
+        """
+        c, rng = self.config, self.rng
+        x, y, w, h = box
+        centre = (x + w / 2, y + h / 2)
+        scale = extent / np.sqrt(w * h)
+        flip = bool(rng.random() < 0.5)
+        velocity = rng.normal(0, speed * c.size, 2)
+        turn, zoom, skew = (
+            rng.normal(0, c.rotation_deg),
+            rng.normal(0, c.zoom),
+            rng.normal(0, c.shear),
+        )
+        angle, shear = rng.normal(0, 8), rng.normal(0, 0.08)
+        position = start.astype(np.float64)
+        path = []
+        for _ in range(c.frames):
+            path.append(
+                _affine(centre, scale, angle, shear, flip, position.astype(np.float32))
+            )
+            position = position + velocity
+            # turn round at the border more often than leave: a lost object teaches little
+            for axis in range(2):
+                outside = position[axis] < 0.05 * c.size or position[axis] > 0.95 * c.size
+                if outside and rng.random() < 0.7:
+                    velocity[axis] = -velocity[axis]
+            velocity = velocity + rng.normal(0, 0.35 * speed * c.size, 2)
+            angle += turn + rng.normal(0, 2)
+            shear += skew
+            scale *= np.exp(zoom + rng.normal(0, 0.01))
+        return path
+
+    def _bend(self, strength: float) -> list[Array | None]:
+        """Give a random smooth deformation that grows and changes over the clip, px."""
+        c, rng = self.config, self.rng
+        if strength <= 0:
+            return [None] * c.frames
+        shape = (int(rng.integers(3, 6)),) * 2 + (2,)
+        state = np.zeros(shape, np.float32)
+        step = rng.normal(0, strength * c.size, shape)
+        fields: list[Array | None] = []
+        for _ in range(c.frames):
+            fields.append(
+                cv2.resize(
+                    state.astype(np.float32), (c.size, c.size), interpolation=cv2.INTER_CUBIC
+                ).astype(np.float32)
+            )
+            state = state + step
+            step = 0.7 * step + rng.normal(0, 0.6 * strength * c.size, shape)
+        return fields
+
+    def _gains(self, strength: float) -> list[Array]:
+        """Give a colour gain per frame, (3,), a random walk."""
+        rng = self.rng
+        gain = np.ones(3)
+        drift = rng.normal(0, strength, 1) + rng.normal(0, 0.3 * strength, 3)
+        gains = []
+        for _ in range(self.config.frames):
+            gains.append(gain.astype(np.float32))
+            gain = np.clip(gain + drift + rng.normal(0, 0.3 * strength, 3), 0.4, 1.8)
+        return gains
+
+    # -- layers ---------------------------------------------------------------------------
+
+    def _still(self) -> Still:
+        return self.stills[int(self.rng.integers(len(self.stills)))]
+
+    def _cutout(
+        self, object_id: int, start: Array | None = None, speed: float | None = None
+    ) -> Layer | None:
+        """Cut a random object out of a random photograph and give it a path."""
+        c, rng = self.config, self.rng
+        for _ in range(6):
+            still = self._still()
+            mask = pick_object(still, rng)
+            if mask is None:
+                continue
+            x, y, w, h = cv2.boundingRect(mask.astype(np.uint8))
+            pad = 3
+            y0, x0 = max(y - pad, 0), max(x - pad, 0)
+            region = np.s_[y0 : y + h + pad, x0 : x + w + pad]
+            alpha = mask[region].astype(np.uint8) * 255
+            if rng.random() < 0.5:
+                alpha = cv2.GaussianBlur(alpha, (3, 3), 0.8).astype(np.uint8)
+            rgba = np.dstack([still.image[region], alpha])
+            if start is None:
+                start = rng.uniform(0.15, 0.85, 2).astype(np.float32) * c.size
+            extent = np.exp(rng.uniform(np.log(0.12), np.log(0.65))) * c.size
+            quick = c.speed if speed is None else speed
+            if rng.random() < 0.2:
+                quick *= 2.0
+            path = self._object_path((x - x0, y - y0, w, h), float(extent), start, quick)
+            layer = Layer(rgba, path, object_id)
+            if rng.random() < 0.6:
+                layer.bend = self._bend(c.bend)
+            layer.gain = self._gains(0.05)
+            return layer
+        return None
+
+    def _still_background(self, track: bool) -> Layer:
+        """Use a whole photograph as background; its own object is tracked on request."""
+        c, rng = self.config, self.rng
+        still = self._still()
+        label = np.zeros(still.label.shape, np.uint8)
+        focus = np.array([still.label.shape[1] / 2, still.label.shape[0] / 2])
+        span = 1.0
+        if track:
+            for _ in range(8):
+                mask = pick_object(still, rng)
+                if mask is not None:
+                    label = mask.astype(np.uint8)
+                    x, y, w, h = cv2.boundingRect(label)
+                    focus = np.array([x + w / 2, y + h / 2])
+                    span = np.sqrt(w * h) / min(label.shape)
+                    break
+                still = self._still()
+                label = np.zeros(still.label.shape, np.uint8)
+        short = min(still.label.shape)
+        # a crop of 0.5 to 1.1 of the short side, but never one which cuts most of the object
+        crop = short * max(rng.uniform(0.5, 1.1), min(span * 1.1, 1.0))
+        scale = c.size / crop
+        target = np.full(2, c.size / 2) + rng.uniform(-0.2, 0.2, 2) * c.size
+        base = _affine(
+            (float(focus[0]), float(focus[1])), float(scale), rng.normal(0, 4), 0.0,
+            bool(rng.random() < 0.5), target.astype(np.float32),
+        )  # fmt: skip
+        camera = self._camera(1.5 if track else 1.0)
+        alpha = np.full(label.shape, 255, np.uint8)
+        layer = Layer(np.dstack([still.image, alpha]), [m @ base for m in camera], 0, label)
+        if track or rng.random() < 0.3:
+            layer.bend = self._bend(c.bend)
+        return layer
+
+    def _bars(self, camera: list[Array]) -> Layer | None:
+        """Make trunks, posts and fences: thin stripes of some photograph, fixed in the scene."""
+        c, rng = self.config, self.rng
+        still = self._still()
+        h, w = still.label.shape
+        alpha = np.zeros((h, w), np.uint8)
+        tilt = rng.normal(0, 0.25) + (np.pi / 2 if rng.random() < 0.8 else 0.0)
+        width = max(int(rng.uniform(0.02, 0.14) * h), 2)
+        for _ in range(int(rng.integers(1, 5))):
+            p = rng.uniform(0.1, 0.9, 2) * (w, h)
+            d = np.array([np.cos(tilt), np.sin(tilt)]) * (w + h)
+            a, b = (p - d).astype(int), (p + d).astype(int)
+            cv2.line(alpha, (int(a[0]), int(a[1])), (int(b[0]), int(b[1])), 255, width)
+            tilt += rng.normal(0, 0.1)
+        base = _affine(
+            (w / 2, h / 2), 1.4 * c.size / min(h, w), 0.0, 0.0, False,
+            np.full(2, c.size / 2, np.float32),
+        )  # fmt: skip
+        drift = rng.normal(0, 0.05 * c.size, 2)
+        maps = []
+        for index, move in enumerate(camera):
+            shift = np.eye(3, dtype=np.float32)
+            shift[:2, 2] = drift * index
+            maps.append((shift @ move @ base).astype(np.float32))
+        return Layer(np.dstack([still.image, alpha]), maps)
+
+    def _real_background(self) -> tuple[list[Image], list[Image]] | None:
+        """Cut a clip out of a real video: frames (S, S, 3), labels (S, S) with ids 1 (and 2)."""
+        c, rng = self.config, self.rng
+        video = self.videos[int(rng.choice(len(self.videos), p=self._video_weight))]
+        count = len(video.images)
+        gap = min(c.max_gap, max((count - 1) // (c.frames - 1), 1))
+        steps = rng.integers(1, gap + 1, c.frames - 1)
+        start = int(rng.integers(0, max(count - int(steps.sum()), 1)))
+        indices = np.minimum(start + np.concatenate([[0], np.cumsum(steps)]), count - 1)
+        if rng.random() < 0.5:
+            indices = indices[::-1]
+        first = video.labels[int(indices[0])]
+        ids = [int(i) for i in np.unique(first) if i not in (0, VOID)]
+        if not ids:
+            return None
+        ids = list(rng.choice(ids, min(2, len(ids)), replace=False))
+        boxes = cv2.boundingRect(np.isin(first, ids).astype(np.uint8))
+        x, y, w, h = boxes
+        short = min(first.shape)
+        crop = short * max(rng.uniform(0.45, 1.15), min(1.1 * np.sqrt(w * h) / short, 1.0))
+        scale = c.size / crop
+        target = (np.full(2, 0.5) + rng.uniform(-0.15, 0.15, 2)) * c.size
+        base = _affine(
+            (x + w / 2, y + h / 2), float(scale), rng.normal(0, 3), 0.0,
+            bool(rng.random() < 0.5), target.astype(np.float32),
+        )[:2]  # fmt: skip
+        images, labels = [], []
+        lut = np.zeros(256, np.uint8)
+        lut[VOID] = VOID
+        for slot, object_id in enumerate(ids):
+            lut[object_id] = slot + 1
+        interpolation = cv2.INTER_LINEAR if scale > 0.7 else cv2.INTER_AREA
+        for index in indices:
+            image, label = video.images[int(index)], video.labels[int(index)]
+            images.append(
+                cv2.warpAffine(
+                    image, base, (c.size, c.size), flags=interpolation,
+                    borderMode=cv2.BORDER_REFLECT,
+                ).astype(np.uint8)
+            )  # fmt: skip
+            labels.append(
+                cv2.warpAffine(
+                    lut[label], base, (c.size, c.size), flags=cv2.INTER_NEAREST,
+                    borderMode=cv2.BORDER_REFLECT,
+                ).astype(np.uint8)
+            )  # fmt: skip
+        return images, labels
+
+    # -- rendering ------------------------------------------------------------------------
+
+    def _draw(
+        self, layer: Layer, index: int, image: Image, label: Image, grid: Array
+    ) -> tuple[Image, Image]:
+        """Composite one layer over a frame, working only where the layer can reach."""
+        matrix = layer.maps[index][:2].astype(np.float64)
+        inverse = cv2.invertAffineTransform(matrix)
+        bend = layer.bend[index] if layer.bend else None
+        if layer.label is not None:  # a background covers everything
+            points = cv2.transform(grid if bend is None else grid + bend, inverse)
+            rgb = cv2.remap(
+                layer.rgba[..., :3], points, None, cv2.INTER_LINEAR, None, cv2.BORDER_REFLECT
+            )
+            out = cv2.remap(
+                layer.label, points, None, cv2.INTER_NEAREST, None, cv2.BORDER_REFLECT
+            )
+            return rgb.astype(np.uint8), out.astype(np.uint8)
+        h, w = layer.rgba.shape[:2]
+        corners = np.array([[0, 0, 1], [w, 0, 1], [0, h, 1], [w, h, 1]], np.float64) @ matrix.T
+        margin = 2 if bend is None else 2 + int(np.abs(bend).max())
+        x0, y0 = np.maximum(np.floor(corners.min(0)) - margin, 0).astype(int)
+        x1, y1 = np.minimum(np.ceil(corners.max(0)) + margin, label.shape[::-1]).astype(int)
+        if x0 >= x1 or y0 >= y1:
+            return image, label
+        region = np.s_[y0:y1, x0:x1]
+        points = grid[region] if bend is None else grid[region] + bend[region]
+        rgba = cv2.remap(
+            layer.rgba, cv2.transform(points, inverse), None, cv2.INTER_LINEAR, None,
+            cv2.BORDER_CONSTANT, (0, 0, 0, 0),
+        )  # fmt: skip
+        alpha = rgba[..., 3:].astype(np.float32) / 255
+        colour = rgba[..., :3].astype(np.float32)
+        if layer.gain:
+            colour = np.minimum(colour * layer.gain[index], 255)
+        below = image[region]
+        image[region] = below + alpha * (colour - below)
+        label[region][rgba[..., 3] > 127] = layer.object_id
+        return image, label
+
+    def compose(self) -> tuple[Image, Image] | None:
+        """
+        Make one clip.
+
+        :return: images (T, S, S, 3) uint8 RGB and labels (T, S, S) uint8 with ids 0, 1, 2 and
+            255 for void; None where the draw did not give a usable clip.
+        """
+        c, rng = self.config, self.rng
+        size = c.size
+        ys, xs = np.mgrid[0:size, 0:size].astype(np.float32)
+        grid = np.dstack([xs, ys])
+        layers: list[Layer] = []
+        real = None
+        next_id = 1
+        camera = [np.eye(3, dtype=np.float32)] * c.frames
+        if len(self.videos) and rng.random() < c.real:
+            real = self._real_background()
+            if real is None:
+                return None
+            next_id = 1 + int(max(label[label != VOID].max(initial=0) for label in real[1]))
+            pasted = int(rng.random() < c.paste_on_real)
+        else:
+            track = bool(rng.random() < 0.45)
+            background = self._still_background(track)
+            layers.append(background)
+            next_id = 2 if track and background.label is not None and background.label.any() else 1
+            pasted = int(rng.integers(0, 3)) if next_id == 2 else int(rng.integers(1, 4))
+            camera = self._camera(0.7)
+        for _ in range(pasted):
+            tracked = next_id <= 2 and (next_id == 1 or rng.random() < 0.6)
+            layer = self._cutout(next_id if tracked else 0)
+            if layer is None:
+                continue
+            if rng.random() < 0.5:
+                layer.maps = [a @ b for a, b in zip(camera, layer.maps, strict=True)]
+            next_id += int(tracked)
+            layers.append(layer)
+        if len(layers) > 2 and rng.random() < 0.5:
+            tail = layers[1:]
+            rng.shuffle(tail)  # type: ignore[arg-type]
+            layers[1:] = tail
+        if rng.random() < c.occluder:
+            layer = self._cutout(0, speed=0.14)
+            if layer is not None:
+                layers.append(layer)
+        if rng.random() < c.bars:
+            bars = self._bars(camera)
+            if bars is not None:
+                layers.append(bars)
+        images = np.empty((c.frames, size, size, 3), np.uint8)
+        labels = np.empty((c.frames, size, size), np.uint8)
+        for t in range(c.frames):
+            if real is not None:
+                image, label = real[0][t], real[1][t]
+            else:
+                image, label = np.zeros((size, size, 3), np.uint8), np.zeros((size,) * 2, np.uint8)
+            for layer in layers:
+                image, label = self._draw(layer, t, image, label, grid)
+            images[t], labels[t] = image, label
+        if not self._settle_ids(labels):
+            return None
+        return self._photometric(images), labels
+
+    def _settle_ids(self, labels: Image) -> bool:
+        """Drop objects that the first frame hardly shows; ids become 1 (and 2)."""
+        counts = [int((labels[0] == k).sum()) for k in (1, 2)]
+        least = 0.004 * labels[0].size
+        if counts[1] < least:
+            labels[labels == 2] = 0
+        if counts[0] < least:
+            labels[labels == 1] = 0
+            if counts[1] < least:
+                return False
+            labels[labels == 2] = 1
+        return bool((labels[1:] == 1).sum() > 0)
+
+    def _photometric(self, images: Image) -> Image:
+        """Change light, colour and sharpness: one state a clip, a little more a frame."""
+        c, rng = self.config, self.rng
+        gamma = np.exp(rng.normal(0, 0.18))
+        gain, offset = rng.normal(1, 0.12), rng.normal(0, 10)
+        drift = rng.normal(0, 0.02, 2)
+        saturation = 0.0 if rng.random() < 0.06 else float(np.clip(rng.normal(1, 0.25), 0, 2))
+        hue = int(rng.normal(0, 4))
+        low = rng.uniform(0.45, 0.9) if rng.random() < 0.2 else 1.0
+        noise = rng.uniform(1, 7) if rng.random() < 0.25 else 0.0
+        ramp = np.arange(256, dtype=np.float32)
+        for t, image in enumerate(images):
+            table = 255 * (ramp / 255) ** gamma * (gain + drift[0] * t) + offset + 40 * drift[1] * t
+            out = cv2.LUT(image, np.clip(table, 0, 255).astype(np.uint8))
+            hsv = cv2.cvtColor(out, cv2.COLOR_RGB2HSV)
+            hsv[..., 0] = (hsv[..., 0].astype(np.int16) + hue) % 180
+            hsv[..., 1] = np.clip(hsv[..., 1] * saturation, 0, 255).astype(np.uint8)
+            out = cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)
+            if low < 1:
+                small = cv2.resize(out, None, fx=low, fy=low, interpolation=cv2.INTER_AREA)
+                out = cv2.resize(small, (c.size, c.size), interpolation=cv2.INTER_LINEAR)
+            if rng.random() < c.blur:
+                out = self._motion_blur(out)
+            if noise:
+                out = cv2.add(out.astype(np.float32), rng.normal(0, noise, out.shape).astype(np.float32))  # fmt: skip
+                out = np.clip(out, 0, 255)
+            images[t] = out
+        return images
+
+    def _motion_blur(self, image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        length = int(self.rng.integers(3, 12))
+        kernel = np.zeros((length, length), np.float32)
+        kernel[length // 2] = 1.0 / length
+        turn = cv2.getRotationMatrix2D(
+            ((length - 1) / 2, (length - 1) / 2), self.rng.uniform(0, 180), 1
+        )
+        kernel = cv2.warpAffine(kernel, turn, (length, length)).astype(np.float32)
+        kernel /= max(float(kernel.sum()), 1e-6)
+        return cv2.filter2D(image, -1, kernel).astype(np.uint8)

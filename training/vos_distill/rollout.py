@@ -1,0 +1,90 @@
+# SPDX-FileCopyrightText: 2026 The vos_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Run a student over a clip exactly as the robot will: memory = {first, most recent}."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+import torch.nn.functional as F
+
+from vos_distill.losses import soft_aggregate
+from vos_distill.student import Features, Student
+
+
+def one_hot(labels: Tensor, objects: int) -> Tensor:
+    """
+    Split label maps into masks of the objects 1..K.
+
+    :param labels: (..., H, W) integer ids.
+    :return: (..., K, H, W) float32 in {0, 1}.
+    """
+    ids = torch.arange(1, objects + 1, device=labels.device).view(-1, 1, 1)
+    return (labels.unsqueeze(-3) == ids).float()
+
+
+def others_of(masks: Tensor) -> Tensor:
+    """Give, for each object, the sum of all other objects' masks, clipped to 1; (B, K, h, w)."""
+    return (masks.sum(1, keepdim=True) - masks).clamp(0, 1)
+
+
+@dataclass
+class StepOutput:
+    """
+    One segmented frame.
+
+    :param logits: (B, K, h4, w4) before aggregation.
+    :param prob: (B, K + 1, h4, w4) after it.
+    :param extras: what the student returned beside the logits.
+    """
+
+    frame: int
+    logits: Tensor
+    prob: Tensor
+    extras: dict[str, Tensor]
+
+
+def rollout(
+    student: Student,
+    images: Tensor,
+    first_masks: Tensor,
+    exists: Tensor | None = None,
+    drop_recent: float = 0.0,
+) -> list[StepOutput]:
+    """
+    Segment frames 1..T-1 of every clip with the student's own masks in its memory.
+
+    :param images: (B, T, 3, H, W), normalised.
+    :param first_masks: (B, K, H, W) masks of frame 0 in [0, 1].
+    :param exists: (B, K) 1 where the object slot is in use; an unused one gets no probability.
+    :param drop_recent: probability that the recent row holds the prompted frame instead, as
+        the node does for an object that it has lost.
+    """
+    b, t = images.shape[:2]
+    k = first_masks.shape[1]
+    every: Features = student.encode_image(images.flatten(0, 1))
+    frames = [{n: x.unflatten(0, (b, t))[:, i] for n, x in every.items()} for i in range(t)]
+    masks = F.avg_pool2d(first_masks, 4)
+    first_key = frames[0]['key'].flatten(2)
+    first_value = student.encode_mask(frames[0], masks, others_of(masks))
+    recent_key, recent_value = first_key, first_value
+    outputs = []
+    for index in range(1, t):
+        if index > 1 and drop_recent > 0:
+            drop = torch.rand(b, device=images.device) < drop_recent
+            recent_key = torch.where(drop[:, None, None], first_key, recent_key)
+            recent_value = torch.where(drop[:, None, None, None], first_value, recent_value)
+        logits, extras = student.segment(
+            frames[index],
+            torch.stack([first_key, recent_key], dim=1),
+            torch.stack([first_value, recent_value], dim=2),
+        )
+        if exists is not None:
+            logits = logits.masked_fill(exists[:, :, None, None] == 0, -20.0)
+        prob = soft_aggregate(logits)
+        outputs.append(StepOutput(index, logits, prob, extras))
+        if index + 1 < t:
+            masks = prob[:, 1:]
+            recent_key = frames[index]['key'].flatten(2)
+            recent_value = student.encode_mask(frames[index], masks, others_of(masks))
+    return outputs

@@ -1,0 +1,353 @@
+# SPDX-FileCopyrightText: 2026 The vos_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Train a student by a recipe. Reads in time order: recipe, data, optimiser, loop.
+
+A run directory holds `recipe.yaml`, `metrics.csv`, `last.pt` (everything that a resume needs)
+and `student.pt` (the averaged weights alone, for export).
+"""
+
+from collections.abc import Iterator
+import csv
+from dataclasses import asdict, dataclass, field, fields
+import logging
+import math
+from pathlib import Path
+import time
+from typing import Any
+
+import numpy as np
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+import torch
+from torch import Tensor
+import torch.nn.functional as F
+from torch.utils.data import DataLoader, IterableDataset
+import yaml
+
+from vos_distill.backbones import load_imagenet
+from vos_distill.checkpoint import load_checkpoint, save_checkpoint
+from vos_distill.data import (
+    VOID,
+    ClipComposer,
+    ClipConfig,
+    Still,
+    Video,
+    load_stills,
+    load_videos,
+)
+from vos_distill.losses import bootstrapped_cross_entropy, dice, propagated_mask
+from vos_distill.rollout import one_hot, rollout
+from vos_distill.student import Student, build_student
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Recipe:
+    """
+    Everything that decides a run; unknown keys in the YAML are refused.
+
+    :param init: checkpoint of an earlier stage to start from (weights only), or ''.
+    :param imagenet: weights of the backbone, .npz or .pth, or ''.
+    :param frozen_stages: stages of the backbone, from the front, that never change.
+    :param backbone_rate: factor on the learning rate for the rest of the backbone.
+    :param hard_from: share of the run after which the hardest pixels start to count alone.
+    :param hard_share: share of the pixels that count at the end.
+    """
+
+    preset: str = 'fast_r18'
+    stills: str = 'static'
+    videos: list[str] = field(default_factory=lambda: ['davis2016', 'davis2017'])
+    init: str = ''
+    imagenet: str = ''
+    clip: ClipConfig = field(default_factory=ClipConfig)
+    steps: int = 6000
+    batch: int = 4
+    rate: float = 6e-4
+    backbone_rate: float = 0.1
+    frozen_stages: int = 3
+    warmup: int = 40
+    final_rate: float = 0.02
+    weight_decay: float = 1e-3
+    clip_gradient: float = 3.0
+    ema: float = 0.998
+    hard_from: float = 0.4
+    hard_share: float = 0.25
+    dice_weight: float = 0.5
+    propagated_weight: float = 0.5
+    drop_recent: float = 0.1
+    amp: bool = True
+    seed: int = 0
+    workers: int = 1
+    save_every: int = 100
+
+    @classmethod
+    def read(cls, path: Path) -> 'Recipe':
+        """
+        Read a YAML recipe.
+
+        :raises ValueError: unknown key; lists the known ones.
+        """
+        raw: dict[str, Any] = yaml.safe_load(path.read_text()) or {}
+        known = {f.name for f in fields(cls)}
+        clip_known = {f.name for f in fields(ClipConfig)}
+        clip = raw.pop('clip', {})
+        wrong = sorted(set(raw) - known) + sorted(f'clip.{k}' for k in set(clip) - clip_known)
+        if wrong:
+            raise ValueError(
+                f'{path}: unknown {", ".join(wrong)}; known are {", ".join(sorted(known))} '
+                f'and clip.{{{", ".join(sorted(clip_known))}}}'
+            )
+        return cls(clip=ClipConfig(**clip), **raw)
+
+
+class ClipDataset(IterableDataset[tuple[Tensor, Tensor]]):
+    """
+    Clips from a `ClipComposer`, without end; each worker draws from its own stream.
+
+    :param start: clips that an interrupted run has seen; a resumed one goes on with a fresh
+        stream derived from it, so that it does not see the same clips again.
+    """
+
+    def __init__(
+        self, stills: list[Still], videos: list[Video], config: ClipConfig, seed: int, start: int
+    ) -> None:
+        self.stills, self.videos, self.config = stills, videos, config
+        self.seed, self.start = seed, start
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        import cv2
+
+        cv2.setNumThreads(1)
+        info = torch.utils.data.get_worker_info()
+        worker = 0 if info is None else info.id
+        stream = int(np.random.SeedSequence([self.seed, worker, self.start]).generate_state(1)[0])
+        for images, labels in ClipComposer(self.stills, self.videos, self.config, stream):
+            yield torch.from_numpy(images).permute(0, 3, 1, 2), torch.from_numpy(labels)
+
+
+def clip_loss(
+    student: Student, images: Tensor, labels: Tensor, recipe: Recipe, progress: float
+) -> tuple[Tensor, dict[str, float]]:
+    """
+    Roll the student out over a batch of clips and judge every predicted frame.
+
+    :param images: (B, T, 3, S, S) uint8.
+    :param labels: (B, T, S, S) uint8 with ids 0, 1, 2, 255 = void.
+    :param progress: 0..1, the share of the run that is done.
+    """
+    objects = 2 if bool((labels[:, 0] == 2).any()) else 1
+    labels = labels.long()
+    if objects == 1:
+        labels = torch.where(labels == 2, 0, labels)
+    masks = one_hot(labels, objects)  # (B, T, K, S, S)
+    exists = (masks[:, 0].flatten(2).sum(2) > 0).float()
+    outputs = rollout(
+        student, student.normalise(images), masks[:, 0], exists, recipe.drop_recent
+    )
+    ramp = (progress - recipe.hard_from) / max(0.75 - recipe.hard_from, 1e-6)
+    share = 1.0 - (1.0 - recipe.hard_share) * min(max(ramp, 0.0), 1.0)
+    entropy = overlap = carried = torch.zeros((), device=images.device)
+    hits = 0.0
+    for out in outputs:
+        target = labels[:, out.frame]
+        prob = F.interpolate(out.prob, scale_factor=4, mode='bilinear', align_corners=False)
+        entropy = entropy + bootstrapped_cross_entropy(prob, target, share, VOID)
+        overlap = overlap + dice(prob[:, 1:], masks[:, out.frame])
+        if 'propagated' in out.extras:
+            coarse = F.avg_pool2d(masks[:, out.frame], 4)  # (B, K, h4, w4)
+            rows = out.extras['propagated']  # (B, K, 2, h4, w4)
+            carried = carried + 0.5 * sum(
+                propagated_mask(rows[:, :, r].flatten(0, 1), coarse.flatten(0, 1))
+                for r in range(2)
+            )
+        with torch.no_grad():
+            predicted = prob.argmax(1) == 1
+            truth = target == 1
+            union = (predicted | truth).flatten(1).sum(1)
+            hits += float(((predicted & truth).flatten(1).sum(1) / union.clamp(min=1)).mean())
+    n = len(outputs)
+    loss = (
+        entropy + recipe.dice_weight * overlap + recipe.propagated_weight * carried
+    ) / n
+    return loss, {
+        'ce': float(entropy.detach()) / n,
+        'dice': float(overlap.detach()) / n,
+        'carried': float(carried.detach()) / n,
+        'iou': hits / n,
+    }
+
+
+def rate_at(step: int, recipe: Recipe) -> float:
+    """Warm-up, then a cosine down to `final_rate`; a factor on the learning rate."""
+    if step < recipe.warmup:
+        return (step + 1) / recipe.warmup
+    done = (step - recipe.warmup) / max(recipe.steps - recipe.warmup, 1)
+    return recipe.final_rate + (1 - recipe.final_rate) * 0.5 * (1 + math.cos(math.pi * done))
+
+
+def build_optimiser(student: Student, recipe: Recipe) -> torch.optim.AdamW:
+    """Freeze the first stages, give the rest of the backbone a smaller rate, the heads all."""
+    backbone = student.backbone
+    for modules in backbone.stages()[: recipe.frozen_stages]:  # type: ignore[union-attr, operator]
+        for module in modules:
+            module.requires_grad_(False)
+    trunk = [p for p in backbone.parameters() if p.requires_grad]  # type: ignore[union-attr]
+    inside = {id(p) for p in backbone.parameters()}  # type: ignore[union-attr]
+    heads = [p for p in student.parameters() if id(p) not in inside]
+    decay = [p for p in heads if p.ndim > 1]
+    plain = [p for p in heads if p.ndim <= 1]
+    groups = [
+        {'params': decay, 'factor': 1.0, 'weight_decay': recipe.weight_decay},
+        {'params': plain, 'factor': 1.0, 'weight_decay': 0.0},
+        {'params': trunk, 'factor': recipe.backbone_rate, 'weight_decay': recipe.weight_decay},
+    ]
+    return torch.optim.AdamW([g for g in groups if g['params']], lr=recipe.rate)
+
+
+def train(
+    recipe: Recipe,
+    data: Path,
+    run: Path,
+    *,
+    stop_at: int | None = None,
+    minutes: float | None = None,
+) -> Path:
+    """
+    Train, or go on where the run directory says an earlier call stopped.
+
+    :param data: folder that `recipe.stills` and `recipe.videos` are relative to.
+    :param run: run directory; made if missing.
+    :param stop_at: stop after this step (the schedule is that of `recipe.steps`).
+    :param minutes: stop after this time; a checkpoint is written.
+    :return: path of the averaged weights.
+    """
+    run.mkdir(parents=True, exist_ok=True)
+    device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
+    torch.manual_seed(recipe.seed)
+    student = build_student(recipe.preset).to(device)
+    if recipe.imagenet:
+        load_imagenet(student.backbone, data / recipe.imagenet)  # type: ignore[arg-type]
+    if recipe.init:
+        student.load_state_dict(load_checkpoint(Path(recipe.init))['student'])
+    student.eval()  # BatchNorm, where there is any, stays frozen (STCN)
+    student = student.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimiser = build_optimiser(student, recipe)
+    average = {k: v.detach().clone().float() for k, v in student.state_dict().items()}
+    step, seconds = 0, 0.0
+    last = run / 'last.pt'
+    if last.exists():
+        state = load_checkpoint(last)
+        student.load_state_dict(state['student_live'])
+        optimiser.load_state_dict(state['optimiser'])
+        average = {k: v.to(device) for k, v in state['student'].items()}
+        step, seconds = int(state['step']), float(state['seconds'])
+        torch.manual_seed(recipe.seed + step)
+        log.info('resumed %s at step %d', run, step)
+    else:
+        (run / 'recipe.yaml').write_text(yaml.safe_dump(asdict(recipe), sort_keys=False))
+
+    stills = load_stills(data / recipe.stills) if recipe.stills else []
+    videos = load_videos([data / v for v in recipe.videos]) if recipe.clip.real > 0 else []
+    if not stills:
+        raise ValueError(f'{data / recipe.stills}: no usable photographs (images/ and labels/)')
+    dataset = ClipDataset(stills, videos, recipe.clip, recipe.seed, step * recipe.batch)
+    loader = DataLoader(
+        dataset,
+        batch_size=recipe.batch,
+        num_workers=recipe.workers,
+        prefetch_factor=8 if recipe.workers else None,
+        pin_memory=device.type == 'cuda',
+    )
+    log.info('%d stills, %d videos; %s on %s', len(stills), len(videos), recipe.preset, device)
+
+    def save() -> None:
+        save_checkpoint(
+            last,
+            {
+                'student': average,
+                'student_live': student.state_dict(),
+                'optimiser': optimiser.state_dict(),
+                'step': step,
+                'seconds': seconds,
+                'preset': recipe.preset,
+            },
+        )
+        save_checkpoint(
+            run / 'student.pt',
+            {
+                'student': average,
+                'preset': recipe.preset,
+                'step': step,
+                'seconds': seconds,
+                'recipe': asdict(recipe),
+            },
+        )
+
+    metrics = run / 'metrics.csv'
+    fresh = not metrics.exists()
+    goal = min(recipe.steps, stop_at or recipe.steps)
+    began = tick = time.monotonic()
+    totals: dict[str, float] = {}
+    with (
+        metrics.open('a', newline='') as file,
+        Progress(
+            TextColumn('{task.description}'),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+        ) as bar,
+    ):
+        writer = csv.writer(file)
+        names = ['ce', 'dice', 'carried', 'iou']
+        if fresh:
+            writer.writerow(['step', 'seconds', 'rate', 'gradient', *names])
+        task = bar.add_task(run.name, total=goal, completed=step)
+        for images, labels in loader:
+            if step >= goal or (minutes and time.monotonic() - began > 60 * minutes):
+                break
+            factor = rate_at(step, recipe)
+            for group in optimiser.param_groups:
+                group['lr'] = recipe.rate * factor * group['factor']
+            images, labels = images.to(device), labels.to(device)
+            with torch.autocast(device.type, torch.bfloat16, enabled=recipe.amp):
+                loss, parts = clip_loss(student, images, labels, recipe, step / recipe.steps)
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            gradient = torch.nn.utils.clip_grad_norm_(
+                [p for g in optimiser.param_groups for p in g['params']], recipe.clip_gradient
+            )
+            if bool(torch.isfinite(gradient)):
+                optimiser.step()
+            else:
+                log.warning('step %d: the gradient is not finite, step left out', step)
+            step += 1
+            keep = min(recipe.ema, (1 + step) / (10 + step))
+            with torch.no_grad():
+                for name, value in student.state_dict().items():
+                    average[name].lerp_(value.float(), 1 - keep)
+            now = time.monotonic()
+            seconds, tick = seconds + now - tick, now
+            for name in names:
+                totals[name] = totals.get(name, 0.0) + parts[name]
+            bar.update(task, completed=step)
+            if step % 50 == 0:
+                means = [f'{totals[n] / 50:.4f}' for n in names]
+                writer.writerow(
+                    [step, f'{seconds:.0f}', f'{factor:.4f}', f'{float(gradient):.3f}', *means]
+                )
+                file.flush()
+                bar.update(task, description=f'{run.name} iou {means[-1]}')
+                totals = {}
+            if step % recipe.save_every == 0:
+                save()
+    save()
+    return run / 'student.pt'
