@@ -419,25 +419,30 @@ class Preset:
 
 PRESETS: dict[str, Preset] = {
     'resnet18': Preset(
-        lambda: MobileVosStudent('resnet18', value_dim=96, decoder=(96, 96, 96)), 0, 'resnet18'
+        lambda: MobileVosStudent('resnet18', value_dim=96, decoder=(96, 96, 96)),
+        7_990_154,
+        'resnet18',
+   
     ),
     'mobilenet_v2': Preset(
-        lambda: MobileVosStudent('mobilenet_v2', aspp=(6, 12, 18)), 0, 'mobilenet_v2'
+        lambda: MobileVosStudent('mobilenet_v2', aspp=(6, 12, 18)), 2_452_136, 'mobilenet_v2'
     ),
-    'mobilenet_v2_no_aspp': Preset(lambda: MobileVosStudent('mobilenet_v2'), 0, 'mobilenet_v2'),
-    'fast_r18': Preset(lambda: FastStudent('resnet18'), 0, 'resnet18'),
+    'mobilenet_v2_no_aspp': Preset(
+        lambda: MobileVosStudent('mobilenet_v2'), 1_894_312, 'mobilenet_v2'
+    ),
+    'fast_r18': Preset(lambda: FastStudent('resnet18'), 4_644_811, 'resnet18'),
     'fast_mb': Preset(
         lambda: FastStudent(
             'mobilenet_v2', value_width=96, decoder=(96, 48, 24), mask_width=(16, 48)
         ),
-        0,
+        1_392_931,
         'mobilenet_v2',
     ),
     'tiny': Preset(
         lambda: FastStudent(
             'plain', 16, value_width=24, decoder=(16, 12, 8), mask_width=(8, 8)
         ),
-        0,
+        52_471,
         'plain',
     ),
 }

@@ -1,0 +1,138 @@
+# SPDX-FileCopyrightText: 2026 The vos_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Students: parameter counts, shapes, and the invariants of reading a two-frame memory."""
+
+import pytest
+
+torch = pytest.importorskip('torch', reason='the training package needs torch')
+
+from vos_distill.backbones import BACKBONES, load_imagenet  # noqa: E402
+from vos_distill.student import (  # noqa: E402
+    PRESETS,
+    FastStudent,
+    MobileVosStudent,
+    Student,
+    build_student,
+    count_parameters,
+)
+
+# The paper publishes 8.1, 2.5 and 1.9 M (CVPR 2023); widths are derived from those.
+PUBLISHED = {'resnet18': 8.1e6, 'mobilenet_v2': 2.5e6, 'mobilenet_v2_no_aspp': 1.9e6}
+
+
+@pytest.mark.parametrize('name', PRESETS)
+def test_preset_has_exactly_the_parameters_it_states(name: str) -> None:
+    assert count_parameters(build_student(name)) == PRESETS[name].parameters
+
+
+@pytest.mark.parametrize('name', PUBLISHED)
+def test_paper_presets_are_within_two_percent_of_the_published_size(name: str) -> None:
+    assert PRESETS[name].parameters == pytest.approx(PUBLISHED[name], rel=0.02)
+
+
+def run_once(student: Student, clips: int, objects: int) -> tuple[torch.Tensor, torch.Tensor]:
+    torch.manual_seed(1)
+    h, w = 64, 96
+    features = student.encode_image(torch.randn(clips, 3, h, w))
+    masks = torch.rand(clips, objects, h // 4, w // 4)
+    value = student.encode_mask(features, masks, masks.flip(1))
+    key = features['key'].flatten(2)
+    memory_key, memory_value = torch.stack([key, key], 1), torch.stack([value, value], 2)
+    logits, _ = student.segment(features, memory_key, memory_value)
+    return value, logits
+
+
+@torch.no_grad()
+@pytest.mark.parametrize('name', PRESETS)
+def test_shapes_are_those_of_the_contract(name: str) -> None:
+    student = build_student(name).eval()
+    value, logits = run_once(student, clips=2, objects=3)
+    assert value.shape == (2, 3, student.value_dim, 4 * 6)
+    assert logits.shape == (2, 3, 16, 24)
+    assert bool(torch.isfinite(logits).all())
+
+
+@torch.no_grad()
+@pytest.mark.parametrize('name', ['fast_mb', 'mobilenet_v2_no_aspp'])
+def test_objects_are_computed_independently(name: str) -> None:
+    """A further object in the batch changes nothing for the first one."""
+    student = build_student(name).eval()
+    torch.manual_seed(0)
+    features = student.encode_image(torch.randn(1, 3, 64, 96))
+    key = features['key'].flatten(2)
+    memory_key = torch.stack([key, key], 1)
+    value = torch.randn(1, 3, 2, student.value_dim, key.shape[-1])
+    three, _ = student.segment(features, memory_key, value)
+    one, _ = student.segment(features, memory_key, value[:, :1])
+    torch.testing.assert_close(three[:, :1], one, rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+def test_affinity_is_the_softmax_of_negative_squared_distances() -> None:
+    student = build_student('mobilenet_v2_no_aspp')
+    assert isinstance(student, MobileVosStudent)
+    torch.manual_seed(0)
+    query, memory = torch.randn(1, 64, 3, 4), torch.randn(1, 2, 64, 12)
+    affinity = student.affinity(query, memory)
+    tokens = memory.transpose(1, 2).flatten(2)[0].T
+    distance = torch.cdist(query.flatten(2)[0].T, tokens).square() / 8
+    torch.testing.assert_close(affinity[0], (-distance).softmax(-1), rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(affinity.sum(-1), torch.ones(1, 12))
+
+
+@torch.no_grad()
+def test_affinity_of_the_fast_student_adds_the_distance_between_positions() -> None:
+    student = build_student('tiny')
+    assert isinstance(student, FastStudent)
+    torch.manual_seed(0)
+    query, memory = torch.randn(1, 16, 3, 4), torch.randn(1, 2, 16, 12)
+    affinity, match = student.affinity(query, memory)
+    y, x = torch.meshgrid(torch.arange(3.0), torch.arange(4.0), indexing='ij')
+    cells = torch.stack([x, y]).flatten(1).T
+    for row in range(2):
+        keys = torch.cdist(query.flatten(2)[0].T, memory[0, row].T).square() / 4
+        moves = torch.cdist(cells, cells).square() * student.position_scale[row] ** 2
+        expected = -(keys + moves)
+        torch.testing.assert_close(affinity[0, row], expected.softmax(-1), rtol=1e-3, atol=1e-5)
+        torch.testing.assert_close(match[0, row], expected.amax(-1).exp(), rtol=1e-3, atol=1e-5)
+
+
+@torch.no_grad()
+def test_memory_is_a_set_of_tokens_for_the_paper_student() -> None:
+    student = build_student('mobilenet_v2_no_aspp').eval()
+    torch.manual_seed(0)
+    features = student.encode_image(torch.randn(1, 3, 64, 96))
+    keys, values = torch.randn(1, 2, 64, 24), torch.randn(1, 1, 2, 64, 24)
+    straight, _ = student.segment(features, keys, values)
+    swapped, _ = student.segment(features, keys.flip(1), values.flip(2))
+    torch.testing.assert_close(straight, swapped, rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize('name', ['resnet18', 'mobilenet_v2'])
+def test_folding_batchnorm_away_changes_nothing(name: str) -> None:
+    """Weights with BatchNorm, loaded into both kinds of backbone, give the same features."""
+    torch.manual_seed(0)
+    source = BACKBONES[name](folded=False).eval()
+    for module in source.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.uniform_(module.weight, 0.5, 1.5)
+            torch.nn.init.normal_(module.bias, 0, 0.1)
+            module.running_mean.normal_(0, 0.1)
+            module.running_var.uniform_(0.5, 2)
+    folded = BACKBONES[name](folded=True).eval()
+    load_imagenet(folded, source.state_dict())
+    image = torch.randn(1, 3, 64, 64)
+    for a, b in zip(source(image), folded(image), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4)
+
+
+def test_weights_of_another_backbone_are_refused_by_name() -> None:
+    other = BACKBONES['mobilenet_v2'](folded=True)
+    with pytest.raises(ValueError, match=r'conv1\.weight'):
+        load_imagenet(BACKBONES['resnet18'](folded=True), other.state_dict())
+
+
+def test_unknown_preset_lists_the_known_ones() -> None:
+    with pytest.raises(ValueError, match='fast_mb'):
+        build_student('resnet50')
