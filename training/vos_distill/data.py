@@ -36,6 +36,9 @@ class ClipConfig:
     :param real: share of clips whose background is a real video.
     :param max_gap: frames between two neighbours of a real clip, at most.
     :param speed: standard deviation of an object's displacement a frame.
+    :param jump: share of clips with a long pause between frames 0 and 1, after which everything
+        is elsewhere and looks different, as in the middle of a long video.
+    :param max_jump: length of that pause in a real clip, frames at most.
     """
 
     size: int = 224
@@ -52,6 +55,8 @@ class ClipConfig:
     occluder: float = 0.45
     bars: float = 0.25
     blur: float = 0.15
+    jump: float = 0.0
+    max_jump: int = 40
 
 
 @dataclass
@@ -238,6 +243,7 @@ class ClipComposer:
         self.videos = videos
         self.config = config
         self.rng = np.random.default_rng(seed)
+        self.jumped = False  # whether the clip composed last has the long pause
         lengths = np.array([min(len(v.images), 60) for v in videos], np.float64)
         self._video_weight = lengths / lengths.sum() if len(videos) else lengths
 
@@ -259,7 +265,11 @@ class ClipComposer:
         turn, zoom = rng.normal(0, 2.0 * factor), rng.normal(0, 0.025 * factor)
         position, angle, scale = np.full(2, size / 2), 0.0, 1.0
         path = []
-        for _ in range(c.frames):
+        for index in range(c.frames):
+            if index == 1 and self.jumped:
+                position = position + rng.normal(0, 0.15 * size, 2)
+                angle += rng.normal(0, 8)
+                scale *= np.exp(rng.normal(0, 0.15))
             path.append(
                 _affine((size / 2, size / 2), scale, angle, 0.0, False, position.astype(np.float32))
             )
@@ -292,7 +302,12 @@ class ClipComposer:
         angle, shear = rng.normal(0, 8), rng.normal(0, 0.08)
         position = start.astype(np.float64)
         path = []
-        for _ in range(c.frames):
+        for index in range(c.frames):
+            if index == 1 and self.jumped:
+                position = rng.uniform(0.1, 0.9, 2) * c.size
+                angle += rng.normal(0, 20)
+                shear += rng.normal(0, 0.15)
+                scale *= np.exp(rng.normal(0, 0.3))
             path.append(
                 _affine(centre, scale, angle, shear, flip, position.astype(np.float32))
             )
@@ -317,7 +332,9 @@ class ClipComposer:
         state = np.zeros(shape, np.float32)
         step = rng.normal(0, strength * c.size, shape)
         fields: list[Array | None] = []
-        for _ in range(c.frames):
+        for index in range(c.frames):
+            if index == 1 and self.jumped:
+                state = state + 1.2 * step
             fields.append(
                 cv2.resize(
                     state.astype(np.float32), (c.size, c.size), interpolation=cv2.INTER_CUBIC
@@ -333,7 +350,9 @@ class ClipComposer:
         gain = np.ones(3)
         drift = rng.normal(0, strength, 1) + rng.normal(0, 0.3 * strength, 3)
         gains = []
-        for _ in range(self.config.frames):
+        for index in range(self.config.frames):
+            if index == 1 and self.jumped:
+                gain = np.clip(gain + rng.normal(0, 0.12) + rng.normal(0, 0.04, 3), 0.4, 1.8)
             gains.append(gain.astype(np.float32))
             gain = np.clip(gain + drift + rng.normal(0, 0.3 * strength, 3), 0.4, 1.8)
         return gains
@@ -442,6 +461,9 @@ class ClipComposer:
         count = len(video.images)
         gap = min(c.max_gap, max((count - 1) // (c.frames - 1), 1))
         steps = rng.integers(1, gap + 1, c.frames - 1)
+        if self.jumped:
+            rest = int(steps[1:].sum())
+            steps[0] = rng.integers(1, max(min(c.max_jump, count - 1 - rest), 1) + 1)
         start = int(rng.integers(0, max(count - int(steps.sum()), 1)))
         indices = np.minimum(start + np.concatenate([[0], np.cumsum(steps)]), count - 1)
         if rng.random() < 0.5:
@@ -536,6 +558,7 @@ class ClipComposer:
         grid = np.dstack([xs, ys])
         layers: list[Layer] = []
         real = None
+        self.jumped = bool(rng.random() < c.jump)
         next_id = 1
         camera = [np.eye(3, dtype=np.float32)] * c.frames
         if len(self.videos) and rng.random() < c.real:

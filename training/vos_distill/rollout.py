@@ -28,6 +28,35 @@ def others_of(masks: Tensor) -> Tensor:
     return (masks.sum(1, keepdim=True) - masks).clamp(0, 1)
 
 
+def corrupt(masks: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    """
+    Spoil masks the way a student does: too fat, too thin, a part missing, nothing at all.
+
+    A student that has seen such a most recent frame learns to mend it from the prompted one.
+
+    :param masks: (B, K, H, W) in [0, 1]; every clip is spoilt on its own, half of them not.
+    """
+    spoilt = masks.clone()
+    h, w = masks.shape[-2:]
+    for clip in spoilt:
+        draw, size, y, x = torch.rand(4, generator=generator).tolist()
+        if draw < 0.1:  # gone
+            clip.zero_()
+        elif draw < 0.3:  # a rectangle of it missing
+            hh, ww = int((0.2 + 0.4 * size) * h), int((0.2 + 0.4 * size) * w)
+            top, left = int(y * (h - hh)), int(x * (w - ww))
+            clip[:, top : top + hh, left : left + ww] = 0
+        elif draw < 0.5:  # fatter or thinner
+            radius = 1 + int(size * 5)
+            if y < 0.5:
+                clip.copy_(F.max_pool2d(clip, 2 * radius + 1, 1, radius))
+            else:
+                clip.copy_(-F.max_pool2d(-clip, 2 * radius + 1, 1, radius))
+    # fat masks may overlap; the smaller id wins, as no pixel belongs to two objects
+    free = 1 - (spoilt.cumsum(1) - spoilt).clamp(0, 1)
+    return spoilt * free
+
+
 @dataclass
 class StepOutput:
     """
@@ -50,6 +79,7 @@ def rollout(
     first_masks: Tensor,
     exists: Tensor | None = None,
     drop_recent: float = 0.0,
+    given: tuple[Tensor, Tensor] | None = None,
 ) -> list[StepOutput]:
     """
     Segment frames 1..T-1 of every clip with the student's own masks in its memory.
@@ -59,6 +89,9 @@ def rollout(
     :param exists: (B, K) 1 where the object slot is in use; an unused one gets no probability.
     :param drop_recent: probability that the recent row holds the prompted frame instead, as
         the node does for an object that it has lost.
+    :param given: (B,) bool, clips whose frame 1 enters the memory with the masks (B, K, H, W)
+        beside it, instead of with the student's own. Such a clip may have a long pause between
+        frames 0 and 1, as if it had been running since.
     """
     b, t = images.shape[:2]
     k = first_masks.shape[1]
@@ -85,6 +118,9 @@ def rollout(
         outputs.append(StepOutput(index, logits, prob, extras))
         if index + 1 < t:
             masks = prob[:, 1:]
+            if index == 1 and given is not None:
+                coarse = F.avg_pool2d(given[1], 4)
+                masks = torch.where(given[0][:, None, None, None], coarse, masks)
             recent_key = frames[index]['key'].flatten(2)
             recent_value = student.encode_mask(frames[index], masks, others_of(masks))
     return outputs

@@ -111,8 +111,9 @@ class FastStudent(Student):
     * The two memory frames are normalised separately, and the decoder sees both read-outs
       together with how well each one matched. After an occlusion the prompted frame is then
       not outvoted by the background of the most recent one.
-    * The squared distance between positions is added to the squared distance between keys
-      (learned scale per memory row), as objects seldom jump between frames.
+    * For the most recent frame the squared distance between positions is added to the squared
+      distance between keys (learned scale), as objects seldom jump between frames. Not for the
+      prompted frame: it ages, and where the object was then says nothing about now.
     """
 
     segment_features = ('d16', 's8', 's4')
@@ -153,8 +154,7 @@ class FastStudent(Student):
             nn.Conv2d(mask_width[1], value_width, 3, 1, 1),
         )
         self.value_fuse = ResBlock(value_width, value_width)
-        # a cell is 16 px; a jump of 6 cells costs 1 in the most recent frame, of 40 in the first
-        self.position_scale = nn.Parameter(torch.tensor([1 / 40, 1 / 6]))
+        self.position_scale = nn.Parameter(torch.tensor([1 / 6]))  # a jump of 6 cells costs 1
         self.readout_conv = nn.Conv2d(2 * self.value_dim + 2, d16, 3, 1, 1)
         self.block16 = ResBlock(d16, d16)
         self.up8 = nn.Conv2d(d16, d8, 1)
@@ -201,7 +201,8 @@ class FastStudent(Student):
         query = key.flatten(2).float() * temper
         memory = memory_key.float() * temper
         # all three parts of |q - k|^2, keys and positions, come out of one matrix product
-        position = self.position_scale.view(1, 2, 1, 1) * grid
+        scale = torch.cat([torch.zeros_like(self.position_scale), self.position_scale])
+        position = scale.view(1, 2, 1, 1) * grid
         position = position.expand(key.shape[0], -1, -1, -1)
         query = torch.cat([query[:, None].expand(-1, 2, -1, -1), position], dim=2)
         memory = torch.cat([memory, position], dim=2)
@@ -430,19 +431,19 @@ PRESETS: dict[str, Preset] = {
     'mobilenet_v2_no_aspp': Preset(
         lambda: MobileVosStudent('mobilenet_v2'), 1_894_312, 'mobilenet_v2'
     ),
-    'fast_r18': Preset(lambda: FastStudent('resnet18'), 4_644_811, 'resnet18'),
+    'fast_r18': Preset(lambda: FastStudent('resnet18'), 4_644_810, 'resnet18'),
     'fast_mb': Preset(
         lambda: FastStudent(
             'mobilenet_v2', value_width=96, decoder=(96, 48, 24), mask_width=(16, 48)
         ),
-        1_392_931,
+        1_392_930,
         'mobilenet_v2',
     ),
     'tiny': Preset(
         lambda: FastStudent(
             'plain', 16, value_width=24, decoder=(16, 12, 8), mask_width=(8, 8)
         ),
-        52_471,
+        52_470,
         'plain',
     ),
 }

@@ -43,7 +43,7 @@ from vos_distill.data import (
     load_videos,
 )
 from vos_distill.losses import bootstrapped_cross_entropy, dice, propagated_mask
-from vos_distill.rollout import one_hot, rollout
+from vos_distill.rollout import corrupt, one_hot, rollout
 from vos_distill.student import Student, build_student
 
 log = logging.getLogger(__name__)
@@ -108,7 +108,7 @@ class Recipe:
         return cls(clip=ClipConfig(**clip), **raw)
 
 
-class ClipDataset(IterableDataset[tuple[Tensor, Tensor]]):
+class ClipDataset(IterableDataset[tuple[Tensor, Tensor, bool]]):
     """
     Clips from a `ClipComposer`, without end; each worker draws from its own stream.
 
@@ -122,25 +122,33 @@ class ClipDataset(IterableDataset[tuple[Tensor, Tensor]]):
         self.stills, self.videos, self.config = stills, videos, config
         self.seed, self.start = seed, start
 
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor, bool]]:
         import cv2
 
         cv2.setNumThreads(1)
         info = torch.utils.data.get_worker_info()
         worker = 0 if info is None else info.id
         stream = int(np.random.SeedSequence([self.seed, worker, self.start]).generate_state(1)[0])
-        for images, labels in ClipComposer(self.stills, self.videos, self.config, stream):
-            yield torch.from_numpy(images).permute(0, 3, 1, 2), torch.from_numpy(labels)
+        composer = ClipComposer(self.stills, self.videos, self.config, stream)
+        for images, labels in composer:
+            pixels = torch.from_numpy(images).permute(0, 3, 1, 2)
+            yield pixels, torch.from_numpy(labels), composer.jumped
 
 
 def clip_loss(
-    student: Student, images: Tensor, labels: Tensor, recipe: Recipe, progress: float
+    student: Student,
+    images: Tensor,
+    labels: Tensor,
+    jumped: Tensor,
+    recipe: Recipe,
+    progress: float,
 ) -> tuple[Tensor, dict[str, float]]:
     """
     Roll the student out over a batch of clips and judge every predicted frame.
 
     :param images: (B, T, 3, S, S) uint8.
     :param labels: (B, T, S, S) uint8 with ids 0, 1, 2, 255 = void.
+    :param jumped: (B,) bool, clips with a long pause between frames 0 and 1.
     :param progress: 0..1, the share of the run that is done.
     """
     objects = 2 if bool((labels[:, 0] == 2).any()) else 1
@@ -150,7 +158,12 @@ def clip_loss(
     masks = one_hot(labels, objects)  # (B, T, K, S, S)
     exists = (masks[:, 0].flatten(2).sum(2) > 0).float()
     outputs = rollout(
-        student, student.normalise(images), masks[:, 0], exists, recipe.drop_recent
+        student,
+        student.normalise(images),
+        masks[:, 0],
+        exists,
+        recipe.drop_recent,
+        (jumped, corrupt(masks[:, 1])),
     )
     ramp = (progress - recipe.hard_from) / max(0.75 - recipe.hard_from, 1e-6)
     share = 1.0 - (1.0 - recipe.hard_share) * min(max(ramp, 0.0), 1.0)
@@ -311,15 +324,17 @@ def train(
         if fresh:
             writer.writerow(['step', 'seconds', 'rate', 'gradient', *names])
         task = bar.add_task(run.name, total=goal, completed=step)
-        for images, labels in loader:
+        for images, labels, jumped in loader:
             if step >= goal or (minutes and time.monotonic() - began > 60 * minutes):
                 break
             factor = rate_at(step, recipe)
             for group in optimiser.param_groups:
                 group['lr'] = recipe.rate * factor * group['factor']
-            images, labels = images.to(device), labels.to(device)
+            images, labels, jumped = (x.to(device) for x in (images, labels, jumped))
             with torch.autocast(device.type, torch.bfloat16, enabled=recipe.amp):
-                loss, parts = clip_loss(student, images, labels, recipe, step / recipe.steps)
+                loss, parts = clip_loss(
+                    student, images, labels, jumped, recipe, step / recipe.steps
+                )
             optimiser.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             gradient = torch.nn.utils.clip_grad_norm_(
