@@ -1,0 +1,179 @@
+# SPDX-FileCopyrightText: 2026 The vos_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""MobileVOS's losses: the invariants which need no weights and no data."""
+
+import pytest
+
+torch = pytest.importorskip('torch', reason='the training package needs torch')
+
+from vos_distill.distillation import (  # noqa: E402
+    boundary_band,
+    gram,
+    logit_distillation,
+    renyi_entropy,
+    representation_loss,
+    same_class,
+    sample_pixels,
+)
+
+
+def features(seed: int, n: int = 40, d: int = 8) -> torch.Tensor:
+    return torch.randn(n, d, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize('d', [4, 16, 64])
+def test_loss_is_entropy_of_the_teacher_minus_mutual_information(d: int) -> None:
+    """Both sides computed on their own: H2(T) - I2(S; T), I2 = H2(S) + H2(T) - H2(S, T)."""
+    s, t = features(0, 60, d).double(), features(1, 60, 12).double()
+    c_s, c_t = gram(s).double(), gram(t).double()
+    information = renyi_entropy(c_s) + renyi_entropy(c_t) - renyi_entropy(c_s * c_t)
+    expected = renyi_entropy(c_t) - information
+    loss = representation_loss(s, t, normalizer='none')
+    assert float(loss) == pytest.approx(float(expected), abs=1e-5)
+
+
+def test_loss_is_never_negative() -> None:
+    for seed in range(20):
+        labels = torch.arange(40) % 2
+        for omega in (0.0, 0.5, 0.95, 1.0):
+            loss = representation_loss(features(seed), features(seed + 99), labels, omega=omega)
+            assert float(loss) >= 0
+
+
+def test_rotating_either_side_or_permuting_both_changes_nothing() -> None:
+    s, t = features(0), features(1, d=6)
+    plain = representation_loss(s, t)
+    rotation, _ = torch.linalg.qr(features(2, 8, 8))
+    torch.testing.assert_close(representation_loss(s @ rotation, t), plain)
+    order = torch.randperm(40, generator=torch.Generator().manual_seed(3))
+    torch.testing.assert_close(representation_loss(s[order], t[order]), plain)
+
+
+def test_orthonormal_student_has_loss_zero_for_every_teacher() -> None:
+    """The trap that forbids N <= d_s."""
+    assert float(representation_loss(torch.eye(10), features(1, 10))) == pytest.approx(0, abs=1e-6)
+
+
+def test_contrastive_end_is_zero_for_features_that_are_the_class() -> None:
+    labels = torch.arange(30) % 3
+    one_hot = torch.nn.functional.one_hot(labels).float()
+    loss = representation_loss(one_hot, None, labels, omega=0.0)
+    assert float(loss) == pytest.approx(0, abs=1e-6)
+
+
+def test_order_of_good_and_bad_students_is_right() -> None:
+    """A copy of the teacher beats noise, and noise beats a collapsed student."""
+    labels = torch.arange(400) % 2
+    g = torch.Generator().manual_seed(0)
+    teacher = torch.randn(2, 64, generator=g)[labels] + 0.5 * torch.randn(400, 64, generator=g)
+    copy, noise = teacher, torch.randn(400, 64, generator=g)
+    collapsed = torch.ones(400, 64)
+    values = [
+        float(representation_loss(z, teacher, normalizer='none')) for z in (copy, noise, collapsed)
+    ]
+    assert values[0] < values[1] < values[2]
+
+
+def test_teacher_gets_no_gradient_and_the_student_does() -> None:
+    s, t = features(0).requires_grad_(), features(1).requires_grad_()
+    representation_loss(s, t, torch.arange(40) % 2, omega=0.5).backward()
+    assert t.grad is None
+    assert s.grad is not None and float(s.grad.abs().sum()) > 0
+
+
+@pytest.mark.parametrize('z', [features(0, 2, 3), torch.ones(5, 3), torch.zeros(5, 3)])
+def test_loss_is_finite_at_the_edges(z: torch.Tensor) -> None:
+    z = z.clone().requires_grad_()
+    for reduction in ('global', 'anchor'):
+        loss = representation_loss(z, z.detach(), reduction=reduction)  # type: ignore[arg-type]
+        loss.backward()
+        assert bool(torch.isfinite(loss)) and bool(torch.isfinite(z.grad).all())
+
+
+def test_target_is_linear_in_omega() -> None:
+    """omega = 1 ignores labels, omega = 0 ignores the teacher."""
+    s, t, labels = features(0), features(1), torch.arange(40) % 2
+    shuffled = labels.flip(0) * 3 + 1
+    torch.testing.assert_close(
+        representation_loss(s, t, labels, omega=1.0),
+        representation_loss(s, t, shuffled, omega=1.0),
+    )
+    torch.testing.assert_close(
+        representation_loss(s, t, labels, omega=0.0),
+        representation_loss(s, features(7), labels, omega=0.0),
+    )
+    c_s, target = gram(s), 0.3 * gram(t) + 0.7 * same_class(labels)
+    expected = torch.log2(c_s.square().sum()) - torch.log2((c_s * target).square().sum())
+    torch.testing.assert_close(
+        representation_loss(s, t, labels, omega=0.3, normalizer='none'), expected
+    )
+
+
+def test_missing_inputs_are_named() -> None:
+    with pytest.raises(ValueError, match='teacher'):
+        representation_loss(features(0), None)
+    with pytest.raises(ValueError, match='labels'):
+        representation_loss(features(0), features(1), omega=0.5)
+
+
+def square() -> torch.Tensor:
+    mask = torch.zeros(32, 32, dtype=torch.bool)
+    mask[8:20, 10:24] = True
+    return mask
+
+
+def test_samples_lie_in_the_band_when_it_is_large_enough() -> None:
+    mask = square()
+    band = boundary_band(mask)
+    chosen = sample_pixels(mask, 64, generator=torch.Generator().manual_seed(0))
+    assert chosen is not None
+    assert bool(band.flatten()[chosen].all())
+    assert len(set(chosen.tolist())) == 64
+
+
+def test_a_small_band_is_topped_up_from_elsewhere() -> None:
+    mask = square()
+    band = boundary_band(mask).flatten()
+    chosen = sample_pixels(mask, 400, generator=torch.Generator().manual_seed(0))
+    assert chosen is not None and len(chosen) == 400
+    assert bool(band[chosen].sum() == band.sum())
+
+
+@pytest.mark.parametrize('count', [2, 3, 64])
+@pytest.mark.parametrize('boundary', [True, False])
+def test_both_classes_are_always_drawn(count: int, boundary: bool) -> None:
+    for seed in range(20):
+        generator = torch.Generator().manual_seed(seed)
+        mask = torch.zeros(32, 32, dtype=torch.bool)
+        mask[3, 4] = True
+        chosen = sample_pixels(mask, count, boundary=boundary, generator=generator)
+        assert chosen is not None
+        assert set(mask.flatten()[chosen].tolist()) == {True, False}
+
+
+def test_sampling_is_repeatable_and_skips_absent_and_full_objects() -> None:
+    a, b = (
+        sample_pixels(square(), 50, generator=torch.Generator().manual_seed(5)) for _ in range(2)
+    )
+    assert a is not None and b is not None and a.tolist() == b.tolist()
+    assert sample_pixels(torch.zeros(8, 8, dtype=torch.bool), 10) is None
+    assert sample_pixels(torch.ones(8, 8, dtype=torch.bool), 10) is None
+
+
+def test_logit_distillation_is_zero_for_equal_and_grows_with_the_difference() -> None:
+    torch.manual_seed(0)
+    teacher = torch.rand(1, 3, 4, 4).softmax(1)
+    assert float(logit_distillation(teacher, teacher)) == pytest.approx(0, abs=1e-6)
+    near = (teacher.log() + 0.1 * torch.randn(1, 3, 4, 4)).softmax(1)
+    far = (teacher.log() + 1.0 * torch.randn(1, 3, 4, 4)).softmax(1)
+    assert 0 < float(logit_distillation(near, teacher)) < float(logit_distillation(far, teacher))
+
+
+def test_logit_distillation_counts_the_chosen_pixels_only() -> None:
+    teacher = torch.tensor([0.9, 0.1]).view(1, 2, 1, 1).expand(1, 2, 2, 2)
+    student = teacher.clone()
+    student[0, :, 0, 0] = torch.tensor([0.1, 0.9])
+    where = torch.ones(1, 2, 2, dtype=torch.bool)
+    where[0, 0, 0] = False
+    assert float(logit_distillation(student, teacher, where)) == pytest.approx(0, abs=1e-6)
+    assert float(logit_distillation(student, teacher, ~where)) > 1

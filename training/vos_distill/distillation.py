@@ -1,0 +1,165 @@
+# SPDX-FileCopyrightText: 2026 The vos_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+What a student learns from its teacher: MobileVOS (Miles et al., CVPR 2023).
+
+`representation_loss` is the paper's equation 1 and 2: knowledge distillation and supervised
+contrastive learning are the same loss with another target matrix. Pixels are drawn at object
+boundaries, where segmentation errors are. Where the paper is silent, the choice taken is
+named in the docstring and in `docs/training.md`.
+"""
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+import torch.nn.functional as F
+
+EPS = 1e-8
+Reduction = Literal['global', 'anchor']
+Normalizer = Literal['none', 'rows', 'entries']
+
+
+def gram(z: Tensor) -> Tensor:
+    """
+    Give the cosine similarity of all pairs of rows, in float32.
+
+    :param z: (N, d) features of N pixels.
+    :return: (N, N), the diagonal is 1.
+    """
+    z = F.normalize(z.float(), dim=-1, eps=EPS)
+    return z @ z.transpose(-1, -2)
+
+
+def same_class(labels: Tensor) -> Tensor:
+    """
+    Give Y Y^T of one-hot labels: 1 where two pixels belong to the same object.
+
+    :param labels: (N,) integer ids.
+    """
+    return (labels[:, None] == labels[None, :]).float()
+
+
+def representation_loss(
+    student: Tensor,
+    teacher: Tensor | None,
+    labels: Tensor | None = None,
+    *,
+    omega: float = 1.0,
+    reduction: Reduction = 'global',
+    normalizer: Normalizer = 'rows',
+) -> Tensor:
+    """
+    Match pixel-pair similarities: (log2 |C_s|^2 - log2 |C_s * T|^2) / n, equation 1.
+
+    T = omega C_t + (1 - omega) Y Y^T, equation 2. omega = 1 is distillation only, omega = 0
+    supervised contrastive learning only. With omega = 1 the bracket equals H2(T) - I2(S; T)
+    of the matrix-based Renyi entropy of order 2, so minimising it maximises what the two
+    representations share. The widths d_s and d_t may differ; N must be well above d_s
+    (orthogonal rows give 0 for every target).
+
+    :param student: (N, d_s).
+    :param teacher: (N, d_t), gets no gradient; None is allowed for omega = 0.
+    :param labels: (N,) ids; None is allowed for omega = 1.
+    :param reduction: `global`, one logarithm of the whole sum, as the paper's slide prints it;
+        `anchor`, the mean over rows of a row's logarithm, the shape of SupCon.
+    :param normalizer: what the slide's |C_s| is: 1, the N rows (default), or the N^2 entries.
+    :return: scalar >= 0.
+    """
+    c_s = gram(student)
+    target = torch.zeros_like(c_s)
+    if omega > 0:
+        if teacher is None:
+            raise ValueError('omega > 0 needs the features of the teacher')
+        with torch.no_grad():
+            target = target + omega * gram(teacher)
+    if omega < 1:
+        if labels is None:
+            raise ValueError('omega < 1 needs the labels of the pixels')
+        target = target + (1 - omega) * same_class(labels)
+    everything, matching = c_s.square(), (c_s * target).square()
+    if reduction == 'anchor':
+        rows = torch.log2(everything.sum(1) + EPS) - torch.log2(matching.sum(1) + EPS)
+        return rows.mean()
+    loss = torch.log2(everything.sum() + EPS) - torch.log2(matching.sum() + EPS)
+    n = c_s.shape[0]
+    return loss / {'none': 1, 'rows': n, 'entries': n * n}[normalizer]
+
+
+def boundary_band(labels: Tensor, radius: int = 1) -> Tensor:
+    """
+    Mark the pixels next to a change of label (morphological gradient).
+
+    :param labels: (..., h, w) integer ids on the grid of the features.
+    :param radius: half width of the window; 1 is 3x3.
+    :return: (..., h, w) bool.
+    """
+    flat = labels.float().reshape(-1, 1, *labels.shape[-2:])
+    size = 2 * radius + 1
+    high = F.max_pool2d(flat, size, 1, radius)
+    low = -F.max_pool2d(-flat, size, 1, radius)
+    return (high > low).reshape(labels.shape)
+
+
+def sample_pixels(
+    mask: Tensor,
+    count: int,
+    *,
+    radius: int = 1,
+    boundary: bool = True,
+    generator: torch.Generator | None = None,
+) -> Tensor | None:
+    """
+    Draw pixels of one object's mask, at its boundary first.
+
+    :param mask: (h, w) bool, the object.
+    :param count: pixels wanted; at most h * w.
+    :param boundary: False draws from everywhere (for ablation).
+    :return: (n,) int64 indices into the flattened mask without repetition, both classes among
+        them; None where the object is absent or fills the frame.
+    """
+    flat = mask.flatten()
+    inside = int(flat.sum())
+    if inside == 0 or inside == flat.numel():
+        return None
+    count = min(count, flat.numel())
+    band = boundary_band(mask, radius).flatten() if boundary else torch.zeros_like(flat)
+    order = torch.rand(flat.numel(), generator=generator).to(flat.device) + band.float()
+    chosen = order.topk(count).indices
+    picked = flat[chosen]
+    if bool(picked.any()) and not bool(picked.all()):
+        return chosen
+    # so few were asked for that one class is missing: put one pixel of it in the last place
+    missing = ~picked[0]
+    candidates = (flat == missing).nonzero()[:, 0]
+    at = int(torch.randint(len(candidates), (1,), generator=generator))
+    chosen[-1] = candidates[at]
+    return chosen
+
+
+def logit_distillation(
+    student: Tensor, teacher: Tensor, where: Tensor | None = None, temperature: float = 0.1
+) -> Tensor:
+    """
+    Give KL(teacher || student) of the class distributions of every pixel.
+
+    A temperature below 1 sharpens, so the student follows the teacher's decision more than its
+    doubt. The gradient scales with 1 / temperature; there is no temperature^2 factor.
+
+    :param student: (B, C, h, w) probabilities after aggregation.
+    :param teacher: (B, C, h, w), the same; gets no gradient.
+    :param where: (B, h, w) bool, pixels that count (the boundary band); None is all.
+    """
+    log_s = (student.float().clamp_min(1e-6).log() / temperature).log_softmax(1)
+    with torch.no_grad():
+        log_t = (teacher.float().clamp_min(1e-6).log() / temperature).log_softmax(1)
+    kl = (log_t.exp() * (log_t - log_s)).sum(1)
+    if where is None:
+        return kl.mean()
+    return (kl * where).sum() / where.sum().clamp(min=1)
+
+
+def renyi_entropy(matrix: Tensor) -> Tensor:
+    """Give H2 = -log2 tr(A^2) of the trace-normalised Gram matrix, as in equation 1's reading."""
+    a = matrix / matrix.trace()
+    return -torch.log2(a.square().sum())
