@@ -1,0 +1,104 @@
+# SPDX-FileCopyrightText: 2026 The vos_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Imports point down only, and the core needs neither ROS nor torch."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+import subprocess
+import sys
+
+import pytest
+
+_ROOT = Path(__file__).resolve().parents[1]
+_PACKAGE = _ROOT / 'vos_ros'
+
+# A unit may import its own row and the rows above it. The package's own __init__ holds only the
+# version.
+_LAYERS: tuple[tuple[str, ...], ...] = (
+    ('errors',),
+    ('datatypes', 'config'),
+    ('preprocess', 'labels', 'memory', 'mailbox', 'latency', 'metrics', 'label_png'),
+    ('backends', 'sequences', 'report'),
+    ('segmenter',),
+    ('worker', 'baselines', 'evaluate'),
+    ('demo', 'doctor'),
+    ('ros', 'cli'),
+)
+_LAYER_OF = {unit: layer for layer, units in enumerate(_LAYERS) for unit in units}
+# The only places that may import a heavy or optional package.
+_OWNERS = {
+    'rclpy': ('ros',),
+    'sensor_msgs': ('ros',),
+    'onnxruntime': ('backends/onnx_backend.py',),
+    'torch': ('backends/torch_backend.py',),
+    'cv_bridge': (),
+}
+
+
+def _unit(path: Path) -> str:
+    return path.relative_to(_PACKAGE).parts[0].removesuffix('.py')
+
+
+def _imports(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield (line, absolute module) of every import, wherever it stands in the file."""
+    for node in ast.walk(ast.parse(path.read_text(), str(path))):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f'{path}:{node.lineno}: relative import'
+            if node.module == 'vos_ros':
+                yield from ((node.lineno, f'vos_ros.{alias.name}') for alias in node.names)
+            else:
+                yield node.lineno, node.module or ''
+
+
+_FILES = sorted(p for p in _PACKAGE.rglob('*.py') if p != _PACKAGE / '__init__.py')
+
+
+@pytest.mark.parametrize('path', _FILES, ids=lambda p: str(p.relative_to(_PACKAGE)))
+def test_imports_point_down_only(path: Path) -> None:
+    unit = _unit(path)
+    assert unit in _LAYER_OF, f'{unit} has no place in the table of layers'
+    wrong = []
+    for line, module in _imports(path):
+        head, _, rest = module.partition('.')
+        target = rest.split('.')[0]
+        if head != 'vos_ros' or target in ('', '__version__', unit):
+            continue
+        assert target in _LAYER_OF, f'{path}:{line}: {module} has no place in the table'
+        if _LAYER_OF[target] > _LAYER_OF[unit]:
+            wrong.append(f'{path.relative_to(_ROOT)}:{line} imports {module}')
+    assert wrong == []
+
+
+@pytest.mark.parametrize('package', _OWNERS)
+def test_optional_packages_have_one_home(package: str) -> None:
+    homes = tuple(_PACKAGE / home for home in _OWNERS[package])
+    strangers = [
+        f'{path.relative_to(_ROOT)}:{line}'
+        for path in _FILES
+        if not any(path == home or home in path.parents for home in homes)
+        for line, module in _imports(path)
+        if module.split('.')[0] == package
+    ]
+    assert strangers == []
+
+
+def test_scan_sees_imports_inside_functions(tmp_path: Path) -> None:
+    path = tmp_path / 'example.py'
+    path.write_text('def f():\n    from vos_ros import worker\n    import torch.nn\n')
+    assert list(_imports(path)) == [(2, 'vos_ros.worker'), (3, 'torch.nn')]
+
+
+@pytest.mark.parametrize('module', ['segmenter', 'worker', 'evaluate', 'cli', 'doctor', 'demo'])
+def test_core_is_imported_without_ros_and_torch(module: str) -> None:
+    code = (
+        f'import sys, vos_ros.{module}\n'
+        "heavy = {'rclpy', 'torch', 'cv_bridge', 'onnxruntime'} & set(sys.modules)\n"
+        'sys.exit(f"imports {heavy}" if heavy else 0)'
+    )
+    done = subprocess.run(
+        [sys.executable, '-c', code], cwd=_ROOT, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,151 @@
+# SPDX-FileCopyrightText: 2026 The vos_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Models and what runs them: ``load_manifest`` finds one, ``open_backend`` makes it run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+import hashlib
+import json
+import os
+from pathlib import Path
+import sys
+from typing import Any
+
+from vos_ros.backends.base import Backend, Features, Graph, GRAPHS, Manifest, Size
+from vos_ros.config import RuntimeConfig
+from vos_ros.errors import VosError
+
+__all__ = ['Backend', 'Features', 'Manifest', 'BACKENDS', 'load_manifest', 'open_backend']
+
+_FORMAT = 1
+_MANIFEST = 'manifest.json'
+
+
+def model_folders() -> list[Path]:
+    """Return the folders that hold models by name: a checkout's, then the installed ones."""
+    here = Path(__file__).resolve()
+    found = [here.parents[2] / 'models']
+    prefixes = [Path(p) for p in os.environ.get('AMENT_PREFIX_PATH', '').split(os.pathsep) if p]
+    prefixes += [*here.parents, Path(sys.prefix)]
+    found += [prefix / 'share' / 'vos_ros' / 'models' for prefix in prefixes]
+    return [folder for folder in dict.fromkeys(found) if folder.is_dir()]
+
+
+def known_models() -> dict[str, Path]:
+    """Return name -> folder of every model found; where a name occurs twice, the first wins."""
+    found: dict[str, Path] = {}
+    for folder in model_folders():
+        for manifest in sorted(folder.glob(f'*/{_MANIFEST}')):
+            found.setdefault(manifest.parent.name, manifest.parent)
+    return found
+
+
+def load_manifest(model: str | Path) -> Manifest:
+    """
+    Read a model's manifest.
+
+    :param model: a name among the known models, or the path of a model folder.
+    """
+    given, known = Path(model), known_models()
+    is_name = len(given.parts) == 1 and str(model) in known
+    folder = known[str(model)] if is_name else given
+    if folder.name == _MANIFEST:
+        folder = folder.parent
+    path = folder / _MANIFEST
+    if not path.is_file():
+        names = ', '.join(known) or 'none'
+        raise VosError(
+            f'unknown model {str(model)!r}: neither a known name ({names}) nor a folder with a '
+            f'{_MANIFEST}'
+        )
+    try:
+        raw = path.read_bytes()
+        return _parse(json.loads(raw), folder, hashlib.sha256(raw).hexdigest())
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        reason = f'{error} is missing' if isinstance(error, KeyError) else str(error)
+        raise VosError(
+            f'{path} is not a model manifest: {reason}; export the model again'
+        ) from None
+
+
+def _parse(content: dict[str, Any], folder: Path, sha256: str) -> Manifest:
+    if content['format'] != _FORMAT:
+        raise ValueError(
+            f'format {content["format"]!r} is not {_FORMAT}, which this version reads'
+        )
+    model_input = content['input']
+    if model_input['color'] != 'rgb':
+        raise ValueError(f'color {model_input["color"]!r} is not rgb')
+    mean, std = (tuple(float(v) for v in model_input[k]) for k in ('mean', 'std'))
+    if len(mean) != 3 or len(std) != 3 or min(std) <= 0:
+        raise ValueError('mean and std must be three numbers each, std above 0')
+    graphs = {
+        name: Graph(folder / content['graphs'][name]['file'], content['graphs'][name]['sha256'])
+        for name in GRAPHS
+    }
+    whole = {
+        name: int(part[name])
+        for part, names in (
+            (content, ('stride', 'mask_stride', 'key_dim', 'value_dim')),
+            (model_input, ('short_side', 'multiple')),
+        )
+        for name in names
+    }
+    if min(whole.values()) <= 0 or whole['multiple'] % whole['stride']:
+        raise ValueError('sizes must be above 0, and multiple a multiple of stride')
+    return Manifest(
+        name=str(content['name']),
+        folder=folder,
+        sha256=sha256,
+        mean=mean,
+        std=std,
+        graphs=graphs,
+        content=content,
+        **whole,
+    )
+
+
+def check_files(manifest: Manifest) -> None:
+    """Raise VosError when a graph is missing or is not the file that was exported."""
+    for name, graph in manifest.graphs.items():
+        try:
+            found = hashlib.sha256(graph.path.read_bytes()).hexdigest()
+        except OSError as error:
+            raise VosError(
+                f'model {manifest.name}: cannot read {name} at {graph.path} '
+                f'({error.strerror or error}); fetch or export the model again'
+            ) from None
+        if found != graph.sha256:
+            raise VosError(
+                f'model {manifest.name}: {graph.path} is corrupt or was replaced: sha256 expected '
+                f'{graph.sha256}, found {found}; fetch or export the model again'
+            )
+
+
+def _open_cpu(manifest: Manifest, runtime: RuntimeConfig, size: Size) -> Backend:
+    try:
+        from vos_ros.backends.onnx_backend import OnnxBackend
+    except ImportError as error:
+        raise VosError(
+            f'backend cpu needs onnxruntime ({error}); pip install onnxruntime'
+        ) from None
+    return OnnxBackend(manifest, size, provider='CPUExecutionProvider', threads=runtime.threads)
+
+
+# Heavy imports happen inside the factory that needs them.
+BACKENDS: dict[str, Callable[[Manifest, RuntimeConfig, Size], Backend]] = {'cpu': _open_cpu}
+_AUTO = 'cpu'
+
+
+def open_backend(manifest: Manifest, runtime: RuntimeConfig, size: Size) -> Backend:
+    """
+    Check the model's files and make them run.
+
+    :param size: network input (H, W), multiples of `manifest.multiple`.
+    """
+    name = _AUTO if runtime.backend == 'auto' else runtime.backend
+    if name not in BACKENDS:
+        raise VosError(f'unknown backend {name!r}; known are auto, {", ".join(BACKENDS)}')
+    check_files(manifest)
+    return BACKENDS[name](manifest, runtime, size)

@@ -1,0 +1,286 @@
+# SPDX-FileCopyrightText: 2026 The vos_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Every setting, with its default, meaning, unit and range: the only home of all of them.
+
+The command line, the ROS parameters and ``config/vos.yaml`` are made from (and
+tested against) these classes, so a default cannot exist twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, Field, field, fields, is_dataclass
+import math
+from typing import Any, get_type_hints, TypeVar
+
+from vos_ros.errors import VosError
+
+C = TypeVar('C')
+
+
+def _setting(
+    default: Any,
+    description: str,
+    *,
+    unit: str = '',
+    limits: tuple[float, float] | None = None,
+    choices: tuple[str, ...] = (),
+    live: bool = False,
+) -> Any:
+    meta = {
+        'description': description,
+        'unit': unit,
+        'range': limits,
+        'choices': choices,
+        'live': live,
+    }
+    return field(default=default, metadata=meta)
+
+
+class _Validated:
+    """Checks each field against its own metadata, so that a rule is written once."""
+
+    def __post_init__(self) -> None:
+        for item in fields(self):  # type: ignore[arg-type]
+            if item.metadata:
+                check_value(item.name, getattr(self, item.name), item)
+
+
+def check_value(name: str, value: object, item: Field[Any]) -> None:
+    """
+    Raise VosError when `value` is not what the field `item` allows.
+
+    :param name: as the user wrote it, for the message.
+    """
+    kind = type(item.default)
+    right_type = isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
+    if kind is float:
+        right_type = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not right_type:
+        raise VosError(f'{name} must be {kind.__name__}, not {value!r}')
+    if item.metadata['choices'] and value not in item.metadata['choices']:
+        known = ', '.join(item.metadata['choices'])
+        raise VosError(f'{name} must be one of {known}, not {value!r}')
+    if item.metadata['range'] is not None:
+        low, high = item.metadata['range']
+        number = float(value)  # type: ignore[arg-type]
+        if not (math.isfinite(number) and low <= number <= high):
+            unit = f' {item.metadata["unit"]}' if item.metadata['unit'] else ''
+            raise VosError(f'{name} must lie in {low} .. {high}{unit}, not {value!r}')
+
+
+@dataclass(frozen=True)
+class MemoryConfig(_Validated):
+    """What is remembered, and when."""
+
+    mem_every: int = _setting(
+        1, 'memorise every n-th frame as the recent one', unit='frames', limits=(1, 1000)
+    )
+    max_prompted_frames: int = _setting(
+        4,
+        'distinct prompted frames kept; beyond it the visible objects move to the newest one',
+        unit='frames',
+        limits=(1, 32),
+    )
+    min_score: float = _setting(
+        0.55,
+        'an object below this mean probability is not memorised, for that is how drift starts',
+        limits=(0.0, 1.0),
+    )
+
+
+@dataclass(frozen=True)
+class SegmenterConfig(_Validated):
+    """How frames are segmented, whatever runs the network."""
+
+    input_size: int = _setting(
+        0,
+        'short side of the network input, rounded to a multiple of 16; '
+        '0 = the size that the model was trained for',
+        unit='px',
+        limits=(0, 2160),
+    )
+    max_objects: int = _setting(
+        10, 'objects followed at once; memory is allocated for all of them', limits=(1, 254)
+    )
+    memory: MemoryConfig = field(default_factory=MemoryConfig)
+
+    def __post_init__(self) -> None:
+        """Refuse an input too small to hold anything."""
+        super().__post_init__()
+        if 0 < self.input_size < 32:
+            raise VosError(f'input_size must be 0 or at least 32 px, not {self.input_size}')
+
+
+@dataclass(frozen=True)
+class RuntimeConfig(_Validated):
+    """Which model runs on what."""
+
+    model: str = _setting('fast_mb', 'name of a shipped model, or path of a model folder')
+    backend: str = _setting(
+        'auto', 'what runs the network; auto = the best one found', choices=('auto', 'cpu')
+    )
+    threads: int = _setting(
+        0,
+        'threads of the network; 0 = the processors this process may use, at most 4; '
+        'take 1 where another program fills a core',
+        limits=(0, 64),
+    )
+
+
+@dataclass(frozen=True)
+class InitConfig(_Validated):
+    """What an init mask does."""
+
+    mode: str = _setting(
+        'merge',
+        'merge = new ids are added, known ids prompted again; replace = forget all others',
+        choices=('merge', 'replace'),
+    )
+    binary_id: int = _setting(
+        1, 'object that a binary mask (only 0 and 255) stands for', limits=(1, 65535)
+    )
+    mask_file: str = _setting(
+        '', 'PNG with ids per pixel, applied to the first frame; empty = wait for the topic'
+    )
+    wait_s: float = _setting(
+        1.0,
+        'how long a mask waits for the frame that its stamp names',
+        unit='s',
+        limits=(0.0, 60.0),
+    )
+    late_policy: str = _setting(
+        'apply_to_latest',
+        'for a mask whose frame is no longer (or never was) buffered',
+        choices=('apply_to_latest', 'reject'),
+    )
+    buffer_frames: int = _setting(
+        8, 'recent frames kept for masks that come late', unit='frames', limits=(1, 256)
+    )
+    buffer_mib: float = _setting(
+        64.0, 'most memory these frames may take; one always stays', unit='MiB', limits=(1, 4096)
+    )
+
+
+@dataclass(frozen=True)
+class PublishConfig(_Validated):
+    """What the node offers beside the label map."""
+
+    object_masks: bool = _setting(True, 'offer ~/object_<id>/mask for every object')
+
+
+@dataclass(frozen=True)
+class OverlayConfig(_Validated):
+    """The picture for people."""
+
+    enabled: bool = _setting(True, 'offer ~/overlay; drawn only where someone subscribes')
+    alpha: float = _setting(0.5, 'opacity of the colours', limits=(0.0, 1.0), live=True)
+    max_rate_hz: float = _setting(
+        10.0,
+        'at most this many per second; 0 = every frame',
+        unit='Hz',
+        limits=(0, 240),
+        live=True,
+    )
+
+
+@dataclass(frozen=True)
+class DiagnosticsConfig(_Validated):
+    """The node's report on itself."""
+
+    period_s: float = _setting(1.0, 'time between two reports', unit='s', limits=(0.1, 60.0))
+    no_image_s: float = _setting(
+        5.0, 'silence of the camera after which the state is ERROR', unit='s', limits=(0.1, 3600.0)
+    )
+
+
+@dataclass(frozen=True)
+class NodeConfig(_Validated):
+    """What only the ROS node needs."""
+
+    image_transport: str = _setting(
+        'raw', 'how images come: topic image, or image/compressed', choices=('raw', 'compressed')
+    )
+    image_qos: str = _setting(
+        'sensor_data',
+        'reliability asked from the camera: sensor_data = best effort matches every camera',
+        choices=('sensor_data', 'reliable'),
+    )
+    max_age_ms: float = _setting(
+        0.0,
+        'WARN when a result is older than this at publishing; 0 = off',
+        unit='ms',
+        limits=(0.0, 60000.0),
+        live=True,
+    )
+    deadline_ms: float = _setting(
+        0.0,
+        'a frame that takes longer counts as a deadline miss; 0 = off',
+        unit='ms',
+        limits=(0.0, 60000.0),
+        live=True,
+    )
+    autostart: bool = _setting(True, 'configure and activate at start, without a manager')
+    init: InitConfig = field(default_factory=InitConfig)
+    publish: PublishConfig = field(default_factory=PublishConfig)
+    overlay: OverlayConfig = field(default_factory=OverlayConfig)
+    diagnostics: DiagnosticsConfig = field(default_factory=DiagnosticsConfig)
+
+
+def settings(cls: type, prefix: str = '') -> Iterator[tuple[str, Field[Any]]]:
+    """
+    Yield every setting of a config class as ('memory.mem_every', its dataclass field).
+
+    The field carries ``default`` and ``metadata`` with description, unit, range
+    (low, high) or None, choices and live.
+    """
+    hints = get_type_hints(cls)
+    for item in fields(cls):
+        if is_dataclass(hints[item.name]):
+            yield from settings(hints[item.name], f'{prefix}{item.name}.')
+        else:
+            yield prefix + item.name, item
+
+
+def from_settings(cls: type[C], values: Mapping[str, object]) -> C:
+    """
+    Build a config class from dotted names; what is not given keeps its default.
+
+    :param values: for instance {'input_size': 320, 'memory.mem_every': 2}; names that
+        belong to no field of `cls` raise VosError.
+    """
+    known = dict(settings(cls))
+    for name, value in values.items():
+        if name not in known:
+            raise VosError(f'unknown setting {name!r}; known are {", ".join(known)}')
+        check_value(name, value, known[name])
+    return _build(cls, values)
+
+
+def _build(cls: type[C], values: Mapping[str, object]) -> C:
+    hints = get_type_hints(cls)
+    made: dict[str, object] = {}
+    for item in fields(cls):  # type: ignore[arg-type]
+        head = f'{item.name}.'
+        if is_dataclass(hints[item.name]):
+            inner = {k[len(head) :]: v for k, v in values.items() if k.startswith(head)}
+            made[item.name] = _build(hints[item.name], inner)
+        elif item.name in values:
+            made[item.name] = values[item.name]
+    return cls(**made)
+
+
+def to_settings(config: object) -> dict[str, object]:
+    """Flatten a config into dotted names and values, as it is written beside results."""
+    flat: dict[str, object] = {}
+
+    def walk(part: Mapping[str, object], prefix: str) -> None:
+        for name, value in part.items():
+            if isinstance(value, Mapping):
+                walk(value, f'{prefix}{name}.')
+            else:
+                flat[prefix + name] = value
+
+    walk(asdict(config), '')  # type: ignore[call-overload]
+    return flat

@@ -1,0 +1,221 @@
+# SPDX-FileCopyrightText: 2026 The vos_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Logits -> probabilities -> label map, and label map -> masks at the network's stride."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from vos_ros.datatypes import Float, LabelMap
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_EPSILON = 1e-7
+_MAX_LOGIT = float(np.log((1 - _EPSILON) / _EPSILON))
+
+
+def label_dtype(object_ids: Sequence[int]) -> type[np.uint8] | type[np.uint16]:
+    """Return uint8 unless an id is above 254; 255 stays free, as many tools read it as void."""
+    return np.uint16 if max(object_ids, default=0) > 254 else np.uint8
+
+
+def aggregate(logits: Float) -> Float:
+    """
+    Soft aggregation: let the objects compete with each other and with the background.
+
+    With p = sigmoid(logit) per object and p_0 = prod(1 - p_k), all clamped to
+    [1e-7, 1 - 1e-7], the result is the softmax of log(p / (1 - p)) over background and
+    objects (STCN, model/aggregate.py). exp(log(p / (1 - p))) is the odds, so neither the
+    sigmoid nor a logarithm is ever computed.
+
+    :param logits: (K, h, w) float32, each object against its own background; not changed.
+    :return: (K + 1, h, w) float32, sums to 1 over axis 0; row 0 = background.
+    """
+    prob = np.empty((logits.shape[0] + 1, *logits.shape[1:]), np.float32)
+    odds = prob[1:]
+    np.clip(logits, -_MAX_LOGIT, _MAX_LOGIT, out=odds)
+    np.exp(odds, out=odds)
+    nobody = np.ones(logits.shape[1:], np.float32)
+    for plane in odds:
+        nobody /= 1.0 + plane
+    np.clip(nobody, np.float32(_EPSILON), np.float32(1.0 - _EPSILON), out=nobody)
+    np.divide(nobody, 1.0 - nobody, out=prob[0])
+    prob /= prob.sum(axis=0)
+    return prob
+
+
+def object_scores(prob: Float) -> list[float]:
+    """
+    Return for each object the mean probability over the pixels that it wins; 0 = wins none.
+
+    :param prob: (K + 1, h, w), row 0 = background.
+    """
+    best = prob.max(axis=0)
+    scores = []
+    for plane in prob[1:]:
+        wins = plane >= best
+        count = int(np.count_nonzero(wins))
+        scores.append(float(plane.sum(where=wins, dtype=np.float64)) / count if count else 0.0)
+    return scores
+
+
+class Labeler:
+    """
+    Probabilities at stride 4 -> label map at the camera's size.
+
+    Upsampling, half-pixel centres, comes before the decision: that is the exact inverse
+    of the resize of the image, and gives smooth outlines. Scratch planes are kept between
+    frames of one size; the label map itself is new each time, for it is given away.
+    """
+
+    def __init__(self) -> None:
+        self._allocate((0, 0))
+
+    def _allocate(self, size: tuple[int, int]) -> None:
+        self._size = size
+        self._plane = np.empty(size, np.float32)
+        self._best = np.empty(size, np.float32)
+        self._wins = np.empty(size, np.bool_)
+
+    def __call__(self, prob: Float, object_ids: Sequence[int], size: tuple[int, int]) -> LabelMap:
+        """
+        Return (H, W) uint8 or uint16, the id of the most probable object, 0 = background.
+
+        :param prob: (K + 1, h4, w4) float32, row 0 = background, rows in the order of the ids.
+        :param object_ids: K ids, strictly ascending.
+        :param size: height and width of the label map.
+        """
+        if size != self._size:
+            self._allocate(size)
+        dtype = label_dtype(object_ids)
+        if not object_ids:
+            return np.zeros(size, dtype)
+        if len(object_ids) == 1:  # the two rows sum to 1, so one of them decides
+            self._upsample(prob[1], self._plane)
+            np.greater(self._plane, 0.5, out=self._wins)
+            only: LabelMap = np.multiply(self._wins, dtype(object_ids[0]), dtype=dtype)
+            return only
+        return self._most_probable(prob, object_ids, dtype)
+
+    def _most_probable(
+        self,
+        prob: Float,
+        object_ids: Sequence[int],
+        dtype: type[np.uint8] | type[np.uint16],
+    ) -> LabelMap:
+        # A running maximum: 1.2 ms at 480p with three objects, argmax over a stack 10 ms.
+        label_map: LabelMap = np.zeros(self._size, dtype)
+        painted = np.empty(self._size, dtype)
+        self._upsample(prob[0], self._best)
+        for object_id, plane in zip(object_ids, prob[1:]):
+            self._upsample(plane, self._plane)
+            np.greater(self._plane, self._best, out=self._wins)
+            np.multiply(self._wins, dtype(object_id), out=painted, dtype=dtype)
+            np.maximum(label_map, painted, out=label_map)  # ids ascend: the later winner stays
+            np.maximum(self._best, self._plane, out=self._best)
+        return label_map
+
+    def _upsample(self, plane: Float, out: Float) -> None:
+        cv2.resize(plane, self._size[::-1], dst=out, interpolation=cv2.INTER_LINEAR)
+
+
+def ids_in(label_map: LabelMap) -> tuple[int, ...]:
+    """Return the ids of a label map, ascending, without background."""
+    counts = np.bincount(label_map.ravel())
+    return tuple(int(k) for k in np.flatnonzero(counts) if k)
+
+
+def keep_ids(label_map: LabelMap, object_ids: Sequence[int]) -> LabelMap:
+    """Return a copy of a label map in which every id but `object_ids` is background."""
+    table: npt.NDArray[np.uint16] = np.zeros(int(label_map.max()) + 1, np.uint16)
+    table[list(object_ids)] = object_ids
+    kept: LabelMap = table[label_map].astype(label_dtype(object_ids))
+    return kept
+
+
+def masks_at_stride(
+    label_map: LabelMap, object_ids: Sequence[int], size: tuple[int, int]
+) -> Float:
+    """
+    Return the share of each object in every cell of the network's mask grid.
+
+    An object far smaller than a cell would be as good as absent, so its share is
+    raised until its strongest cell is full.
+
+    :param label_map: (H, W), any size; every id must occur in it.
+    :param object_ids: K ids.
+    :param size: (h4, w4).
+    :return: (K, h4, w4) float32 in 0..1.
+    """
+    masks = np.zeros((len(object_ids), *size), np.float32)
+    for mask, object_id in zip(masks, object_ids):
+        wins = (label_map == object_id).astype(np.float32)
+        mask[:] = cv2.resize(wins, size[::-1], interpolation=cv2.INTER_AREA)
+        peak = float(mask.max())
+        if peak == 0.0:  # smaller than a sampling step of a growing resize
+            row, column = np.argwhere(wins)[0]
+            mask[row * size[0] // wins.shape[0], column * size[1] // wins.shape[1]] = 1.0
+        elif peak < 0.5:
+            mask /= peak
+    return masks
+
+
+def override(
+    prob: Float, known: Sequence[int], masks: Float, prompted: Sequence[int]
+) -> tuple[Float, tuple[int, ...]]:
+    """
+    Let prompted masks take their share of every cell, and scale what was predicted to the rest.
+
+    What a prompted object had before goes to the background, so that the other objects'
+    probabilities outside the new masks do not change.
+
+    :param prob: (len(known) + 1, h, w) as predicted, row 0 = background.
+    :param known: ids of its rows.
+    :param masks: (len(prompted), h, w) in 0..1.
+    :param prompted: ids of the masks, known or new.
+    :return: (K + 1, h, w) float32 that sums to 1 over axis 0, and its K ids, ascending.
+    """
+    object_ids = tuple(sorted({*known, *prompted}))
+    row_of = {object_id: row for row, object_id in enumerate(object_ids, 1)}
+    total = masks.sum(axis=0)
+    rest = 1.0 - np.minimum(total, 1.0)
+    merged = np.zeros((len(object_ids) + 1, *masks.shape[1:]), np.float32)
+    merged[0] = prob[0] * rest
+    for object_id, plane in zip(known, prob[1:]):
+        merged[0 if object_id in prompted else row_of[object_id]] += plane * rest
+    for object_id, mask in zip(prompted, masks):
+        np.divide(mask, np.maximum(total, 1.0), out=merged[row_of[object_id]])
+    return merged, object_ids
+
+
+def paint(predicted: LabelMap, prompt: LabelMap, prompted: Sequence[int]) -> LabelMap:
+    """
+    Return `predicted` with the prompted objects exactly as they were drawn.
+
+    :param predicted: (H, W), not changed.
+    :param prompt: (H, W), 0 = untouched, holding the ids `prompted` and no other.
+    """
+    dtype = np.promote_types(predicted.dtype, prompt.dtype)
+    painted: LabelMap = predicted.astype(dtype)
+    painted[np.isin(painted, prompted)] = 0
+    np.copyto(painted, prompt, where=prompt > 0)
+    return painted
+
+
+def sum_of_others(prob: Float, rows: Sequence[int]) -> Float:
+    """
+    Return for each object the probability of all other objects together, at most 1.
+
+    :param prob: (K + 1, h, w), row 0 = background.
+    :param rows: rows of `prob` that are asked for, each at least 1.
+    :return: (len(rows), h, w) float32.
+    """
+    anyone = prob[1:].sum(axis=0)
+    others: Float = anyone - prob[list(rows)]
+    np.clip(others, 0.0, 1.0, out=others)
+    return others

@@ -1,0 +1,118 @@
+# SPDX-FileCopyrightText: 2026 The vos_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Frame -> network input, and the geometry between camera and network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from vos_ros.datatypes import Float, Frame, Image, LabelMap
+from vos_ros.errors import VosError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+Size = tuple[int, int]  # height, width
+
+# Cameras round their widths (854, 848), so equal aspects may differ by a few pixels.
+ASPECT_TOLERANCE = 0.01
+# Memory and time grow with the long side; a strip beyond this is a mistake, not a camera.
+MAX_ASPECT = 8
+
+
+def network_size(camera_size: Size, short_side: int, multiple: int = 16) -> Size:
+    """
+    Return the network input (H, W) for a camera image: short side -> `short_side`.
+
+    Both sides are rounded to the nearest multiple, and the image is stretched onto it by at
+    most half a multiple; nothing is padded, so no pixel is spent on a border.
+    """
+    if max(camera_size) > MAX_ASPECT * min(camera_size):
+        raise VosError(
+            f'a frame of {camera_size[1]}x{camera_size[0]} is longer than {MAX_ASPECT} times its '
+            'width; crop it first'
+        )
+    scale = short_side / min(camera_size)
+    height, width = (
+        max(multiple, int(side * scale / multiple + 0.5) * multiple) for side in camera_size
+    )
+    return height, width
+
+
+def resize_image(image: Image, size: Size) -> Image:
+    """
+    Resize (H0, W0, 3) uint8 to `size`: by area when it shrinks, bilinear when it grows.
+
+    Training and robot both call this one, so that the student sees the same pixels.
+    """
+    if image.shape[:2] == size:
+        return image
+    shrinks = image.shape[0] * image.shape[1] >= size[0] * size[1]
+    mode = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    resized: Image = cv2.resize(image, size[::-1], interpolation=mode)  # type: ignore[assignment]
+    return resized
+
+
+@dataclass(frozen=True, eq=False)
+class Normalizer:
+    """
+    (x - mean) / std on the 0..255 scale, as one product and one difference per value.
+
+    :param mean: per RGB channel.
+    :param std: per RGB channel.
+    """
+
+    mean: Sequence[float]
+    std: Sequence[float]
+
+    def __call__(self, image: Image, encoding: str, out: Float) -> Float:
+        """
+        Write the normalised RGB planes of `image` into `out`.
+
+        :param image: (H, W, 3) uint8 in the order that `encoding` says.
+        :param out: (1, 3, H, W) float32, overwritten and returned.
+        """
+        for channel in range(3):
+            # extractChannel first: NumPy is 2x faster on the contiguous plane (0.4 ms at 480p).
+            source = channel if encoding == 'rgb8' else 2 - channel
+            plane = cv2.extractChannel(image, source)
+            scale = np.float32(1.0 / self.std[channel])
+            # dtype: NumPy 1 would take uint8 times a scalar as half precision.
+            np.multiply(plane, scale, out=out[0, channel], dtype=np.float32)
+            out[0, channel] -= np.float32(self.mean[channel] / self.std[channel])
+        return out
+
+
+def prepare(frame: Frame, normalizer: Normalizer, out: Float) -> Float:
+    """
+    Resize and normalise a frame into the network input `out`.
+
+    :param out: (1, 3, H, W) float32, overwritten and returned; its shape says the size.
+    """
+    size = (out.shape[2], out.shape[3])
+    return normalizer(resize_image(frame.image, size), frame.encoding, out)
+
+
+def fit_label_map(label_map: LabelMap, size: Size) -> LabelMap:
+    """
+    Return the label map at the frame's size; another aspect is refused with both sizes.
+
+    :param label_map: (H, W) uint8 or uint16; resized by nearest neighbour, so no id is invented.
+    :param size: height and width of the frame it belongs to.
+    """
+    height, width = label_map.shape
+    if (height, width) == size:
+        return label_map
+    if abs(width * size[0] / (height * size[1]) - 1.0) > ASPECT_TOLERANCE:
+        raise VosError(
+            f'the mask is {width}x{height} but the frame is {size[1]}x{size[0]}, another aspect '
+            'ratio; draw the mask on the frame as the camera sends it'
+        )
+    fitted: LabelMap = cv2.resize(  # type: ignore[assignment]
+        label_map, size[::-1], interpolation=cv2.INTER_NEAREST
+    )
+    return fitted
