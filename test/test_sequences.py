@@ -1,0 +1,217 @@
+# SPDX-FileCopyrightText: 2026 The vos_ros authors
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+from davis_factory import label_map, moving, textured, write_image, write_sequence
+import numpy as np
+import pytest
+
+from vos_ros.errors import VosError
+from vos_ros.sequences import (
+    DavisSequence,
+    FolderSequence,
+    open_davis,
+    open_sequence,
+    VideoSequence,
+)
+
+RED = np.zeros((48, 64, 3), np.uint8)
+RED[..., 0] = 200
+
+
+def write_video(path: Path, frames: int, size: tuple[int, int] = (64, 48)) -> None:
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*'mp4v'), 20.0, size)
+    for index in range(frames):
+        image = np.full((size[1], size[0], 3), 10 * index, np.uint8)
+        image[..., 2] = 200
+        writer.write(image)
+    writer.release()
+
+
+def test_images_come_in_natural_order_as_rgb(tmp_path: Path) -> None:
+    for name in ('10.png', '9.png', '1.png', 'a2.png', '.hidden.png'):
+        write_image(tmp_path / name, RED)
+    (tmp_path / 'notes.txt').write_text('no image')
+    sequence = FolderSequence(tmp_path)
+    assert sequence.frame_names == ('1', '9', '10', 'a2')
+    frames = list(sequence)
+    assert len(frames) == len(sequence) == 4
+    assert frames[0].encoding == 'rgb8'
+    assert frames[0].image.dtype == np.uint8
+    assert frames[0].image[0, 0].tolist() == [200, 0, 0]
+    assert frames[3].stamp_ns == 100_000_000
+
+
+def test_grey_images_become_rgb(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / '0.png'), np.full((4, 6), 7, np.uint8))
+    assert next(iter(FolderSequence(tmp_path))).image.tolist() == [[[7, 7, 7]] * 6] * 4
+
+
+@pytest.mark.parametrize('suffix', ['.jpg', '.png'])
+@pytest.mark.parametrize('share', [0.0, 0.5, 0.99])
+def test_damaged_image_is_named(tmp_path: Path, suffix: str, share: float) -> None:
+    path = tmp_path / f'0{suffix}'
+    write_image(path, textured(label_map((1, 2, 3, 40, 40))))
+    data = path.read_bytes()
+    path.write_bytes(data[: int(share * len(data))])
+    with pytest.raises(VosError, match=f'0{suffix} is damaged'):
+        list(FolderSequence(tmp_path))
+
+
+@pytest.mark.parametrize('name', ['nothing', 'empty'])
+def test_folder_without_images_is_named(tmp_path: Path, name: str) -> None:
+    (tmp_path / 'empty').mkdir()
+    with pytest.raises(VosError, match=name):
+        open_sequence(tmp_path / name)
+    with pytest.raises(VosError, match=name):
+        FolderSequence(tmp_path / name)
+
+
+def test_video_gives_its_frames_as_rgb(tmp_path: Path) -> None:
+    write_video(tmp_path / 'clip.mp4', 7)
+    sequence = open_sequence(tmp_path / 'clip.mp4')
+    assert isinstance(sequence, VideoSequence)
+    for _ in range(2):  # a second pass starts at the first frame again
+        frames = list(sequence)
+        assert len(frames) == len(sequence) == 7
+        assert abs(int(frames[0].image[20, 20, 0]) - 200) < 10
+        assert abs(int(frames[6].image[20, 20, 2]) - 60) < 10
+    assert (sequence.name, sequence.rate_hz) == ('clip', 20.0)
+    assert sequence.frame_names[:2] == ('00000', '00001')
+    assert frames[2].stamp_ns == 100_000_000
+
+
+@pytest.mark.parametrize('content', [b'', b'no video at all ' * 100], ids=['empty', 'text'])
+def test_unreadable_video_is_one_clear_line(
+    tmp_path: Path, content: bytes, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / 'bad.mp4').write_bytes(content)
+    with pytest.raises(VosError, match=r'bad\.mp4 cannot be opened'):
+        VideoSequence(tmp_path / 'bad.mp4')
+    assert capfd.readouterr().err == ''
+
+
+def test_video_cut_in_the_middle_is_refused_or_reported(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    writer = cv2.VideoWriter(
+        str(tmp_path / 'a.avi'), cv2.VideoWriter.fourcc(*'MJPG'), 20.0, (64, 48)
+    )
+    for index in range(20):
+        writer.write(np.random.default_rng(index).integers(0, 255, (48, 64, 3), np.uint8))
+    writer.release()
+    data = (tmp_path / 'a.avi').read_bytes()
+    (tmp_path / 'a.avi').write_bytes(data[: len(data) // 2])
+    sequence = VideoSequence(tmp_path / 'a.avi')
+    promised, read = len(sequence), len(list(sequence))
+    assert 0 < read < 20
+    assert len(sequence) == read
+    assert ('may be damaged' in caplog.text) is (read < 0.9 * promised)
+
+
+@pytest.mark.parametrize('resolution', ['480p', 'Full', ''], ids=['480p', 'other', 'none'])
+def test_resolution_folder_may_have_any_name(tmp_path: Path, resolution: str) -> None:
+    write_sequence(tmp_path, 'car', moving(1, 3), resolution)
+    write_sequence(tmp_path, 'dog', moving(1, 4), resolution)
+    found = open_davis(tmp_path)
+    assert [(s.name, len(s)) for s in found] == [('car', 3), ('dog', 4)]
+    assert np.array_equal(found[1].label_map(2), moving(1, 4)[2])  # type: ignore[arg-type]
+
+
+def test_480p_is_taken_of_several_resolutions(tmp_path: Path) -> None:
+    write_sequence(tmp_path, 'car', moving(1, 3), '480p')
+    write_sequence(tmp_path, 'car', moving(1, 5), '1080p')
+    assert len(open_davis(tmp_path)[0]) == 3
+
+
+def test_binary_masks_are_object_1(tmp_path: Path) -> None:
+    write_sequence(tmp_path, 'car', moving(255, 3))
+    sequence = DavisSequence(tmp_path, 'car')
+    assert sequence.is_binary
+    assert np.array_equal(sequence.label_map(1), moving(1, 3)[1])  # type: ignore[arg-type]
+
+
+def test_255_among_ids_is_void(tmp_path: Path) -> None:
+    labels = label_map((2, 5, 5, 20, 20), (255, 30, 30, 9, 9))
+    write_sequence(tmp_path, 'car', [labels, labels])
+    sequence = DavisSequence(tmp_path, 'car')
+    assert not sequence.is_binary
+    assert np.array_equal(sequence.label_map(0), label_map((2, 5, 5, 20, 20)))  # type: ignore[arg-type]
+
+
+def test_kind_is_told_by_the_first_mask_with_an_object(tmp_path: Path) -> None:
+    void_only = label_map((255, 5, 5, 20, 20))
+    write_sequence(tmp_path, 'a', [label_map(), label_map((3, 1, 1, 9, 9)), void_only])
+    sequence = DavisSequence(tmp_path, 'a')
+    maps = [sequence.label_map(i) for i in range(3)]
+    assert [int(m.max()) for m in maps if m is not None] == [0, 3, 0]
+
+
+def test_frames_without_mask_are_allowed(tmp_path: Path) -> None:
+    write_sequence(tmp_path, 'car', [label_map((1, 5, 5, 20, 20)), None, None])
+    sequence = DavisSequence(tmp_path, 'car')
+    assert [sequence.label_map(i) is None for i in range(3)] == [False, True, True]
+
+
+def test_sequence_without_any_mask_is_refused(tmp_path: Path) -> None:
+    write_sequence(tmp_path, 'car', moving(1, 2))
+    for file in (tmp_path / 'Annotations/480p/car').iterdir():
+        file.rename(file.with_name(f'x{file.name}'))
+    with pytest.raises(VosError, match='at least one frame needs a mask'):
+        open_davis(tmp_path)
+
+
+def listed(root: Path, **lists: str) -> None:
+    for key, names in lists.items():
+        year, split = key.rsplit('_', 1)
+        path = root / 'ImageSets' / year.strip('y') / f'{split}.txt'
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(names)
+
+
+def test_val_is_taken_by_itself_and_other_splits_by_name(tmp_path: Path) -> None:
+    for name in 'abc':
+        write_sequence(tmp_path, name, moving(1, 2))
+    listed(tmp_path, y2017_val='b\n\n', y2017_train='c\na\n')
+    assert [s.name for s in open_davis(tmp_path)] == ['b']
+    assert [s.name for s in open_davis(tmp_path, split='train')] == ['c', 'a']
+    assert [s.name for s in open_davis(tmp_path, split='all')] == ['a', 'b', 'c']
+    assert [s.name for s in open_davis(tmp_path, names=['c', 'b'])] == ['c', 'b']
+    with pytest.raises(VosError, match=r"no split 'test'.*all, train, val"):
+        open_davis(tmp_path, split='test')
+
+
+@pytest.mark.parametrize(('value', 'expected'), [(255, 'a'), (1, 'b')], ids=['2016', '2017'])
+def test_list_of_the_year_is_chosen_by_the_masks(
+    tmp_path: Path, value: int, expected: str
+) -> None:
+    for name in 'ab':
+        write_sequence(tmp_path, name, moving(value, 2))
+    listed(tmp_path, y2016_val='a\n', y2017_val='b\n')
+    assert [s.name for s in open_davis(tmp_path)] == [expected]
+
+
+def test_lists_of_frames_are_read_too(tmp_path: Path) -> None:
+    write_sequence(tmp_path, 'car', moving(1, 2))
+    write_sequence(tmp_path, 'dog', moving(1, 2))
+    lines = [f'/JPEGImages/480p/dog/0000{i}.jpg /Annotations/480p/dog/0000{i}.png' for i in (0, 1)]
+    listed(tmp_path, y480p_val='\n'.join(lines))
+    assert [s.name for s in open_davis(tmp_path)] == ['dog']
+
+
+@pytest.mark.parametrize('missing', ['JPEGImages', 'Annotations'])
+def test_other_layouts_are_refused_with_the_expected_one(tmp_path: Path, missing: str) -> None:
+    write_sequence(tmp_path, 'car', moving(1, 2))
+    (tmp_path / missing).rename(tmp_path / 'elsewhere')
+    with pytest.raises(VosError, match=rf'no folder {missing}.*DAVIS layout'):
+        open_davis(tmp_path)
+
+
+def test_unknown_sequence_is_refused_with_the_known_ones(tmp_path: Path) -> None:
+    write_sequence(tmp_path, 'car', moving(1, 2))
+    write_sequence(tmp_path, 'dog', moving(1, 2))
+    with pytest.raises(VosError, match=r"'cat'.*car, dog"):
+        open_davis(tmp_path, names=['cat'])

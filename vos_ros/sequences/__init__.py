@@ -1,0 +1,38 @@
+# SPDX-FileCopyrightText: 2026 The vos_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Where frames come from: a folder of images, a video, a data set in DAVIS's layout."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from vos_ros.errors import VosError
+from vos_ros.sequences.base import LabelledSequence, Sequence
+from vos_ros.sequences.davis import DavisSequence, open_davis
+from vos_ros.sequences.folder import FolderSequence
+from vos_ros.sequences.video import VideoSequence
+
+__all__ = [
+    'DavisSequence',
+    'FolderSequence',
+    'LabelledSequence',
+    'Sequence',
+    'VideoSequence',
+    'open_davis',
+    'open_sequence',
+]
+
+
+def open_sequence(path: Path | str) -> FolderSequence | VideoSequence:
+    """
+    Open a folder of images or a video file, whichever `path` is.
+
+    :param path: of a folder or a file.
+    :raises VosError: nothing is there, or it holds no frame.
+    """
+    path = Path(path)
+    if path.is_dir():
+        return FolderSequence(path)
+    if path.is_file():
+        return VideoSequence(path)
+    raise VosError(f'there is no video or folder {path}; check the path')

@@ -1,0 +1,182 @@
+# SPDX-FileCopyrightText: 2026 The vos_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Data sets in the layout of DAVIS, 2016 (binary masks) and 2017 (object ids).
+
+``JPEGImages/<res>/SEQ/*.jpg``, ``Annotations/<res>/SEQ/*.png`` and, if there, lists
+of sequences in ``ImageSets/<year>/<split>.txt``. The folder <res> may have any
+name or be left out. Binary masks or ids is told from the masks, not from names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+
+from vos_ros.datatypes import Frame, LabelMap
+from vos_ros.errors import VosError
+from vos_ros.label_png import is_binary, read_label_png, to_object_ids
+from vos_ros.sequences.folder import FolderSequence, list_images, natural_key
+
+_IMAGES, _ANNOTATIONS, _SETS = 'JPEGImages', 'Annotations', 'ImageSets'
+_PREFERRED_RESOLUTION = '480p'
+_DEFAULT_SPLIT = 'val'
+_RATE_HZ = 24.0  # of all DAVIS videos
+
+
+class DavisSequence:
+    """One sequence of a data set; annotations may be missing on some frames, but not on all."""
+
+    def __init__(self, root: Path | str, name: str) -> None:
+        """
+        List the frames; none is read yet.
+
+        :param root: of the data set.
+        :param name: of the sequence.
+        :raises VosError: images or annotations are missing.
+        """
+        self.root = Path(root)
+        self._frames = FolderSequence(
+            _folder(self.root, _IMAGES, name), name=name, rate_hz=_RATE_HZ
+        )
+        self.annotations = _folder(self.root, _ANNOTATIONS, name)
+        files = {file.stem: file for file in list_images(self.annotations)}
+        self._label_files = [files.get(stem) for stem in self.frame_names]
+        if not any(self._label_files):
+            raise VosError(
+                f'no file in {self.annotations} is named like an image of {self._frames.path}; '
+                'at least one frame needs a mask of the same name'
+            )
+
+    @property
+    def name(self) -> str:
+        """Name of the sequence."""
+        return self._frames.name
+
+    @property
+    def rate_hz(self) -> float:
+        """Frames per second."""
+        return self._frames.rate_hz
+
+    @property
+    def frame_names(self) -> tuple[str, ...]:
+        """The names of the image files, without their suffix."""
+        return self._frames.frame_names
+
+    def __len__(self) -> int:
+        """Count the frames."""
+        return len(self._frames)
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Read the frames, as rgb8."""
+        return iter(self._frames)
+
+    @cached_property
+    def is_binary(self) -> bool:
+        """
+        Whether masks are binary (2016) and not ids (2017): the first one with an object tells.
+
+        Where ids are used, 255 is void; where masks are binary, it is the object.
+        """
+        for file in self._label_files:
+            stored = read_label_png(file) if file else None
+            if stored is not None and stored.any():
+                return is_binary(stored)
+        return False
+
+    def label_map(self, index: int) -> LabelMap | None:
+        """
+        Read the true ids of one frame, without void; None where it is not annotated.
+
+        :param index: of the frame, from 0.
+        :return: (H, W) uint8 or uint16.
+        :raises VosError: the file cannot be read.
+        """
+        file = self._label_files[index]
+        return to_object_ids(read_label_png(file), binary=self.is_binary) if file else None
+
+
+def open_davis(
+    root: Path | str, *, split: str = '', names: Sequence[str] = ()
+) -> list[DavisSequence]:
+    """
+    Open the sequences of a data set: those named, or of a split, or all that are there.
+
+    :param root: of the data set.
+    :param split: a list in ImageSets, for instance val or train; empty = val where there is one,
+        else every sequence found; 'all' = every sequence found.
+    :param names: only these, in this order.
+    :raises VosError: no such data set, split or sequence.
+    """
+    root = Path(root)
+    for part in (_IMAGES, _ANNOTATIONS):
+        if not (root / part).is_dir():
+            raise VosError(
+                f'{root} has no folder {part}; give the root of a data set in DAVIS layout: '
+                f'{_IMAGES}/480p/SEQUENCE/*.jpg and {_ANNOTATIONS}/480p/SEQUENCE/*.png'
+            )
+    chosen = list(names) or _listed(root, split) or _found(root)
+    if not chosen:
+        raise VosError(f'no folder in {root / _IMAGES} holds images; is it in DAVIS layout?')
+    return [DavisSequence(root, name) for name in dict.fromkeys(chosen)]
+
+
+def _folder(root: Path, part: str, name: str) -> Path:
+    base = _base(root, part)
+    if not name or not (base / name).is_dir():
+        known = ', '.join(_found(root)) or 'none'
+        raise VosError(f'there is no sequence {name!r} in {base}; found are: {known}')
+    return base / name
+
+
+def _base(root: Path, part: str) -> Path:
+    """Find the folder that holds the sequences: JPEGImages/480p, or JPEGImages itself."""
+    folders = [entry for entry in _subfolders(root / part) if any(_subfolders(entry))]
+    if not folders:
+        return root / part
+    preferred = root / part / _PREFERRED_RESOLUTION
+    return preferred if preferred in folders else folders[0]
+
+
+def _subfolders(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return []
+    entries = [entry for entry in path.iterdir() if entry.is_dir() and entry.name[0] != '.']
+    return sorted(entries, key=natural_key)
+
+
+def _found(root: Path) -> list[str]:
+    annotated = {entry.name for entry in _subfolders(_base(root, _ANNOTATIONS))}
+    sequences = _subfolders(_base(root, _IMAGES))
+    return [entry.name for entry in sequences if entry.name in annotated]
+
+
+def _listed(root: Path, split: str) -> list[str]:
+    """Read the names of a split; none = take what is found."""
+    if split == 'all':
+        return []
+    lists = sorted((root / _SETS).rglob('*.txt'))
+    matching = [file for file in lists if file.stem == (split or _DEFAULT_SPLIT)]
+    if not matching:
+        if split:
+            known = ', '.join(sorted({file.stem for file in lists} | {'all'}))
+            raise VosError(f'there is no split {split!r} in {root / _SETS}; known are: {known}')
+        return []
+    return _read_list(matching[0] if len(matching) == 1 else _of_year(root, matching))
+
+
+def _of_year(root: Path, lists: list[Path]) -> Path:
+    """Choose between the lists of 2016 and 2017, which DAVIS-2017 both brings, by the masks."""
+    probe = next((name for file in lists for name in _read_list(file)), '')
+    year = '2016' if DavisSequence(root, probe).is_binary else '2017'
+    return next((file for file in lists if file.parent.name == year), lists[0])
+
+
+def _read_list(file: Path) -> list[str]:
+    """Read sequence names, or the frame paths that the lists of 2016's own release hold."""
+    try:
+        lines = [line.split()[0] for line in file.read_text().splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise VosError(f'cannot read the list {file}: {error}') from error
+    return list(dict.fromkeys(line.split('/')[-2] if '/' in line else line for line in lines))
