@@ -1,0 +1,179 @@
+# SPDX-FileCopyrightText: 2026 The vos_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+The node as its own process, and a client beside it, over real DDS.
+
+Nothing is mocked: what these tests see is what a robot sees. The only timeouts are those that end
+a hang, so a loaded machine makes them slower and not red.
+"""
+
+import array
+from collections.abc import Callable
+from pathlib import Path
+import signal
+import subprocess
+import sys
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+import rclpy
+from rclpy.executors import SingleThreadedExecutor
+
+ROOT = Path(__file__).resolve().parents[2]
+#: Ends a hang; nothing waits this long when it works.
+PATIENCE_S = 60.0
+
+
+class NodeProcess:
+    """One segmenter process."""
+
+    def __init__(self, log: Path, *ros_args: str, **parameters: object) -> None:
+        """Start it with default signal handling, as a terminal does."""
+        self.log_path = log
+        given = [part for name, value in parameters.items() for part in ('-p', f'{name}:={value}')]
+        with log.open('wb') as sink:
+            self.process = subprocess.Popen(
+                [sys.executable, '-m', 'vos_ros.ros.node', '--ros-args', *ros_args, *given],
+                stdout=sink,
+                stderr=subprocess.STDOUT,
+                cwd=ROOT,
+                # Started by a shell in the background, pytest and its children ignore SIGINT.
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+            )
+
+    @property
+    def log(self) -> str:
+        """All that it has printed so far."""
+        return self.log_path.read_text(errors='replace')
+
+    def interrupt(self) -> int:
+        """Send SIGINT and return the exit code."""
+        self.process.send_signal(signal.SIGINT)
+        return self.process.wait(PATIENCE_S)
+
+    def end(self) -> None:
+        """Stop it whatever happened before."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+            try:
+                self.process.wait(10)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+
+
+class Client:
+    """A node in the test's own process: camera, detector and listener."""
+
+    def __init__(self, name: str) -> None:
+        """Make the node; the test spins it by waiting."""
+        self.node = rclpy.create_node(name)
+        self.executor = SingleThreadedExecutor()
+        self.executor.add_node(self.node)
+        self.stamp_s = 1000
+
+    def close(self) -> None:
+        """Leave the graph."""
+        self.executor.shutdown()
+        self.node.destroy_node()
+
+    def wait(self, condition: Callable[[], Any], what: str, patience_s: float = PATIENCE_S) -> Any:
+        """Spin until `condition` gives something true, and return it."""
+        end = time.monotonic() + patience_s
+        while time.monotonic() < end:
+            found = condition()
+            if found:
+                return found
+            self.executor.spin_once(0.05)
+        pytest.fail(f'waited {patience_s:.0f} s in vain for {what}')
+
+    def spin(self, seconds: float) -> None:
+        """Let messages come in; used only where the test is that none comes."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            self.executor.spin_once(0.05)
+
+    def listen(self, kind: type, topic: str, depth: int = 100) -> list:
+        """Collect every message of a topic."""
+        messages: list = []
+        self.node.create_subscription(kind, topic, messages.append, depth)
+        return messages
+
+    def publisher(self, kind: type, topic: str, qos: Any = 10, readers: int = 1) -> Any:
+        """Make a publisher and wait until the node under test listens to it."""
+        publisher = self.node.create_publisher(kind, topic, qos)
+        self.wait(lambda: publisher.get_subscription_count() >= readers, f'a reader of {topic}')
+        return publisher
+
+    def call(self, kind: type, name: str, request: Any) -> Any:
+        """Call a service and return its response."""
+        client = self.node.create_client(kind, name)
+        self.wait(client.service_is_ready, f'service {name}')
+        future = client.call_async(request)
+        self.wait(future.done, f'an answer of {name}')
+        self.node.destroy_client(client)
+        return future.result()
+
+    def state(self, node: str = '/vos') -> str:
+        """Ask for the lifecycle state's label."""
+        from lifecycle_msgs.srv import GetState
+
+        return self.call(GetState, f'{node}/get_state', GetState.Request()).current_state.label
+
+    def change_state(self, transition: int, node: str = '/vos', label: str = '') -> bool:
+        """Ask for a transition."""
+        from lifecycle_msgs.srv import ChangeState
+
+        request = ChangeState.Request()
+        request.transition.id = transition
+        request.transition.label = label
+        return self.call(ChangeState, f'{node}/change_state', request).success
+
+    def set_parameter(self, name: str, value: object, node: str = '/vos') -> Any:
+        """Set one parameter from outside and return the result with its reason."""
+        from rcl_interfaces.srv import SetParameters
+        from rclpy.parameter import Parameter
+
+        request = SetParameters.Request()
+        request.parameters = [Parameter(name, value=value).to_parameter_msg()]
+        return self.call(SetParameters, f'{node}/set_parameters', request).results[0]
+
+    def next_stamp(self) -> tuple[int, int]:
+        """Give a stamp that was never used before, with odd nanoseconds."""
+        self.stamp_s += 1
+        return self.stamp_s, 123_456_789
+
+
+def image_msg(
+    pixels: np.ndarray,
+    encoding: str,
+    stamp: tuple[int, int] = (0, 0),
+    frame_id: str = 'camera',
+    padding: int = 0,
+    big_endian: bool = False,
+) -> Any:
+    """
+    Make an Image message, byte by byte.
+
+    :param pixels: (H, W) or (H, W, C).
+    :param padding: bytes behind every row.
+    """
+    from sensor_msgs.msg import Image
+
+    order = '>' if big_endian else '<'
+    rows = pixels.astype(pixels.dtype.newbyteorder(order)).reshape(len(pixels), -1)
+    msg = Image(encoding=encoding, height=pixels.shape[0], width=pixels.shape[1])
+    msg.header.stamp.sec, msg.header.stamp.nanosec = stamp
+    msg.header.frame_id = frame_id
+    msg.is_bigendian = int(big_endian)
+    msg.data = array.array('B', b''.join(row.tobytes() + b'\xaa' * padding for row in rows))
+    msg.step = len(msg.data) // len(rows)
+    return msg
+
+
+def to_array(msg: Any) -> np.ndarray:
+    """Read labels or a mask back, byte by byte."""
+    dtype = np.uint8 if msg.encoding == 'mono8' else np.dtype('<u2')
+    return np.frombuffer(bytes(msg.data), dtype).reshape(msg.height, msg.width)

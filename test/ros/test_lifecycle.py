@@ -1,0 +1,197 @@
+# SPDX-FileCopyrightText: 2026 The vos_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Transitions, broken models, latched masks, several nodes, and the end: SIGINT in every state."""
+
+from pathlib import Path
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+pytest.importorskip('rclpy', reason='needs rclpy')
+
+import cv2
+from lifecycle_msgs.msg import Transition
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from robot import image_msg, ROOT, to_array
+from sensor_msgs.msg import CompressedImage, Image
+
+TINY = ROOT / 'test' / 'data' / 'tiny'
+SCENE = np.random.default_rng(5).integers(0, 256, (96, 128, 3), dtype=np.uint8)
+MASK = np.zeros((96, 128), np.uint8)
+MASK[20:60, 30:80] = 2
+
+
+def next_labels(client, labels: list, images) -> Image:
+    """
+    Publish images until one is answered.
+
+    It may take several: DDS tells the node that somebody listens to its labels in its own time.
+    """
+    before = len(labels)
+
+    def send() -> bool:
+        images.publish(image_msg(SCENE, 'rgb8', client.next_stamp()))
+        return len(labels) > before
+
+    client.wait(send, 'labels')
+    return labels[before]
+
+
+def is_followed(client, node: str, object_id: int) -> bool:
+    """Tell whether the node offers the topic of an object, which it does while it knows it."""
+    return client.node.count_publishers(f'{node}/object_{object_id}/mask') == 1
+
+
+def test_a_corrupt_model_fails_to_configure_and_can_be_mended(
+    client, start_node, tmp_path: Path
+) -> None:
+    corrupt = tmp_path / 'corrupt'
+    shutil.copytree(TINY, corrupt)
+    graph = corrupt / 'segment.onnx'
+    graph.write_bytes(graph.read_bytes()[:-1] + b'x')
+    node = start_node('-r', '__node:=mended', model=corrupt)
+    client.wait(lambda: 'cannot configure' in node.log, 'the failure')
+    assert 'sha256' in node.log
+    assert 'Traceback' not in node.log
+    assert client.state('/mended') == 'unconfigured'
+    assert client.set_parameter('model', '/no/such/folder', '/mended').successful
+    assert not client.change_state(Transition.TRANSITION_CONFIGURE, '/mended')
+    assert 'unknown model' in node.log
+
+    # A latched mask, sent long before anyone listens.
+    latched = QoSProfile(
+        depth=1,
+        durability=DurabilityPolicy.TRANSIENT_LOCAL,
+        reliability=ReliabilityPolicy.RELIABLE,
+    )
+    client.node.create_publisher(Image, 'init_mask', latched).publish(image_msg(MASK, 'mono8'))
+
+    # Now with a model that works, through all transitions and back.
+    assert client.set_parameter('model', str(TINY), '/mended').successful
+    labels = client.listen(Image, 'mended/labels')
+    for round_trip in range(2):
+        assert client.change_state(Transition.TRANSITION_CONFIGURE, '/mended')
+        assert client.state('/mended') == 'inactive'
+        assert not client.set_parameter('model', 'other', '/mended').successful
+        held = round_trip + 1
+        client.wait(
+            lambda held=held: node.log.count('init mask is held') == held, 'the latched mask'
+        )
+        assert client.change_state(Transition.TRANSITION_ACTIVATE, '/mended')
+        assert client.state('/mended') == 'active'
+        images = client.publisher(Image, 'image')
+        assert set(np.unique(to_array(next_labels(client, labels, images)))) <= {0, 2}
+        client.wait(lambda: is_followed(client, '/mended', 2), 'the object')
+        assert client.change_state(Transition.TRANSITION_DEACTIVATE, '/mended')
+        client.node.destroy_publisher(images)
+        assert client.change_state(Transition.TRANSITION_CLEANUP, '/mended')
+        assert client.state('/mended') == 'unconfigured'
+    assert client.change_state(Transition.TRANSITION_UNCONFIGURED_SHUTDOWN, '/mended')
+    assert client.state('/mended') == 'finalized'
+    assert node.interrupt() == 0, node.log
+
+
+def test_objects_survive_deactivate_and_activate(client, start_node) -> None:
+    node = start_node('-r', '__ns:=/pausing', model=TINY)
+    labels = client.listen(Image, '/pausing/vos/labels')
+    masks = client.publisher(Image, '/pausing/init_mask')
+    masks.publish(image_msg(MASK, 'mono8'))
+    images = client.publisher(Image, '/pausing/image')
+    client.wait(
+        lambda: next_labels(client, labels, images) and is_followed(client, '/pausing/vos', 2),
+        'the object',
+    )
+    for transition in (Transition.TRANSITION_DEACTIVATE, Transition.TRANSITION_ACTIVATE):
+        assert client.change_state(transition, '/pausing/vos')
+    client.wait(images.get_subscription_count, 'the node to listen again')
+    heard = client.listen(Image, '/pausing/vos/object_2/mask')
+    client.wait(lambda: next_labels(client, labels, images) and heard, 'the object')
+    assert node.interrupt() == 0, node.log
+
+
+def test_nodes_in_two_namespaces_do_not_hear_each_other(client, start_node) -> None:
+    names = ('/left', '/right')
+    nodes = [start_node('-r', f'__ns:={name}', model=TINY) for name in names]
+    labels = {name: client.listen(Image, f'{name}/vos/labels') for name in names}
+    images = {name: client.publisher(Image, f'{name}/image') for name in names}
+    assert not to_array(next_labels(client, labels['/left'], images['/left'])).any()
+    client.spin(0.5)
+    assert not labels['/right']
+    next_labels(client, labels['/right'], images['/right'])
+    assert [node.interrupt() for node in nodes] == [0, 0]
+
+
+def test_compressed_images_and_a_mask_from_a_file(client, start_node, tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / 'mask.png'), MASK)
+    node = start_node(
+        '-r',
+        '__ns:=/thin',
+        model=TINY,
+        image_transport='compressed',
+        **{'init.mask_file': tmp_path / 'mask.png'},
+    )
+    labels = client.listen(Image, '/thin/vos/labels')
+    images = client.publisher(CompressedImage, '/thin/image/compressed')
+    msg = CompressedImage(format='jpeg')
+    msg.data.frombytes(cv2.imencode('.jpg', SCENE)[1].tobytes())
+    msg.header.stamp.sec, msg.header.frame_id = 12, 'thin'
+    client.wait(lambda: images.publish(msg) or labels, 'labels')
+    assert labels[0].header == msg.header
+    assert set(np.unique(to_array(labels[0]))) <= {0, 2}
+    client.wait(lambda: is_followed(client, '/thin/vos', 2), 'the object of the file')
+    assert node.interrupt() == 0, node.log
+
+
+def test_sigint_ends_every_state_cleanly(client, start_node) -> None:
+    nodes = {
+        state: start_node('-r', f'__ns:=/{state}', model=TINY, autostart=state == 'active')
+        for state in ('unconfigured', 'inactive', 'active')
+    }
+    assert client.change_state(Transition.TRANSITION_CONFIGURE, '/inactive/vos')
+    images = client.publisher(Image, '/active/image')
+    client.publisher(Image, '/active/init_mask').publish(image_msg(MASK, 'mono8'))
+    labels = client.listen(Image, '/active/vos/labels')
+    next_labels(client, labels, images)
+    for state in nodes:
+        assert client.state(f'/{state}/vos') == state
+    # While images pour in, so that the worker is at work when it ends.
+    camera = client.node.create_timer(
+        0.005, lambda: images.publish(image_msg(SCENE, 'rgb8', client.next_stamp()))
+    )
+    client.spin(0.5)
+    for node in nodes.values():
+        assert node.interrupt() == 0, node.log
+        assert 'Traceback' not in node.log
+    client.node.destroy_timer(camera)
+
+
+@pytest.mark.parametrize(
+    ('given', 'reason'),
+    [
+        (['-p', 'max_objects:=0'], 'max_objects must lie in 1 .. 254'),
+        (['-p', 'max_objects:=many'], "max_objects must be int, not 'many'"),
+        (['-p', 'backend:=abacus'], 'backend must be one of'),
+        (['--params-file', '/no/such/file.yaml'], '/no/such/file.yaml'),
+    ],
+)
+def test_a_wrong_parameter_at_start_is_one_clear_line(dds: None, given: list, reason: str) -> None:
+    done = subprocess.run(
+        [sys.executable, '-m', 'vos_ros.ros.node', '--ros-args', *given],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        timeout=60,
+    )
+    assert done.returncode == 2
+    assert reason in done.stderr
+    assert 'Traceback' not in done.stderr
+
+
+def test_a_misspelt_parameter_is_named(client, start_node) -> None:
+    node = start_node('-r', '__node:=misspelt', model=TINY, max_object=3, autostart=False)
+    client.state('/misspelt')
+    assert "'max_object' does not exist" in node.log
+    assert "did you mean 'max_objects'?" in node.log

@@ -1,0 +1,369 @@
+# SPDX-FileCopyrightText: 2026 The vos_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""One running node, as a camera, a detector and a listener see it. Each test starts from reset."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+pytest.importorskip('rclpy', reason='needs rclpy')
+
+from diagnostic_msgs.msg import DiagnosticArray
+from lifecycle_msgs.msg import Transition
+from rclpy.qos import qos_profile_sensor_data
+from robot import image_msg, ROOT, to_array
+from sensor_msgs.msg import Image
+from std_msgs.msg import UInt16MultiArray
+from std_srvs.srv import SetBool, Trigger
+
+HEIGHT, WIDTH = 96, 128
+RNG = np.random.default_rng(3)
+SCENE = RNG.integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+MASK = np.zeros((HEIGHT, WIDTH), np.uint8)
+MASK[20:60, 10:50] = 1
+MASK[40:90, 70:120] = 4
+
+
+class Robot:
+    """The client with its publishers, and what it heard."""
+
+    def __init__(self, client, node) -> None:
+        self.client, self.process = client, node
+        self.labels = client.listen(Image, 'vos/labels')
+        self.overlays = client.listen(Image, 'vos/overlay')
+        self.reports = client.listen(DiagnosticArray, '/diagnostics')
+        self.masks = client.publisher(Image, 'init_mask')
+        self.images = client.publisher(Image, 'image')
+        # Until images go there and labels come back: DDS introduces them in its own time.
+        client.wait(lambda: self.send() and self.labels, 'the first labels')
+
+    def send(self, stamp=None, image=SCENE, **more) -> tuple[int, int]:
+        """Publish one camera image."""
+        stamp = stamp or self.client.next_stamp()
+        self.images.publish(image_msg(image, 'rgb8', stamp, **more))
+        return stamp
+
+    def answers(self, stamp: tuple[int, int]) -> list:
+        """Give the labels that carry this stamp."""
+        return [m for m in self.labels if (m.header.stamp.sec, m.header.stamp.nanosec) == stamp]
+
+    def segment(self, **more):
+        """Publish one camera image and wait for its labels."""
+        stamp = self.send(**more)
+        return self.client.wait(lambda: self.answers(stamp), f'labels of {stamp}')[0]
+
+    def prompt(self, mask=MASK, encoding: str = 'mono8', **more):
+        """Publish a mask, then the image that it was drawn on, and wait for that one's labels."""
+        stamp = self.client.next_stamp()
+        self.offer(mask, encoding, stamp, **more)
+        return self.segment(stamp=stamp)
+
+    def offer(self, mask, encoding: str = 'mono8', stamp=(0, 0), **more) -> None:
+        """Publish a mask and wait until the node has it: no image can overtake it then."""
+        seen = self.fresh('objects')
+        self.masks.publish(image_msg(mask, encoding, stamp, **more))
+        for counter in ('masks_in', 'masks_duplicate'):
+            seen[counter] = int(seen[counter])
+        self.client.wait(
+            lambda: any(
+                int(self.status('objects')[counter]) > seen[counter]
+                for counter in ('masks_in', 'masks_duplicate')
+            ),
+            'the mask to arrive',
+        )
+
+    def fresh(self, part: str) -> dict:
+        """Give a report that was made after this call."""
+        known = len(self.reports) + 1  # the next one may be on its way already
+        self.client.wait(lambda: len(self.reports) > known, 'a new report')
+        return self.status(part)
+
+    def status(self, part: str) -> dict[str, str]:
+        """Give the newest report of one part of the node."""
+        self.client.wait(lambda: self.reports, 'a report')
+        for status in self.reports[-1].status:
+            if status.name == f'vos: {part}':
+                values = {value.key: value.value for value in status.values}
+                return values | {'level': status.level, 'message': status.message}
+        return {}
+
+    def reset(self):
+        return self.client.call(Trigger, '/vos/reset', Trigger.Request())
+
+
+@pytest.fixture(scope='module')
+def running(client, start_node) -> Robot:
+    settings = {
+        'diagnostics.period_s': 0.1,
+        'max_objects': 3,
+        'init.wait_s': 30.0,
+        'diagnostics.no_image_s': 0.5,
+    }
+    return Robot(client, start_node(model=ROOT / 'test' / 'data' / 'tiny', **settings))
+
+
+@pytest.fixture
+def robot(running) -> Iterator[Robot]:
+    assert running.reset().success
+    yield running
+    assert running.process.process.poll() is None, running.process.log
+
+
+def test_labels_carry_the_image_s_header(robot: Robot) -> None:
+    for stamp, frame_id in [
+        ((1, 999_999_999), 'front/left eye'),
+        ((-5, 7), ''),
+        ((2**31 - 1, 1), 'é'),
+    ]:
+        header = robot.segment(stamp=stamp, frame_id=frame_id).header
+        assert (header.stamp.sec, header.stamp.nanosec) == stamp
+        assert header.frame_id == frame_id
+
+
+def test_without_a_mask_labels_are_background(robot: Robot) -> None:
+    labels = robot.segment()
+    assert (labels.encoding, labels.height, labels.width) == ('mono8', HEIGHT, WIDTH)
+    assert not to_array(labels).any()
+
+
+def test_a_mask_is_applied_to_the_image_that_it_was_drawn_on(robot: Robot) -> None:
+    assert np.array_equal(to_array(robot.prompt()), MASK)
+    assert set(np.unique(to_array(robot.segment()))) <= {0, 1, 4}
+    assert robot.fresh('objects')['count'] == '2'
+
+
+@pytest.mark.parametrize('padding', [0, 3], ids=['tight', 'padded'])
+@pytest.mark.parametrize('big_endian', [False, True], ids=['little', 'big'])
+def test_ids_beyond_254_come_back_as_mono16(robot: Robot, big_endian: bool, padding: int) -> None:
+    mask = MASK.astype(np.uint16) * 300
+    labels = robot.prompt(mask, 'mono16', padding=padding, big_endian=big_endian)
+    assert labels.encoding == 'mono16'
+    assert np.array_equal(to_array(labels), mask)
+
+
+def test_a_binary_mask_is_object_1(robot: Robot) -> None:
+    labels = robot.prompt((MASK > 0).astype(np.uint8) * np.uint8(255))
+    assert np.array_equal(to_array(labels), MASK > 0)
+
+
+@pytest.mark.parametrize(
+    ('mask', 'encoding', 'reason'),
+    [
+        (np.zeros((HEIGHT, WIDTH), np.uint8), 'mono8', 'empty'),
+        (np.ones((HEIGHT, WIDTH + 32), np.uint8), 'mono8', f'{WIDTH}'),
+        (SCENE, 'rgb8', 'rgb8'),
+        (np.full((HEIGHT, WIDTH), -3, np.int32), '32SC1', '-3'),
+    ],
+    ids=['empty', 'other size', 'colour', 'negative ids'],
+)
+def test_a_useless_mask_is_reported_and_nothing_dies(robot: Robot, mask, encoding, reason) -> None:
+    rejected = int(robot.fresh('objects')['masks_rejected'])
+    assert not to_array(robot.prompt(mask, encoding)).any()
+    report = robot.fresh('objects')
+    assert int(report['masks_rejected']) == rejected + 1
+    assert reason in report['last_rejection']
+    assert report['level'] == b'\x01'
+    assert report['last_rejection'] in robot.process.log
+    assert 'Traceback' not in robot.process.log
+
+
+def test_a_garbled_message_is_reported_and_nothing_dies(robot: Robot) -> None:
+    errors = int(robot.fresh('inference')['errors'])
+    short = image_msg(SCENE, 'rgb8', robot.client.next_stamp())
+    short.data = short.data[:1000]
+    robot.images.publish(short)
+    robot.images.publish(image_msg(SCENE, 'nonsense', robot.client.next_stamp()))
+    robot.client.wait(lambda: int(robot.status('inference')['errors']) > errors, 'the error')
+    robot.segment()
+
+
+def test_the_same_mask_twice_is_applied_once(robot: Robot) -> None:
+    stamp = robot.client.next_stamp()
+    before = robot.fresh('objects')
+    robot.offer(MASK, 'mono8', stamp)
+    robot.offer(MASK, 'mono8', stamp)
+    after = robot.fresh('objects')
+    assert int(after['masks_in']) == int(before['masks_in']) + 1
+    assert int(after['masks_duplicate']) == int(before['masks_duplicate']) + 1
+    assert np.array_equal(to_array(robot.segment(stamp=stamp)), MASK)
+
+
+def test_too_many_objects_are_refused_and_the_rest_goes_in(robot: Robot) -> None:
+    mask = np.zeros((HEIGHT, WIDTH), np.uint8)
+    for object_id in range(1, 6):
+        mask[:, object_id * 20 : object_id * 20 + 15] = object_id
+    labels = to_array(robot.prompt(mask))
+    assert np.array_equal(labels, np.where(mask <= 3, mask, 0))
+    assert 'max_objects' in robot.fresh('objects')['last_rejection']
+
+
+def test_object_masks_are_the_labels_of_that_object(robot: Robot) -> None:
+    robot.prompt()
+    heard = {i: robot.client.listen(Image, f'/vos/object_{i}/mask') for i in (1, 4)}
+    # A topic that is new to both sides: send images until they have found each other.
+    robot.client.wait(lambda: robot.segment() and heard[1] and heard[4], "the objects' masks")
+    for object_id, masks in heard.items():
+        stamp = (masks[-1].header.stamp.sec, masks[-1].header.stamp.nanosec)
+        labels = to_array(robot.answers(stamp)[0])
+        assert np.array_equal(to_array(masks[-1]), (labels == object_id) * 255)
+        assert masks[-1].encoding == 'mono8'
+
+
+def test_reset_forgets_the_objects_and_their_topics(robot: Robot) -> None:
+    robot.prompt()
+    graph = robot.client.node
+    robot.client.wait(lambda: graph.count_publishers('/vos/object_1/mask'), "an object's topic")
+    answer = robot.reset()
+    assert answer.success
+    assert '2 objects' in answer.message
+    assert not to_array(robot.segment()).any()
+    robot.client.wait(
+        lambda: not graph.count_publishers('/vos/object_1/mask'), "the end of the object's topic"
+    )
+    # The very same mask is meant again after a reset.
+    assert np.array_equal(to_array(robot.prompt()), MASK)
+
+
+def test_removing_an_object_leaves_the_other_its_id(robot: Robot) -> None:
+    robot.prompt()
+    remove = robot.client.publisher(UInt16MultiArray, 'remove_objects')
+    remove.publish(UInt16MultiArray(data=[1, 999]))
+    robot.client.wait(
+        lambda: robot.segment() and robot.fresh('objects')['count'] == '1', 'the removal'
+    )
+    assert 'object_4_score' in robot.status('objects')
+    assert set(np.unique(to_array(robot.segment()))) <= {0, 4}
+
+
+def test_no_image_is_answered_twice_and_all_are_accounted_for(robot: Robot) -> None:
+    robot.prompt()
+    before = robot.fresh('input')
+    sent = [robot.send() for _ in range(40)]
+    last = robot.client.wait(lambda: robot.answers(sent[-1]), 'the last labels')
+    stamps = [(m.header.stamp.sec, m.header.stamp.nanosec) for m in robot.labels]
+    answered = [stamp for stamp in stamps if stamp in sent]
+    assert last
+    assert len(answered) == len(set(answered))
+    assert answered == sorted(answered)
+    after = robot.fresh('input')
+    came, dropped, out = (
+        int(after[key]) - int(before[key]) for key in ('frames_in', 'dropped', 'frames_out')
+    )
+    assert came == dropped + out
+    assert out == len(answered)
+
+
+def test_services_answer_while_images_pour_in(robot: Robot) -> None:
+    robot.prompt()
+    timer = robot.client.node.create_timer(0.002, robot.send)
+    frames_in = int(robot.fresh('input')['frames_in'])
+    for _ in range(10):
+        assert robot.reset().success
+        assert robot.client.state() == 'active'
+    assert int(robot.fresh('input')['frames_in']) > frames_in
+    robot.client.node.destroy_timer(timer)
+
+
+def test_enable_pauses_and_resumes(robot: Robot) -> None:
+    def enable(on: bool):
+        return robot.client.call(SetBool, '/vos/enable', SetBool.Request(data=on))
+
+    assert enable(False).message == 'paused: images are ignored'
+    frames_in = robot.fresh('input')['frames_in']
+    robot.send()
+    # Masks that come meanwhile are kept.
+    stamp = robot.client.next_stamp()
+    robot.offer(MASK, 'mono8', stamp)
+    assert robot.fresh('input')['frames_in'] == frames_in
+    assert robot.status('node')['state'] == 'paused'
+    assert enable(True).message == 'running'
+    assert np.array_equal(to_array(robot.segment(stamp=stamp)), MASK)
+
+
+def test_the_overlay_shows_the_image_with_the_objects_painted(robot: Robot) -> None:
+    robot.prompt()
+    robot.client.wait(lambda: robot.segment() and robot.overlays, 'an overlay')
+    picture = robot.overlays[-1]
+    assert (picture.encoding, picture.height, picture.width) == ('rgb8', HEIGHT, WIDTH)
+
+
+def test_large_best_effort_images_arrive_through_the_shipped_dds_profile(robot: Robot) -> None:
+    camera = robot.client.publisher(Image, 'image', qos_profile_sensor_data)
+    large = np.zeros((720, 1280, 3), np.uint8)
+    # One by one, each answered: without the profile next to none of them arrives.
+    for _ in range(8):
+        stamp = robot.client.next_stamp()
+        camera.publish(image_msg(large, 'bgr8', stamp))
+        answer = robot.client.wait(lambda stamp=stamp: robot.answers(stamp), 'labels')[0]
+        assert (answer.height, answer.width) == (720, 1280)
+    robot.client.node.destroy_publisher(camera)
+
+
+def test_another_resolution_of_the_same_shape_goes_on(robot: Robot) -> None:
+    robot.prompt()
+    large = robot.segment(image=SCENE.repeat(2, axis=0).repeat(2, axis=1))
+    assert (large.height, large.width) == (2 * HEIGHT, 2 * WIDTH)
+
+
+def test_live_parameters_act_at_once_and_others_are_refused_with_the_reason(
+    robot: Robot,
+) -> None:
+    assert robot.client.set_parameter('deadline_ms', 0.0001).successful
+    robot.segment()
+    assert int(robot.fresh('inference')['deadline_misses']) > 0
+    for name, value, reason in [
+        ('overlay.alpha', 1.5, 'alpha'),
+        ('overlay.alpha', 'much', 'DOUBLE'),
+        ('max_objects', 5, 'cleanup'),
+        ('max_objects', 0, 'max_objects'),
+        ('autostart', False, 'read-only'),
+        ('no_such', 1, 'declared'),
+    ]:
+        result = robot.client.set_parameter(name, value)
+        assert not result.successful
+        assert reason in result.reason
+    robot.segment()
+
+
+def test_a_stray_transition_is_refused_and_nothing_dies(robot: Robot) -> None:
+    for transition, label in [(99, ''), (0, 'nonsense'), (Transition.TRANSITION_CONFIGURE, '')]:
+        assert not robot.client.change_state(transition, label=label)
+    assert robot.client.state() == 'active'
+
+
+def test_parameters_describe_themselves(robot: Robot) -> None:
+    from rcl_interfaces.srv import DescribeParameters
+
+    from vos_ros.ros.parameters import all_settings
+
+    names = [name for name, _ in all_settings()]
+    request = DescribeParameters.Request(names=names)
+    answer = robot.client.call(DescribeParameters, '/vos/describe_parameters', request)
+    for (name, item), found in zip(all_settings(), answer.descriptors, strict=True):
+        assert found.name == name
+        assert item.metadata['description'] in found.description
+        ranges = [*found.integer_range, *found.floating_point_range]
+        assert bool(ranges) == (item.metadata['range'] is not None)
+
+
+def test_silence_of_the_camera_is_an_error_with_a_hint_and_heals(robot: Robot) -> None:
+    robot.client.wait(lambda: robot.status('input')['level'] == b'\x02', 'the error')
+    message = robot.status('input')['message']
+    assert message.startswith('no image for')
+    assert '/image has 1 publisher' in message
+    robot.client.wait(
+        lambda: robot.segment() and robot.status('input')['level'] == b'\x00', 'the end of it'
+    )
+
+
+def test_the_report_names_model_memory_and_percentiles(robot: Robot) -> None:
+    robot.prompt()
+    inference, objects = robot.fresh('inference'), robot.status('objects')
+    assert (inference['backend'], inference['model']) == ('cpu', 'tiny')
+    assert len(inference['model_sha256']) == 64
+    figures = [float(inference[f'latency_{name}_ms']) for name in ('p50', 'p95', 'p99', 'max')]
+    assert figures[0] > 0
+    assert figures == sorted(figures)
+    assert int(objects['memory_bytes']) > 0
+    assert (objects['count'], objects['max']) == ('2', '3')

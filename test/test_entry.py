@@ -1,0 +1,43 @@
+# SPDX-FileCopyrightText: 2026 The vos_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""`segmenter` on a machine without ROS, torch and cv_bridge."""
+
+from pathlib import Path
+import subprocess
+import sys
+
+ROOT = Path(__file__).resolve().parents[1]
+# None in sys.modules makes an import fail as if the package were not there.
+WITHOUT = """
+import sys
+for name in ('rclpy', 'torch', 'cv_bridge', 'sensor_msgs', 'onnxruntime'):
+    sys.modules[name] = None
+from vos_ros.ros.node import main
+sys.exit(main())
+"""
+
+
+def start(*arguments: str) -> 'subprocess.CompletedProcess[str]':
+    command = [sys.executable, '-c', WITHOUT, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=60)
+
+
+def test_help_shows_an_example_and_every_parameter() -> None:
+    done = start('--help')
+    assert done.returncode == 0
+    assert 'ros2 run vos_ros segmenter' in done.stdout
+    assert 'memory.max_prompted_frames = 4 [frames]' in done.stdout
+    assert 'overlay.alpha* = 0.5' in done.stdout
+
+
+def test_missing_ros_is_one_clear_line() -> None:
+    done = start()
+    assert done.returncode == 1
+    assert done.stderr.startswith('segmenter: ROS 2 is not found')
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_an_unknown_argument_is_refused() -> None:
+    done = start('--modle', 'x')
+    assert done.returncode == 2
+    assert "'--modle'" in done.stderr

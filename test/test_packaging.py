@@ -1,0 +1,141 @@
+# SPDX-FileCopyrightText: 2026 The vos_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""What ROS and pip need to find the package; and one version everywhere."""
+
+import os
+from pathlib import Path
+import re
+import shutil
+import subprocess
+import sys
+from xml.etree import ElementTree
+
+import pytest
+
+import vos_ros
+
+ROOT = Path(__file__).resolve().parents[1]
+MANIFEST = ElementTree.parse(ROOT / 'package.xml').getroot()
+SHIPPED = ('package.xml', 'setup.py', 'setup.cfg', 'resource', 'scripts', 'launch', 'config')
+
+
+def test_manifest_has_an_address_that_colcon_accepts() -> None:
+    # colcon takes a package with a bad one for plain Python, with exit code 0: no ROS then.
+    maintainers = MANIFEST.findall('maintainer')
+    assert maintainers
+    for maintainer in maintainers:
+        assert re.fullmatch(r'[-\w.+]+@[-\w]+(\.[-\w]+)+', maintainer.get('email', ''))
+    assert MANIFEST.findtext('export/build_type') == 'ament_python'
+    assert (ROOT / 'resource' / str(MANIFEST.findtext('name'))).is_file()
+
+
+def test_manifest_names_what_the_package_uses() -> None:
+    named = {element.text for element in MANIFEST if element.tag.endswith('depend')}
+    assert named >= {
+        'rclpy',
+        'sensor_msgs',
+        'std_msgs',
+        'std_srvs',
+        'diagnostic_msgs',
+        'lifecycle_msgs',
+        'launch',
+        'launch_ros',
+        'cv_bridge',
+        'python3-numpy',
+        'python3-opencv',
+        'python3-onnxruntime-pip',
+    }
+
+
+def test_version_is_the_same_everywhere() -> None:
+    assert vos_ros.__version__ == MANIFEST.findtext('version')
+
+
+def test_training_is_hidden_from_colcon() -> None:
+    assert (ROOT / 'training' / 'COLCON_IGNORE').is_file()
+
+
+def test_fast_dds_profile_gives_both_transports_and_16_mib() -> None:
+    tree = ElementTree.parse(ROOT / 'config' / 'fastdds_large_images.xml').getroot()
+    space = {'p': 'http://www.eprosima.com/XMLSchemas/fastRTPS_Profiles'}
+    assert tree.findtext('.//p:segment_size', namespaces=space) == str(16 * 2**20)
+    used = {e.text for e in tree.findall('.//p:userTransports/p:transport_id', space)}
+    made = {e.text for e in tree.findall('.//p:transport_descriptor/p:transport_id', space)}
+    assert used == made
+    participant = tree.find('p:participant', space)
+    assert participant is not None
+    assert participant.get('is_default_profile') == 'true'
+
+
+@pytest.fixture(scope='module')
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build a wheel's content from a copy and give the folder that it was installed to."""
+    pytest.importorskip('setuptools')
+    copy = tmp_path_factory.mktemp('source')
+    for name in SHIPPED:
+        source = ROOT / name
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, copy / name)
+    shutil.copytree(
+        ROOT / 'vos_ros', copy / 'vos_ros', ignore=shutil.ignore_patterns('__pycache__')
+    )
+    model = copy / 'models' / 'some_model'
+    model.mkdir(parents=True)
+    (model / 'manifest.json').write_text('{}')
+    prefix = tmp_path_factory.mktemp('prefix')
+    command = [sys.executable, 'setup.py', '-q', 'install', '--root', str(prefix), '--prefix', '/']
+    done = subprocess.run(
+        [*command, '--single-version-externally-managed'],
+        cwd=copy,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    return prefix
+
+
+def test_ros_finds_the_package_its_launch_files_config_and_models(installed: Path) -> None:
+    share = installed / 'share'
+    assert (share / 'ament_index' / 'resource_index' / 'packages' / 'vos_ros').is_file()
+    for name in (
+        'package.xml',
+        'launch/segment.launch.py',
+        'config/vos.yaml',
+        'config/fastdds_large_images.xml',
+        'models/some_model/manifest.json',
+    ):
+        assert (share / 'vos_ros' / name).is_file(), name
+    assert not list(share.rglob('*.pyc'))
+
+
+@pytest.mark.parametrize('name', ['segmenter', 'doctor', 'vos'])
+def test_ros2_run_finds_executables(installed: Path, name: str) -> None:
+    wrapper = installed / 'lib' / 'vos_ros' / name
+    assert os.access(wrapper, os.X_OK)
+    done = subprocess.run(
+        [wrapper, '--help'],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        # `env python3` must be the Python that the package was installed for.
+        env=os.environ
+        | {
+            'PATH': os.pathsep.join([str(Path(sys.executable).parent), os.environ['PATH']]),
+            'PYTHONPATH': str(ROOT),
+        },
+    )
+    assert done.returncode == 0, done.stderr
+    assert 'usage' in done.stdout.lower()
+
+
+def test_colcon_takes_it_for_a_ros_package(tmp_path: Path) -> None:
+    colcon = shutil.which('colcon')
+    if colcon is None:
+        pytest.skip('colcon is not installed')
+    listed = subprocess.run(
+        [colcon, '--log-base', str(tmp_path), 'list', '--paths', str(ROOT)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert '(ros.ament_python)' in listed.stdout, listed.stderr

@@ -1,0 +1,115 @@
+# SPDX-FileCopyrightText: 2026 The vos_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+`segmenter`: start the node, spin it, stop it.
+
+rclpy is imported only once the command line is understood, so `--help` works anywhere.
+"""
+
+from collections.abc import Sequence
+import os
+import sys
+
+from vos_ros.config import NodeConfig, RuntimeConfig, SegmenterConfig, settings
+from vos_ros.errors import VosError
+
+_USAGE = """\
+usage: segmenter [--help] [--ros-args ...]
+
+Follow the objects of an init mask through a camera stream (ROS 2 lifecycle node 'vos').
+
+example:
+  ros2 run vos_ros segmenter --ros-args -r image:=/camera/image_raw -r init_mask:=/detector/mask \\
+      -p max_objects:=4
+
+in:   image (sensor_msgs/Image), or image/compressed;  init_mask (sensor_msgs/Image: ids per
+      pixel);  remove_objects (std_msgs/UInt16MultiArray)
+out:  ~/labels, ~/object_<id>/mask, ~/overlay (sensor_msgs/Image);  /diagnostics
+do:   ~/reset (std_srvs/Trigger), ~/enable (std_srvs/SetBool), the lifecycle services
+
+parameters (-p NAME:=VALUE, or --params-file; * = may change while it runs):
+"""
+
+
+def usage() -> str:
+    """Write the help text, with every parameter as the config dataclasses define it."""
+    lines = []
+    for group in (RuntimeConfig, SegmenterConfig, NodeConfig):
+        for name, item in settings(group):
+            meta = item.metadata
+            star = '*' if meta['live'] else ''
+            extra = f' ({", ".join(meta["choices"])})' if meta['choices'] else ''
+            unit = f' [{meta["unit"]}]' if meta['unit'] else ''
+            lines.append(f'  {name + star} = {item.default!r}{unit}{extra}')
+            lines.append(f'      {meta["description"]}')
+    return _USAGE + '\n'.join(lines)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """
+    Run the node until it is interrupted.
+
+    :param argv: arguments without the program's name; None = the process's own.
+    :return: exit code: 0 = stopped as asked, 1 = ROS is missing, 2 = wrong use.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    own = arguments[: arguments.index('--ros-args')] if '--ros-args' in arguments else arguments
+    if '-h' in own or '--help' in own:
+        print(usage())
+        return 0
+    if own:
+        print(f'segmenter: unknown argument {own[0]!r}; see segmenter --help', file=sys.stderr)
+        return 2
+    try:
+        return _run(arguments)
+    except KeyboardInterrupt:  # before rclpy's own handler was there
+        return 0
+
+
+def _run(arguments: Sequence[str]) -> int:
+    try:
+        import rclpy
+        from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+
+        from vos_ros.ros.vos_node import VosNode
+    except ImportError as error:
+        print(
+            f'segmenter: ROS 2 is not found ({error}); source /opt/ros/<distro>/setup.bash, or '
+            'install the rclpy wheels as the README says',
+            file=sys.stderr,
+        )
+        return 1
+    node = None
+    try:
+        try:
+            rclpy.init(args=['segmenter', *arguments])
+            node = VosNode()
+        except (VosError, RuntimeError) as error:  # rclpy's errors are RuntimeErrors
+            print(f'segmenter: {error}', file=sys.stderr)
+            return 2
+        executor = SingleThreadedExecutor()
+        executor.add_node(node)
+        executor.spin()
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    finally:
+        is_joined = node is None or _stop(node)
+        rclpy.try_shutdown()
+    if not is_joined:
+        # A daemon thread inside the network's native code would crash the interpreter's end.
+        sys.stderr.flush()
+        os._exit(0)
+    return 0
+
+
+def _stop(node) -> bool:
+    try:
+        is_joined = node.close()
+        node.destroy_node()
+        return is_joined
+    except KeyboardInterrupt:  # asked twice: whoever asks means it
+        return False
+
+
+if __name__ == '__main__':
+    sys.exit(main())
