@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from conftest import ColourBackend, MakeSegmenter
+from colour_backend import ColourBackend, MakeSegmenter
 import cv2
 import numpy as np
 import pytest

@@ -6,7 +6,7 @@ import threading
 import time
 from typing import NamedTuple
 
-from conftest import MakeSegmenter
+from colour_backend import MakeSegmenter
 import numpy as np
 import pytest
 

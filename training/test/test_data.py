@@ -12,12 +12,12 @@ import pytest
 from vos_distill.data import (
     ClipComposer,
     ClipConfig,
-    Still,
-    Video,
     load_stills,
     load_videos,
     pick_object,
     read_pair,
+    Still,
+    Video,
 )
 
 
@@ -53,8 +53,10 @@ def test_clips_have_their_shape_and_show_object_one(
     composer = iter(ClipComposer(stills, videos, config, seed=1))
     for _ in range(20):
         images, labels = next(composer)
-        assert images.shape == (4, 64, 64, 3) and images.dtype == np.uint8
-        assert labels.shape == (4, 64, 64) and set(np.unique(labels)) <= {0, 1, 2, 255}
+        assert images.shape == (4, 64, 64, 3)
+        assert images.dtype == np.uint8
+        assert labels.shape == (4, 64, 64)
+        assert set(np.unique(labels)) <= {0, 1, 2, 255}
         assert (labels[0] == 1).mean() > 0.003
         assert (labels[1:] == 1).any()
 

@@ -78,7 +78,8 @@ def test_teacher_gets_no_gradient_and_the_student_does() -> None:
     s, t = features(0).requires_grad_(), features(1).requires_grad_()
     representation_loss(s, t, torch.arange(40) % 2, omega=0.5).backward()
     assert t.grad is None
-    assert s.grad is not None and float(s.grad.abs().sum()) > 0
+    assert s.grad is not None
+    assert float(s.grad.abs().sum()) > 0
 
 
 @pytest.mark.parametrize('z', [features(0, 2, 3), torch.ones(5, 3), torch.zeros(5, 3)])
@@ -87,7 +88,8 @@ def test_loss_is_finite_at_the_edges(z: torch.Tensor) -> None:
     for reduction in ('global', 'anchor'):
         loss = representation_loss(z, z.detach(), reduction=reduction)  # type: ignore[arg-type]
         loss.backward()
-        assert bool(torch.isfinite(loss)) and bool(torch.isfinite(z.grad).all())
+        assert bool(torch.isfinite(loss))
+        assert bool(torch.isfinite(z.grad).all())
 
 
 def test_target_is_linear_in_omega() -> None:
@@ -135,7 +137,8 @@ def test_a_small_band_is_topped_up_from_elsewhere() -> None:
     mask = square()
     band = boundary_band(mask).flatten()
     chosen = sample_pixels(mask, 400, generator=torch.Generator().manual_seed(0))
-    assert chosen is not None and len(chosen) == 400
+    assert chosen is not None
+    assert len(chosen) == 400
     assert bool(band[chosen].sum() == band.sum())
 
 
@@ -155,7 +158,9 @@ def test_sampling_is_repeatable_and_skips_absent_and_full_objects() -> None:
     a, b = (
         sample_pixels(square(), 50, generator=torch.Generator().manual_seed(5)) for _ in range(2)
     )
-    assert a is not None and b is not None and a.tolist() == b.tolist()
+    assert a is not None
+    assert b is not None
+    assert a.tolist() == b.tolist()
     assert sample_pixels(torch.zeros(8, 8, dtype=torch.bool), 10) is None
     assert sample_pixels(torch.ones(8, 8, dtype=torch.bool), 10) is None
 

@@ -8,12 +8,12 @@ torch = pytest.importorskip('torch', reason='the training package needs torch')
 
 from vos_distill.backbones import BACKBONES, load_imagenet  # noqa: E402
 from vos_distill.student import (  # noqa: E402
-    PRESETS,
-    FastStudent,
-    MobileVosStudent,
-    Student,
     build_student,
     count_parameters,
+    FastStudent,
+    MobileVosStudent,
+    PRESETS,
+    Student,
 )
 
 # The paper publishes 8.1, 2.5 and 1.9 M (CVPR 2023); widths are derived from those.

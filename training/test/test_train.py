@@ -12,10 +12,11 @@ torch = pytest.importorskip('torch', reason='the training package needs torch')
 pytest.importorskip('onnx', reason='the export needs onnx')
 
 from typer.testing import CliRunner  # noqa: E402
+
 from vos_distill.checkpoint import load_checkpoint  # noqa: E402
 from vos_distill.cli import app, load_student  # noqa: E402
 from vos_distill.data import ClipConfig  # noqa: E402
-from vos_distill.train import Recipe, rate_at, train  # noqa: E402
+from vos_distill.train import rate_at, Recipe, train  # noqa: E402
 
 
 @pytest.fixture(scope='module')

@@ -11,11 +11,12 @@ already folded weights (no BatchNorm, convolution biases instead).
 """
 
 from collections.abc import Mapping
+import itertools
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn, Tensor
 
 BN_EPS = 1e-5
 
@@ -63,9 +64,7 @@ class ResNet18(nn.Module):
         self.bn1 = _norm(64, folded)
         self.relu = nn.ReLU(inplace=True)
         self.maxpool = nn.MaxPool2d(3, 2, 1)
-        self.layer1 = nn.Sequential(
-            BasicBlock(64, 64, 1, folded), BasicBlock(64, 64, 1, folded)
-        )
+        self.layer1 = nn.Sequential(BasicBlock(64, 64, 1, folded), BasicBlock(64, 64, 1, folded))
         self.layer2 = nn.Sequential(
             BasicBlock(64, 128, 2, folded), BasicBlock(128, 128, 1, folded)
         )
@@ -93,9 +92,7 @@ def _conv_norm_relu6(
     in_ch: int, out_ch: int, kernel: int, stride: int, groups: int, folded: bool
 ) -> nn.Sequential:
     return nn.Sequential(
-        nn.Conv2d(
-            in_ch, out_ch, kernel, stride, (kernel - 1) // 2, groups=groups, bias=folded
-        ),
+        nn.Conv2d(in_ch, out_ch, kernel, stride, (kernel - 1) // 2, groups=groups, bias=folded),
         _norm(out_ch, folded),
         nn.ReLU6(inplace=True),
     )
@@ -149,8 +146,8 @@ class MobileNetV2(nn.Module):
 
     def stages(self) -> list[list[nn.Module]]:
         """Modules by stage, in order, for freezing from the front."""
-        f = self.features
-        return [list(f[:2]), list(f[2:4]), list(f[4:7]), list(f[7:14])]
+        f = list(self.features)
+        return [f[:2], f[2:4], f[4:7], f[7:14]]
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """
@@ -175,9 +172,7 @@ class Plain(nn.Module):
     def __init__(self, in_channels: int = 3, folded: bool = True) -> None:
         super().__init__()
         widths = (in_channels, 8, *self.channels)
-        self.convs = nn.ModuleList(
-            nn.Conv2d(a, b, 3, 2, 1) for a, b in zip(widths, widths[1:], strict=False)
-        )
+        self.convs = nn.ModuleList(nn.Conv2d(a, b, 3, 2, 1) for a, b in itertools.pairwise(widths))
 
     def stages(self) -> list[list[nn.Module]]:
         """Modules by stage, in order, for freezing from the front."""
@@ -207,6 +202,14 @@ def _bn_name(conv_name: str) -> str:
     return f'{head}.{int(last) + 1}'  # Sequential: the next position
 
 
+def _read_weights(path: Path) -> Mapping[str, Tensor]:
+    if path.suffix == '.npz':
+        with np.load(path) as archive:
+            return {k: torch.from_numpy(archive[k]) for k in archive.files}
+    weights: Mapping[str, Tensor] = torch.load(path, map_location='cpu', weights_only=True)
+    return weights
+
+
 def load_imagenet(backbone: nn.Module, weights: Mapping[str, Tensor] | Path) -> list[str]:
     """
     Load ImageNet weights, with or without BatchNorm, into a backbone of either kind.
@@ -220,11 +223,7 @@ def load_imagenet(backbone: nn.Module, weights: Mapping[str, Tensor] | Path) -> 
     :raises ValueError: a convolution is missing or has another shape.
     """
     if isinstance(weights, Path):
-        if weights.suffix == '.npz':
-            with np.load(weights) as archive:
-                weights = {k: torch.from_numpy(archive[k]) for k in archive.files}
-        else:
-            weights = torch.load(weights, map_location='cpu', weights_only=True)
+        weights = _read_weights(weights)
     loaded = []
     modules = dict(backbone.named_modules())
     for name, conv in modules.items():

@@ -14,7 +14,7 @@ import yaml
 
 from vos_distill.checkpoint import load_checkpoint
 from vos_distill.export import export_model
-from vos_distill.student import PRESETS, Student, build_student, count_parameters
+from vos_distill.student import build_student, count_parameters, PRESETS, Student
 from vos_distill.train import Recipe
 from vos_distill.train import train as run_training
 
@@ -57,7 +57,7 @@ def presets() -> None:
 @app.command()
 def train(
     recipe: Annotated[Path, typer.Argument(help='YAML file, see training/recipes')],
-    data: Annotated[Path, typer.Option(help='folder with the recipe’s stills and videos')],
+    data: Annotated[Path, typer.Option(help='folder with stills and videos')],
     run: Annotated[Path, typer.Option(help='run directory; an existing one is resumed')],
     init: Annotated[str, typer.Option(help='student.pt of an earlier stage')] = '',
     minutes: Annotated[float, typer.Option(help='stop after this time; 0 = never')] = 0.0,

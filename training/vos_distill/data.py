@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 import logging
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -22,6 +23,7 @@ import numpy.typing as npt
 
 Image = npt.NDArray[np.uint8]
 Array = npt.NDArray[np.float32]
+Matrix = npt.NDArray[Any]
 VOID = 255
 log = logging.getLogger(__name__)
 
@@ -179,9 +181,9 @@ def pick_object(still: Still, rng: np.random.Generator) -> npt.NDArray[np.bool_]
     ids = [int(i) for i in np.unique(still.label) if i not in (0, VOID)]
     if not ids:
         return None
-    if still.source == 'bsds500':  # regions: a seed and what may belong to it
-        chosen = rng.choice(ids, min(len(ids), int(rng.integers(1, 4))), replace=False)
-    elif still.source == 'ccp' and rng.random() < 0.5:  # clothes: a part of a person
+    if still.source == 'bsds500' or (
+        still.source == 'ccp' and rng.random() < 0.5
+    ):  # regions: a seed and what may belong to it
         chosen = rng.choice(ids, min(len(ids), int(rng.integers(1, 4))), replace=False)
     elif still.source in ('pascal_s', 'pennfudan', 'feral_cats') and rng.random() < 0.8:
         chosen = rng.choice(ids, 1)
@@ -208,6 +210,22 @@ class Layer:
     label: Image | None = None
     bend: list[Array | None] = field(default_factory=list)
     gain: list[Array] = field(default_factory=list)
+
+
+def _remap(source: Image, points: Array, inverse: Matrix, nearest: bool, border: int) -> Image:
+    """
+    Warp `source` to where `points` look.
+
+    :param points: (h, w, 2) x and y in the crop.
+    :param inverse: (2, 3) from the crop to the source.
+    :param border: of cv2; outside is black or mirrored.
+    """
+    where = cv2.transform(points, inverse)
+    interpolation = cv2.INTER_NEAREST if nearest else cv2.INTER_LINEAR
+    out = cv2.remap(
+        source, where, None, interpolation, borderMode=border, borderValue=(0, 0, 0, 0)
+    )  # type: ignore[call-overload]  # its stub does not know that one map of pairs will do
+    return out.astype(np.uint8)
 
 
 def _affine(
@@ -263,7 +281,8 @@ class ClipComposer:
         factor = 0.15 * factor if quiet else factor
         velocity = rng.normal(0, c.camera_speed * size * factor, 2)
         turn, zoom = rng.normal(0, 2.0 * factor), rng.normal(0, 0.025 * factor)
-        position, angle, scale = np.full(2, size / 2), 0.0, 1.0
+        angle, scale = 0.0, 1.0
+        position: npt.NDArray[np.float64] = np.full(2, size / 2)
         path = []
         for index in range(c.frames):
             if index == 1 and self.jumped:
@@ -271,7 +290,9 @@ class ClipComposer:
                 angle += rng.normal(0, 8)
                 scale *= np.exp(rng.normal(0, 0.15))
             path.append(
-                _affine((size / 2, size / 2), scale, angle, 0.0, False, position.astype(np.float32))
+                _affine(
+                    (size / 2, size / 2), scale, angle, 0.0, False, position.astype(np.float32)
+                )
             )
             position = position + velocity + rng.normal(0, 0.004 * size * factor, 2)
             velocity = velocity + rng.normal(0, 0.3 * c.camera_speed * size * factor, 2)
@@ -308,9 +329,7 @@ class ClipComposer:
                 angle += rng.normal(0, 20)
                 shear += rng.normal(0, 0.15)
                 scale *= np.exp(rng.normal(0, 0.3))
-            path.append(
-                _affine(centre, scale, angle, shear, flip, position.astype(np.float32))
-            )
+            path.append(_affine(centre, scale, angle, shear, flip, position.astype(np.float32)))
             position = position + velocity
             # turn round at the border more often than leave: a lost object teaches little
             for axis in range(2):
@@ -347,9 +366,9 @@ class ClipComposer:
     def _gains(self, strength: float) -> list[Array]:
         """Give a colour gain per frame, (3,), a random walk."""
         rng = self.rng
-        gain = np.ones(3)
+        gain: npt.NDArray[np.float64] = np.ones(3)
         drift = rng.normal(0, strength, 1) + rng.normal(0, 0.3 * strength, 3)
-        gains = []
+        gains: list[Array] = []
         for index in range(self.config.frames):
             if index == 1 and self.jumped:
                 gain = np.clip(gain + rng.normal(0, 0.12) + rng.normal(0, 0.04, 3), 0.4, 1.8)
@@ -515,14 +534,12 @@ class ClipComposer:
         inverse = cv2.invertAffineTransform(matrix)
         bend = layer.bend[index] if layer.bend else None
         if layer.label is not None:  # a background covers everything
-            points = cv2.transform(grid if bend is None else grid + bend, inverse)
-            rgb = cv2.remap(
-                layer.rgba[..., :3], points, None, cv2.INTER_LINEAR, None, cv2.BORDER_REFLECT
+            points = grid if bend is None else grid + bend
+            mirror = cv2.BORDER_REFLECT
+            return (
+                _remap(layer.rgba[..., :3], points, inverse, False, mirror),
+                _remap(layer.label, points, inverse, True, mirror),
             )
-            out = cv2.remap(
-                layer.label, points, None, cv2.INTER_NEAREST, None, cv2.BORDER_REFLECT
-            )
-            return rgb.astype(np.uint8), out.astype(np.uint8)
         h, w = layer.rgba.shape[:2]
         corners = np.array([[0, 0, 1], [w, 0, 1], [0, h, 1], [w, h, 1]], np.float64) @ matrix.T
         margin = 2 if bend is None else 2 + int(np.abs(bend).max())
@@ -532,10 +549,7 @@ class ClipComposer:
             return image, label
         region = np.s_[y0:y1, x0:x1]
         points = grid[region] if bend is None else grid[region] + bend[region]
-        rgba = cv2.remap(
-            layer.rgba, cv2.transform(points, inverse), None, cv2.INTER_LINEAR, None,
-            cv2.BORDER_CONSTANT, (0, 0, 0, 0),
-        )  # fmt: skip
+        rgba = _remap(layer.rgba, points, inverse, False, cv2.BORDER_CONSTANT)
         alpha = rgba[..., 3:].astype(np.float32) / 255
         colour = rgba[..., :3].astype(np.float32)
         if layer.gain:
@@ -634,7 +648,9 @@ class ClipComposer:
         noise = rng.uniform(1, 7) if rng.random() < 0.25 else 0.0
         ramp = np.arange(256, dtype=np.float32)
         for t, image in enumerate(images):
-            table = 255 * (ramp / 255) ** gamma * (gain + drift[0] * t) + offset + 40 * drift[1] * t
+            table = (
+                255 * (ramp / 255) ** gamma * (gain + drift[0] * t) + offset + 40 * drift[1] * t
+            )
             out = cv2.LUT(image, np.clip(table, 0, 255).astype(np.uint8))
             hsv = cv2.cvtColor(out, cv2.COLOR_RGB2HSV)
             hsv[..., 0] = (hsv[..., 0].astype(np.int16) + hue) % 180
@@ -646,8 +662,8 @@ class ClipComposer:
             if rng.random() < c.blur:
                 out = self._motion_blur(out)
             if noise:
-                out = cv2.add(out.astype(np.float32), rng.normal(0, noise, out.shape).astype(np.float32))  # fmt: skip
-                out = np.clip(out, 0, 255)
+                grain = rng.normal(0, noise, out.shape).astype(np.float32)
+                out = np.clip(out.astype(np.float32) + grain, 0, 255)
             images[t] = out
         return images
 

@@ -17,11 +17,11 @@ import warnings
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn, Tensor
 
 from vos_distill.losses import soft_aggregate
 from vos_distill.rollout import others_of
-from vos_distill.student import Features, Student, count_parameters
+from vos_distill.student import count_parameters, Features, Student
 
 OPSET = 17  # the oldest with everything used here; TensorRT 8.6 and later take it
 GRAPHS = ('encode_image', 'segment', 'encode_mask')
@@ -82,7 +82,7 @@ def _axes_of(name: str, tensor: Tensor, height: int) -> dict[int, str]:
 def _store_fp16(path: Path) -> None:
     """Keep large weights as float16 in the file, with a Cast that is folded at load."""
     import onnx
-    from onnx import TensorProto, helper, numpy_helper
+    from onnx import helper, numpy_helper, TensorProto
 
     model = onnx.load(str(path))
     casts = []
@@ -158,9 +158,7 @@ def export_graphs(student: Student, out: Path, *, fp16_weights: bool = True) -> 
                 str(path),
                 input_names=list(inputs),
                 output_names=list(outputs),
-                dynamic_axes={
-                    n: _axes_of(n, t, h) for n, t in {**inputs, **outputs}.items()
-                },
+                dynamic_axes={n: _axes_of(n, t, h) for n, t in {**inputs, **outputs}.items()},
                 opset_version=OPSET,
                 dynamo=False,
             )
@@ -211,9 +209,7 @@ class Parity:
 
 
 @torch.no_grad()
-def compare(
-    student: Student, folder: Path, images: Tensor, first_masks: Tensor
-) -> Parity:
+def compare(student: Student, folder: Path, images: Tensor, first_masks: Tensor) -> Parity:
     """
     Roll torch and onnxruntime out side by side, each on its own masks.
 
@@ -238,16 +234,12 @@ def compare(
         features = student.encode_image(image[None])
         prob = soft_aggregate(student.segment(features, memory_key, memory_value)[0])
         memory_key[:, 1] = features['key'].flatten(2)
-        memory_value[:, :, 1] = student.encode_mask(
-            features, prob[:, 1:], others_of(prob[:, 1:])
-        )
+        memory_value[:, :, 1] = student.encode_mask(features, prob[:, 1:], others_of(prob[:, 1:]))
         feeds = {'image': image[None].numpy(), 'memory_key': o_key, 'memory_value': o_value}
         feeds.update(onnx_student.run('encode_image', feeds))
         logits = torch.from_numpy(onnx_student.run('segment', feeds)['logits'])
         o_prob = soft_aggregate(logits[None])
-        feeds.update(
-            masks=o_prob[0, 1:].numpy(), others=others_of(o_prob[:, 1:])[0].numpy()
-        )
+        feeds.update(masks=o_prob[0, 1:].numpy(), others=others_of(o_prob[:, 1:])[0].numpy())
         o_key[1] = feeds['key'].reshape(student.key_dim, -1)
         o_value[:, 1] = onnx_student.run('encode_mask', feeds)['value']
         worst = max(worst, float((prob - o_prob).abs().max()))

@@ -94,7 +94,6 @@ def rollout(
         frames 0 and 1, as if it had been running since.
     """
     b, t = images.shape[:2]
-    k = first_masks.shape[1]
     every: Features = student.encode_image(images.flatten(0, 1))
     frames = [{n: x.unflatten(0, (b, t))[:, i] for n, x in every.items()} for i in range(t)]
     masks = F.avg_pool2d(first_masks, 4)

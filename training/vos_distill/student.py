@@ -20,7 +20,7 @@ import math
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn, Tensor
 import torch.nn.functional as F
 
 from vos_distill.backbones import BACKBONES
@@ -179,7 +179,7 @@ class FastStudent(Student):
 
     def encode_mask(self, features: Features, masks: Tensor, others: Tensor) -> Tensor:
         """See the module."""
-        b, k, h4, w4 = masks.shape
+        b, k, _h4, _w4 = masks.shape
         x = torch.stack([masks, others], dim=2).flatten(0, 1)
         x = self.mask_encoder(x) + _per_object(features['frame_value'], k)
         x = self.value_fuse(x)
@@ -423,7 +423,6 @@ PRESETS: dict[str, Preset] = {
         lambda: MobileVosStudent('resnet18', value_dim=96, decoder=(96, 96, 96)),
         7_990_154,
         'resnet18',
-   
     ),
     'mobilenet_v2': Preset(
         lambda: MobileVosStudent('mobilenet_v2', aspp=(6, 12, 18)), 2_452_136, 'mobilenet_v2'
@@ -440,9 +439,7 @@ PRESETS: dict[str, Preset] = {
         'mobilenet_v2',
     ),
     'tiny': Preset(
-        lambda: FastStudent(
-            'plain', 16, value_width=24, decoder=(16, 12, 8), mask_width=(8, 8)
-        ),
+        lambda: FastStudent('plain', 16, value_width=24, decoder=(16, 12, 8), mask_width=(8, 8)),
         52_470,
         'plain',
     ),

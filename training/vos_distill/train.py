@@ -34,17 +34,17 @@ import yaml
 from vos_distill.backbones import load_imagenet
 from vos_distill.checkpoint import load_checkpoint, save_checkpoint
 from vos_distill.data import (
-    VOID,
     ClipComposer,
     ClipConfig,
-    Still,
-    Video,
     load_stills,
     load_videos,
+    Still,
+    Video,
+    VOID,
 )
 from vos_distill.losses import bootstrapped_cross_entropy, dice, propagated_mask
 from vos_distill.rollout import corrupt, one_hot, rollout
-from vos_distill.student import Student, build_student
+from vos_distill.student import build_student, Student
 
 log = logging.getLogger(__name__)
 
@@ -187,9 +187,7 @@ def clip_loss(
             union = (predicted | truth).flatten(1).sum(1)
             hits += float(((predicted & truth).flatten(1).sum(1) / union.clamp(min=1)).mean())
     n = len(outputs)
-    loss = (
-        entropy + recipe.dice_weight * overlap + recipe.propagated_weight * carried
-    ) / n
+    loss = (entropy + recipe.dice_weight * overlap + recipe.propagated_weight * carried) / n
     return loss, {
         'ce': float(entropy.detach()) / n,
         'dice': float(overlap.detach()) / n,
@@ -336,7 +334,7 @@ def train(
                     student, images, labels, jumped, recipe, step / recipe.steps
                 )
             optimiser.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             gradient = torch.nn.utils.clip_grad_norm_(
                 [p for g in optimiser.param_groups for p in g['params']], recipe.clip_gradient
             )

@@ -1,0 +1,104 @@
+# SPDX-FileCopyrightText: 2026 The vos_ros authors
+# SPDX-License-Identifier: Apache-2.0
+#
+# Everything here works on a machine with nothing but Python 3.10 to 3.12 and pip: .venv is made
+# from the pins in requirements/, real rclpy and Fast DDS included. `make help` lists the targets.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+# make demo
+OUT ?= demo_out
+# make test / make check; TRAINING=0 leaves torch and the tests that need it out
+TRAINING ?= 1
+PYTEST_ARGS ?=
+
+# The wheels' rclpy must not meet the libraries of a ROS that this shell has sourced: they are
+# taken out of the environment of what make starts, and nowhere else.
+unexport PYTHONPATH PYTHONHOME CMAKE_PREFIX_PATH COLCON_PREFIX_PATH ROS_DISTRO RMW_IMPLEMENTATION
+ifdef ROS_DISTRO
+unexport LD_LIBRARY_PATH
+endif
+export AMENT_PREFIX_PATH := $(abspath $(VENV))
+
+RUNTIME := $(VENV)/.runtime
+TEST := $(VENV)/.test$(TRAINING)
+# What pip copies instead of linking; folders too, so that a removed file is noticed.
+COPIED := setup.py setup.cfg package.xml \
+  $(shell find launch config models scripts resource -not -name '__pycache__' -not -name '*.pyc' 2>/dev/null)
+
+.DEFAULT_GOAL := help
+.PHONY: help venv demo test check lint format types bench clean
+.DELETE_ON_ERROR:
+
+help:  ## this list
+	@grep -hE '^[a-z]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:[^#]*## */\t/' | expand -t 10
+
+venv: $(RUNTIME)  ## make .venv with the runtime: .venv/bin/vos
+	@echo 'ready: $(BIN)/vos --help'
+
+demo: $(RUNTIME)  ## node, camera and recorder over DDS: demo_out/{report.json,overlay.mp4,index.html}; VIDEO= MASK= | DAVIS= | MODEL= | FRAMES= | RATE=
+	@$(BIN)/vos demo --out '$(OUT)' $(if $(VIDEO),--video '$(VIDEO)') $(if $(MASK),--mask '$(MASK)') \
+	  $(if $(DAVIS),--davis '$(DAVIS)') $(if $(MODEL),--model '$(MODEL)') \
+	  $(if $(FRAMES),--frames '$(FRAMES)') $(if $(RATE),--rate '$(RATE)')
+
+test: $(TEST)  ## all tests; PYTEST_ARGS='-k name -x'; TRAINING=0 without torch
+	@$(BIN)/python -m pytest test $(if $(filter 0,$(TRAINING)),,training/test) $(PYTEST_ARGS)
+
+check: lint types test  ## what must pass before a commit: lint, types, test
+
+lint: $(TEST)  ## ruff, rules and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(TEST)  ## let ruff put right what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: $(TEST)  ## mypy
+	$(BIN)/mypy
+
+bench: $(RUNTIME)  ## measure this machine: benchmarks/results/<date>-<machine>/
+	$(BIN)/python benchmarks/bench_step.py
+	$(BIN)/python benchmarks/bench_length.py
+
+clean:  ## remove .venv and everything that tools leave
+	rm -rf $(VENV) demo_out build *.egg-info training/*.egg-info .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +
+
+# Editable: Python files are linked, so that no stale copy is ever run or tested. An editable
+# install leaves data files out (launch, config, models, ament marker, what ros2 run starts), so
+# they are copied beside it, and again whenever one of them has changed, come or gone.
+PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
+EDITABLE := install --no-deps --no-build-isolation --editable
+
+$(VENV)/.wheels: requirements/runtime.txt requirements/constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' || \
+	  { echo 'make: Python 3.10, 3.11 or 3.12 is needed; name one: make PYTHON=python3.11'; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || \
+	  { echo 'make: python3 -m venv failed; on Debian and Ubuntu: apt install python3-venv'; exit 1; }
+	@echo 'installing pinned packages into $(VENV) (a minute or two, once)'
+	$(PIP) install -r requirements/runtime.txt -c requirements/constraints.txt
+	@touch $@
+
+$(RUNTIME): $(VENV)/.wheels $(COPIED) Makefile
+	$(PIP) $(EDITABLE) .
+	@rm -rf $(VENV)/share/vos_ros $(VENV)/lib/vos_ros
+	@PYTHONWARNINGS=ignore $(BIN)/python setup.py -q install_data --install-dir $(abspath $(VENV))
+	@touch $@
+
+$(VENV)/.tools: $(VENV)/.wheels requirements/test.txt
+	$(PIP) install -r requirements/test.txt -c requirements/constraints.txt
+	@touch $@
+
+$(VENV)/.test0: $(RUNTIME) $(VENV)/.tools
+	@touch $@
+
+$(VENV)/.training: $(VENV)/.tools requirements/training.txt training/pyproject.toml
+	$(PIP) install -r requirements/training.txt -c requirements/constraints.txt
+	$(PIP) $(EDITABLE) training
+	@touch $@
+
+$(VENV)/.test1: $(RUNTIME) $(VENV)/.training
+	@touch $@

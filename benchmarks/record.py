@@ -1,0 +1,75 @@
+# SPDX-FileCopyrightText: 2026 The vos_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Where figures go: benchmarks/results/<date>-<machine>/, with all that they need to mean something.
+
+Every benchmark is one section of REPORT.md and one entry of raw.json; running one again on the
+same day replaces its own part only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+import json
+from pathlib import Path
+import re
+import resource
+from typing import Any
+
+import numpy as np
+
+from vos_ros.demo import clip
+from vos_ros.evaluate import describe_run, write_json
+
+RESULTS = Path(__file__).resolve().parent / 'results'
+
+
+def percentiles(values_ms: Sequence[float]) -> dict[str, float]:
+    """Return median, p95, p99, max and the number of values."""
+    p50, p95, p99, most = np.percentile(values_ms, (50, 95, 99, 100)).round(3).tolist()
+    return {'p50': p50, 'p95': p95, 'p99': p99, 'max': most, 'n': len(values_ms)}
+
+
+def frames_of_clip(count: int) -> list[tuple[clip.Image, clip.Image]]:
+    """Return images and label maps of the demo's clip, 640x480: real pixels, real motion."""
+    return list(clip.render(count))
+
+
+def resident_mib() -> float:
+    """Return what the process holds in memory now."""
+    for line in Path('/proc/self/status').read_text().splitlines():
+        if line.startswith('VmRSS'):
+            return int(line.split()[1]) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """Return a Markdown table."""
+    lines = [head, ['---'] * len(head), *rows]
+    return '\n'.join('| ' + ' | '.join(str(cell) for cell in line) + ' |' for line in lines)
+
+
+def save(section: str, command: str, text: str, raw: Mapping[str, Any]) -> Path:
+    """
+    Write one benchmark's result and return its folder.
+
+    :param section: name of the benchmark.
+    :param command: by which it can be repeated.
+    :param text: its part of REPORT.md, Markdown.
+    :param raw: its part of raw.json.
+    """
+    run = describe_run()
+    machine = re.sub('[^a-z0-9]+', '-', f'{run["host"]["cpu"]} {run["host"]["cores"]}c'.lower())
+    folder = RESULTS / f'{run["date"][:10]}-{machine.strip("-")}'
+    path = folder / 'raw.json'
+    everything: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    everything[section] = {'command': command, 'text': text, **run, **raw}
+    write_json(path, everything)
+    parts = [f'# {folder.name}']
+    for name, part in sorted(everything.items()):
+        host = ', '.join(f'{key} {value}' for key, value in part['host'].items())
+        parts.append(f'## {name}\n\n`{part["command"]}`, {part["date"]}, commit {part["commit"]}')
+        parts.append(f'Host: {host}')
+        parts.append(part['text'])
+    (folder / 'REPORT.md').write_text('\n\n'.join(parts) + '\n')
+    return folder

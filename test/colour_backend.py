@@ -1,0 +1,55 @@
+# SPDX-FileCopyrightText: 2026 The vos_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""A network whose answers can be foreseen, for tests of everything around a network."""
+
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+
+from vos_ros.backends.base import Features, Size
+from vos_ros.datatypes import Float
+from vos_ros.segmenter import VideoSegmenter
+
+
+class ColourBackend:
+    """
+    A network that remembers the mean colour of each object and finds it wherever it is.
+
+    Input sides are multiples of 16; a value is the colour, the same at every token.
+    """
+
+    name = 'colour'
+
+    def __init__(self, size: Size) -> None:
+        self.size = size
+        self.calls: list[str] = []
+
+    def encode_image(self, image: Float) -> Features:
+        self.calls.append('encode_image')
+        height, width = self.size
+        planes = image[0].transpose(1, 2, 0)
+        small = cv2.resize(planes, (width // 4, height // 4), interpolation=cv2.INTER_AREA)
+        key = cv2.resize(planes, (width // 16, height // 16), interpolation=cv2.INTER_AREA)
+        return {
+            'image': image,
+            'key': np.ascontiguousarray(key.transpose(2, 0, 1)[None]),
+            'small': np.ascontiguousarray(small.transpose(2, 0, 1)),
+        }
+
+    def segment(self, features: Features, memory_key: Float, memory_value: Float) -> Float:
+        self.calls.append(f'segment {len(memory_value)}')
+        colours = memory_value.mean(axis=(1, 3))  # (objects, 3) over both rows and all tokens
+        difference = features['small'][None] - colours[:, :, None, None]
+        logits: Float = 10.0 - 40.0 * np.abs(difference).sum(axis=1)
+        return logits.astype(np.float32)
+
+    def encode_mask(self, features: Features, masks: Float, others: Float) -> Float:
+        self.calls.append(f'encode_mask {len(masks)}')
+        weight = masks.sum(axis=(1, 2)) + 1e-6
+        colours = np.einsum('khw,chw->kc', masks, features['small']) / weight[:, None]
+        tokens = (self.size[0] // 16) * (self.size[1] // 16)
+        return np.repeat(colours[:, :, None], tokens, axis=2).astype(np.float32)
+
+
+MakeSegmenter = Callable[..., VideoSegmenter]

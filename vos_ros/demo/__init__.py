@@ -1,0 +1,541 @@
+# SPDX-FileCopyrightText: 2026 The vos_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+The demo: camera, node and recorder as processes of their own, over real ROS 2 topics.
+
+Nothing in it is simulated but the camera: the node is the one that runs on a robot, frames cross
+process borders through DDS, and what is scored is what a subscriber received.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+import contextlib
+from dataclasses import dataclass
+from importlib import metadata
+from importlib.util import find_spec
+import itertools
+import os
+from pathlib import Path
+import random
+import shutil
+import sys
+import time
+from typing import Any
+
+import cv2
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from vos_ros.backends import check_files, load_manifest
+from vos_ros.backends.base import Manifest
+from vos_ros.config import RuntimeConfig
+from vos_ros.datatypes import Image, LabelMap, Prompt
+from vos_ros.demo import page
+from vos_ros.demo.processes import Child, Children, ProcessError
+from vos_ros.demo.score import Outcome, PlayedFrame, read_recording, Recording, Scorer, walk
+from vos_ros.demo.source import open_source, Source
+from vos_ros.errors import VosError
+from vos_ros.evaluate import describe_run, write_json
+from vos_ros.label_png import read_label_png, write_label_png
+from vos_ros.report import colour_of, draw_overlay, draw_truth, OverlayVideo
+from vos_ros.segmenter import VideoSegmenter
+
+NODE = 'vos'
+PROFILE = Path('config') / 'fastdds_large_images.xml'
+# The camera is slowed down where the machine could not follow: the demo shows masks, and a node
+# that drops most frames shows little. What part of a frame's time the network may take alone;
+# player, recorder and transport need the rest.
+_BUSY = 0.6
+_LEAST_RATE_HZ = 3.0
+_PROBE_FRAMES = 6
+_QUIET_S = 1.5
+_WORST = 6
+_WORST_APART = 6
+_VIDEO_WIDTH_PX = 1280
+
+
+@dataclass(frozen=True)
+class Pace:
+    """
+    The camera's rate, and why.
+
+    :param step_ms: what one frame costs the network alone, measured just before; None if not.
+    """
+
+    rate_hz: float
+    reason: str
+    step_ms: float | None = None
+
+
+def run(
+    *,
+    out: Path | str = 'demo_out',
+    video: Path | str | None = None,
+    mask: Path | str | None = None,
+    davis: Path | str | None = None,
+    model: str | None = None,
+    frames: int | None = None,
+    rate_hz: float | None = None,
+) -> int:
+    """
+    Run the demo and write report.json, overlay.mp4 and index.html.
+
+    :param out: folder for the results; made if it is missing.
+    :param video: the user's own video, or folder of images; needs `mask`.
+    :param mask: PNG with the objects on its first frame: ids, or one object in white.
+    :param davis: root of a data set in DAVIS layout, or root/SEQUENCE.
+    :param model: name or folder; None = the default.
+    :param frames: only so many.
+    :param rate_hz: of the camera; None = the clip's, or what this machine can follow.
+    :return: exit code: 0, or 1 if a process failed.
+    :raises VosError: input that cannot be used; says what to do.
+    :raises KeyboardInterrupt: Ctrl-C or SIGTERM; every process has been stopped by then.
+    """
+    console = Console()
+    if rate_hz is not None and not 0.1 <= rate_hz <= 240:
+        raise VosError(f'the rate must lie in 0.1 .. 240 Hz, not {rate_hz}')
+    _check_ros()
+    out = Path(out)
+    paths = [None if p is None else Path(p) for p in (video, mask, davis)]
+    manifest = load_manifest(model or RuntimeConfig().model)
+    check_files(manifest)  # a corrupt one shows here as one line, not in the node's log
+    _prepare(out)
+    with console.status('preparing the clip'):
+        source = open_source(out, video=paths[0], mask=paths[1], davis=paths[2], frames=frames)
+    with console.status(f'measuring {manifest.name} on this machine'):
+        pace = choose_pace(source, manifest, rate_hz)
+    console.print(f'[b]{source.name}[/b] with model [b]{manifest.name}[/b] at {pace.reason}')
+    try:
+        recording = record(source, manifest, pace, out, console)
+    except ProcessError as error:
+        console.print('[red]demo failed:[/red]', end=' ')
+        # Never wrapped or coloured: these are lines of logs, to be searched for.
+        console.print(str(error), markup=False, highlight=False, soft_wrap=True)
+        _print_node_log(console, out / 'logs' / 'node.log')
+        return 1
+    outcome = _finish(source, manifest, pace, recording, out, console)
+    _print_summary(console, out, source, outcome)
+    return 0
+
+
+def _print_node_log(console: Console, log: Path, lines: int = 8) -> None:
+    text = log.read_text(errors='replace').strip() if log.exists() else ''
+    if text:
+        console.print(f'the last lines of the node ({log}):')
+        tail = '\n'.join(text.splitlines()[-lines:])
+        console.print(tail, markup=False, highlight=False, soft_wrap=True)
+
+
+def _check_ros() -> None:
+    missing = [name for name in ('rclpy', 'sensor_msgs', 'lifecycle_msgs') if not find_spec(name)]
+    if missing:
+        raise VosError(
+            f'the demo runs over ROS 2, and {sys.executable} has no {", ".join(missing)}: '
+            'run `make demo` (it installs ROS 2 wheels into .venv), or source your ROS 2 first'
+        )
+
+
+def _prepare(out: Path) -> None:
+    """Make the folder and take away what an earlier demo left in it; nothing else."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for name in ('logs', 'masks', 'clip'):
+            shutil.rmtree(out / name, ignore_errors=True)
+        for name in ('report.json', 'overlay.mp4', 'index.html', 'first_mask.png'):
+            (out / name).unlink(missing_ok=True)
+        (out / 'logs').mkdir()
+    except OSError as error:
+        raise VosError(f'cannot write to {out}: {error.strerror}; choose another --out') from error
+
+
+def choose_pace(source: Source, manifest: Manifest, rate_hz: float | None) -> Pace:
+    """
+    Settle the camera's rate: as asked, else the clip's own, else what the machine can follow.
+
+    :param rate_hz: what was asked for; None = nothing.
+    """
+    if rate_hz is not None:
+        return Pace(rate_hz, f'{rate_hz:g} Hz, as asked')
+    segmenter = VideoSegmenter.open(manifest.folder)
+    labels = read_label_png(source.first_mask)
+    steps_ms = []
+    for number, frame in enumerate(itertools.islice(source.frames(), _PROBE_FRAMES)):
+        start = time.perf_counter()
+        segmenter.step(frame, _prompt(labels, frame.size) if number == 0 else None)
+        steps_ms.append((time.perf_counter() - start) * 1e3)
+    step_ms = float(np.median(steps_ms[1:])) if len(steps_ms) > 1 else steps_ms[0]
+    sustained_hz = _BUSY * 1e3 / step_ms
+    if sustained_hz >= source.rate_hz:
+        reason = f"{source.rate_hz:g} Hz, the clip's own rate ({step_ms:.0f} ms a frame alone)"
+        return Pace(source.rate_hz, reason, step_ms)
+    chosen = max(round(sustained_hz, 1), _LEAST_RATE_HZ)
+    reason = (
+        f'{chosen:g} Hz: a frame costs {step_ms:.0f} ms here, too much for the '
+        f"clip's {source.rate_hz:g} Hz"
+    )
+    return Pace(chosen, reason, step_ms)
+
+
+def _prompt(labels: LabelMap, size: tuple[int, int]) -> Prompt:
+    if labels.shape != size:  # the same aspect, as open_source has checked
+        resized = cv2.resize(labels, size[::-1], interpolation=cv2.INTER_NEAREST)
+        return Prompt(resized)  # type: ignore[arg-type]
+    return Prompt(labels)
+
+
+def record(
+    source: Source, manifest: Manifest, pace: Pace, out: Path, console: Console
+) -> Recording:
+    """
+    Run node, recorder and player until everything played has been answered.
+
+    :raises ProcessError: a process failed.
+    """
+    logs = out / 'logs'
+    handshake = ['--segmenter', NODE, '--marker', str(logs / 'recorder.ready')]
+    playback, recorded = logs / 'playback.jsonl', logs / 'recording.jsonl'
+    env = environment(logs)
+    python = [sys.executable, '-m']
+    with Children() as children:
+        children.start(
+            'node',
+            [
+                *python, 'vos_ros.ros.node', '--ros-args', '-p', 'autostart:=true',
+                '-p', f'model:={manifest.folder.resolve()}',
+            ],
+            env=env,
+            log=logs / 'node.log',
+        )  # fmt: skip
+        recorder = children.start(
+            'recorder',
+            [*python, 'vos_ros.ros.demo_recorder', str(logs), *handshake],
+            env=env,
+            log=logs / 'recorder.log',
+        )
+        player = children.start(
+            'player',
+            [
+                *python, 'vos_ros.ros.demo_player', *source.player_arguments, *handshake,
+                '--rate', str(pace.rate_hz), '--log', str(playback),
+            ],
+            env=env,
+            log=logs / 'player.log',
+        )  # fmt: skip
+        total = len(source.sequence)
+        total = total if source.limit is None else min(total, source.limit)
+        _watch(children, player, playback, recorded, total, console)
+        recorder.stop()  # it writes what it still holds
+    return read_recording(playback, recorded, logs / 'labels')
+
+
+def environment(logs: Path) -> dict[str, str]:
+    """
+    Return the environment of the processes: an own DDS domain on this host only.
+
+    :param logs: folder for ROS's own logs.
+    """
+    env = dict(os.environ)
+    env['ROS_DOMAIN_ID'] = str(random.SystemRandom().randint(1, 100))
+    env['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
+    if env.get('ROS_DISTRO') == 'humble':  # does not know the line above yet
+        env['ROS_LOCALHOST_ONLY'] = '1'
+    env['ROS_LOG_DIR'] = str((logs / 'ros').resolve())
+    env['PYTHONUNBUFFERED'] = '1'
+    # Without it, most camera images do not arrive: README, "I get no image".
+    profile = str(find_profile())
+    env['FASTRTPS_DEFAULT_PROFILES_FILE'] = env['FASTDDS_DEFAULT_PROFILES_FILE'] = profile
+    return env
+
+
+def find_profile() -> Path:
+    """Find the Fast DDS profile, a checkout's or an installed one; VosError if there is none."""
+    here = Path(__file__).resolve()
+    prefixes = [Path(p) for p in os.environ.get('AMENT_PREFIX_PATH', '').split(os.pathsep) if p]
+    shares = [p / 'share' / 'vos_ros' for p in (*prefixes, *here.parents, Path(sys.prefix))]
+    for folder in (here.parents[2], *shares):
+        if (folder / PROFILE).is_file():
+            return folder / PROFILE
+    raise VosError(f'{PROFILE} is not installed; install the package again: pip install .')
+
+
+def _watch(
+    children: Children, player: Child, playback: Path, recorded: Path, total: int, console: Console
+) -> None:
+    """Show progress until the player has ended and nothing more arrives."""
+    columns = (
+        TextColumn('{task.description}'),
+        BarColumn(),
+        TextColumn('{task.completed:.0f}/{task.total:.0f}'),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console) as progress:
+        sent = progress.add_task('frames sent', total=total)
+        received = progress.add_task('masks received', total=total)
+        last, since = -1, time.monotonic()
+        while True:
+            children.check(may_end=player)
+            count, arrived = _count(playback), _count(recorded)
+            progress.update(sent, completed=count)
+            progress.update(received, completed=arrived)
+            if arrived != last:
+                last, since = arrived, time.monotonic()
+            if player.exit_code == 0:
+                if arrived >= count or time.monotonic() - since > _QUIET_S:
+                    return
+            else:
+                since = time.monotonic()
+            time.sleep(0.1)
+
+
+def _count(path: Path) -> int:
+    with contextlib.suppress(FileNotFoundError):
+        return path.read_bytes().count(b'\n')
+    return 0
+
+
+def _finish(
+    source: Source,
+    manifest: Manifest,
+    pace: Pace,
+    recording: Recording,
+    out: Path,
+    console: Console,
+) -> Outcome:
+    """Score, draw and write everything."""
+    scorer, worst = Scorer(), _Worst()
+    rate = min(pace.rate_hz, 30.0)
+    names = source.sequence.frame_names
+    with (
+        Progress(console=console, transient=True) as progress,
+        OverlayVideo(out / 'overlay.mp4', rate_hz=rate) as film,
+    ):
+        task = progress.add_task('scoring and drawing', total=len(recording.frames))
+        for played, frame, labels in walk(source, recording):
+            truth = source.truth(played.number)
+            played = scorer.feed(played, labels, truth)
+            film.write_image(_film_image(frame.image, labels, played))
+            if played.number + 1 < len(recording.frames):  # the last one does not count
+                worst.offer(played, frame.image, labels, truth)
+            if played.latency_ms is not None:
+                write_label_png(
+                    out / 'masks' / source.name / f'{names[played.number]}.png', labels
+                )
+            progress.advance(task)
+    outcome = scorer.conclude(recording.unknown)
+    report = build_report(source, manifest, pace, outcome)
+    write_json(out / 'report.json', report)
+    (out / 'index.html').write_text(_page(source, report, outcome, worst))
+    return outcome
+
+
+def build_report(
+    source: Source, manifest: Manifest, pace: Pace, outcome: Outcome
+) -> dict[str, Any]:
+    """Return the content of report.json."""
+    published = outcome.published.to_json()
+    return {
+        'j': published['j'],
+        'f': published['f'],
+        'jf': published['jf'],
+        'frames': len(outcome.frames),
+        'dropped': len(outcome.dropped),
+        'latency_ms': outcome.latency_ms,
+        'model': {'name': manifest.name, 'sha256': manifest.sha256},
+        'objects': published['objects'],
+        'held': outcome.held.to_json(),
+        'dropped_frames': outcome.dropped,
+        'unknown_stamps': outcome.unknown,
+        'clip': {
+            'name': source.name,
+            'rate_hz': pace.rate_hz,
+            'rate_reason': pace.reason,
+            'step_ms': None if pace.step_ms is None else round(pace.step_ms, 2),
+        },
+        **_describe_host(),
+    }
+
+
+def _describe_host() -> dict[str, Any]:
+    described = describe_run()
+    distribution = os.environ.get('ROS_DISTRO', '')
+    with contextlib.suppress(metadata.PackageNotFoundError):
+        distribution = distribution or f'jazzy, wheels {metadata.version("ros-jazzy-rclpy")}'
+    rmw = os.environ.get('RMW_IMPLEMENTATION', 'rmw_fastrtps_cpp')
+    described['host'] |= {'ros': distribution or 'unknown', 'rmw': rmw}
+    return described
+
+
+def _film_image(image: Image, labels: LabelMap, played: PlayedFrame) -> Image:
+    picture: Any = draw_overlay(image, labels)
+    height, width = picture.shape[:2]
+    if width > _VIDEO_WIDTH_PX:
+        height, width = round(height * _VIDEO_WIDTH_PX / width), _VIDEO_WIDTH_PX
+        picture = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
+    text = f'{played.number:4d}  '
+    if played.latency_ms is None:
+        text += 'dropped: the newest mask before it'
+    else:
+        text += f'{played.latency_ms:.0f} ms'
+    text += '' if played.j is None else f'   J {played.j:.2f}'
+    scale = height / 480 * 0.5
+    for colour, thickness in (((0, 0, 0), 3), ((255, 255, 255), 1)):
+        at = (round(10 * scale * 2), round(20 * scale * 2))
+        font = cv2.FONT_HERSHEY_SIMPLEX
+        cv2.putText(picture, text, at, font, scale, colour, thickness, cv2.LINE_AA)
+    drawn: Image = picture
+    return drawn
+
+
+class _Worst:
+    """
+    The frames with the lowest J, some way apart; without a truth, frames of the whole clip.
+
+    Holds a few candidates per stretch of the clip, so that a long video does not fill the memory.
+    """
+
+    def __init__(self) -> None:
+        self._best: dict[int, tuple[float, PlayedFrame, Image, LabelMap, LabelMap | None]] = {}
+
+    def offer(
+        self, played: PlayedFrame, image: Image, labels: LabelMap, truth: LabelMap | None
+    ) -> None:
+        if played.latency_ms is None or (truth is not None and played.j is None):
+            return
+        # Without truth every stretch keeps its first frame.
+        rank = played.j if played.j is not None else float(played.number)
+        stretch = played.number // _WORST_APART
+        if stretch not in self._best or rank < self._best[stretch][0]:
+            self._best[stretch] = (rank, played, image, labels, truth)
+        if len(self._best) > 4 * _WORST:
+            self._thin_out()
+
+    def _thin_out(self) -> None:
+        if any(item[4] is not None for item in self._best.values()):
+            del self._best[max(self._best, key=lambda k: self._best[k][0])]
+        else:
+            for key in sorted(self._best)[1::2]:
+                del self._best[key]
+
+    def figures(self) -> Iterator[page.Figure]:
+        chosen = sorted(self._best.values(), key=lambda item: item[0])
+        if chosen and chosen[0][4] is None:
+            chosen = chosen[:: max(1, len(chosen) // _WORST)]
+        for _, played, image, labels, truth in chosen[:_WORST]:
+            caption = f'frame {played.number}'
+            pictures = [image, draw_overlay(image, labels)]
+            if truth is not None:
+                scores = ', '.join(
+                    f'object {k}: J {j:.3f}, F {f:.3f}' for k, (j, f) in played.scores.items()
+                )
+                caption += f' - {scores}'
+                pictures.append(draw_truth(image, labels, truth))
+            yield page.Figure(caption, pictures)
+
+
+def _page(source: Source, report: dict[str, Any], outcome: Outcome, worst: _Worst) -> str:
+    latency, clip = report['latency_ms'], report['clip']
+    total, dropped = report['frames'], report['dropped']
+    cards = [
+        (f'{latency["p50"]:.0f} ms', 'latency p50'),
+        (f'{latency["p95"]:.0f} ms', 'latency p95'),
+        (f'{latency["p99"]:.0f} ms', 'latency p99'),
+        (f'{dropped} of {total}', 'frames dropped'),
+        (f'{clip["rate_hz"]:g} Hz', 'camera rate'),
+    ]
+    x_max = max(total - 1, 1)
+    numbers = [frame.number for frame in outcome.frames]
+    plots = []
+    if report['jf'] is not None:
+        cards = [
+            (f'{report["jf"]:.3f}', 'J&F'),
+            (f'{report["j"]:.3f}', 'J (overlap)'),
+            (f'{report["f"]:.3f}', 'F (contour)'),
+            *cards,
+        ]
+        lines = [
+            page.Line(
+                f'object {k}',
+                'rgb({}, {}, {})'.format(*_bright(colour_of(k))),
+                [(f.number, f.scores[k][0] if k in f.scores else None) for f in outcome.frames],
+            )
+            for k in outcome.published.objects
+        ]
+        plots.append(page.plot(lines, y_max=1.0, y_label='J', x_max=x_max, marks=outcome.dropped))
+    latencies = [frame.latency_ms for frame in outcome.frames]
+    line = page.Line('camera stamp to mask received', '#3b82f6', list(zip(numbers, latencies)))
+    y_max = 1.15 * max(latency['max'], latency['p99'], 1e-3)
+    levels = [(f'p50 {latency["p50"]:.0f} ms', latency['p50'])]
+    if latency['p99'] > 1.15 * latency['p50']:
+        levels.append((f'p99 {latency["p99"]:.0f} ms', latency['p99']))
+    plots.append(
+        page.plot(
+            [line], y_max=y_max, y_label='latency in ms', x_max=x_max, levels=levels,
+            marks=outcome.dropped,
+        )
+    )  # fmt: skip
+    notes = [
+        'Latency: from the stamp that the camera process gave the image to the arrival of the '
+        'label map in the recording process, through DDS both ways.',
+    ]
+    if report['jf'] is not None:
+        held = report['held']['jf']
+        notes.append(
+            'J, F and J&F: over the frames that the node published, first and last left out, mean '
+            'over the objects (DAVIS). With every dropped frame scored by the newest mask before '
+            f'it, J&F is {held:.3f}.'
+        )
+    host = report['host']
+    facts = [
+        ('clip', f'{source.name}, {total} frames at {clip["rate_reason"]}'),
+        ('model', '{name}, sha256 of its manifest {sha256}'.format(**report['model'])),
+        *((str(name), str(value)) for name, value in host.items()),
+        ('date', report['date']),
+        ('commit', str(report['commit'])),
+    ]
+    has_truth = report['jf'] is not None
+    return page.build(
+        title='vos_ros demo',
+        lead=(
+            f'{source.name}: a camera process, the segmenter node and a recorder, talking over '
+            'ROS 2 topics. The masks below are what the recorder received.'
+        ),
+        cards=cards,
+        plots=plots,
+        notes=notes,
+        figures=list(worst.figures()),
+        figures_title=(
+            'The worst frames: camera, published mask, truth (green) against mask (white)'
+            if has_truth
+            else 'Frames: camera, published mask'
+        ),
+        facts=facts,
+        video='overlay.mp4',
+    )
+
+
+def _bright(colour: tuple[int, int, int]) -> list[int]:
+    """Lighten a colour of DAVIS's palette, half of which are too dark for a line on a page."""
+    peak = max(colour)
+    return [round(c * 210 / peak) if peak else 128 for c in colour]
+
+
+def _print_summary(console: Console, out: Path, source: Source, outcome: Outcome) -> None:
+    table = Table(title=f'{source.name}: what the recorder received', show_header=False)
+    scores, latency = outcome.published, outcome.latency_ms
+    if scores.jf is not None and scores.j is not None and scores.f is not None:
+        table.add_row('J&F', f'[b]{scores.jf:.3f}[/b]   (J {scores.j:.3f}, F {scores.f:.3f})')
+        for object_id, score in scores.objects.items():
+            detail = f'J {score.j.mean:.3f}, F {score.f.mean:.3f}'
+            table.add_row(f'  object {object_id}', detail)
+    else:
+        table.add_row('J&F', 'not scored: there are no true masks for this clip')
+    figures = ', '.join(f'{name} {latency[name]:.0f}' for name in ('p50', 'p95', 'p99', 'max'))
+    table.add_row('latency, ms', figures)
+    table.add_row('frames', f'{len(outcome.frames)}, dropped {len(outcome.dropped)}')
+    console.print(table)
+    if outcome.dropped and outcome.held.jf is not None:
+        console.print(f'with dropped frames scored by the newest mask: J&F {outcome.held.jf:.3f}')
+    console.print(f'look at  {out / "index.html"}   {out / "overlay.mp4"}   {out / "report.json"}')
