@@ -21,7 +21,7 @@ from torch import nn, Tensor
 
 from vos_distill.losses import soft_aggregate
 from vos_distill.rollout import others_of
-from vos_distill.student import count_parameters, Features, Student
+from vos_distill.student import build_student, count_parameters, Features, Student
 
 OPSET = 17  # the oldest with everything used here; TensorRT 8.6 and later take it
 GRAPHS = ('encode_image', 'segment', 'encode_mask')
@@ -160,10 +160,41 @@ def export_graphs(student: Student, out: Path, *, fp16_weights: bool = True) -> 
                 output_names=list(outputs),
                 dynamic_axes={n: _axes_of(n, t, h) for n, t in {**inputs, **outputs}.items()},
                 opset_version=OPSET,
+                # onnxruntime folds at load; here every weight keeps its name, so that
+                # `student_from_model` can read it back
+                do_constant_folding=False,
                 dynamo=False,
             )
         if fp16_weights:
             _store_fp16(path)
+
+
+def student_from_model(folder: Path) -> Student:
+    """
+    Read the weights back out of an exported model: to train it further, or to compare with it.
+
+    :param folder: with `manifest.json` and the graphs.
+    :raises ValueError: not a model of ours, or one whose graphs were optimised since.
+    """
+    import onnx
+    from onnx import numpy_helper
+
+    try:
+        preset = json.loads((folder / 'manifest.json').read_text())['preset']
+        graphs = [onnx.load(str(folder / f'{name}.onnx')) for name in GRAPHS]
+    except (OSError, KeyError, json.JSONDecodeError) as error:
+        raise ValueError(f'{folder}: not an exported model ({error})') from error
+    weights = {}
+    for graph in graphs:
+        for tensor in graph.graph.initializer:
+            name = tensor.name.removesuffix('_fp16').removeprefix('student.')
+            weights[name] = torch.from_numpy(numpy_helper.to_array(tensor).astype(np.float32))
+    student = build_student(preset)
+    missing = sorted(set(student.state_dict()) - set(weights))
+    if missing:
+        raise ValueError(f'{folder}: the graphs do not hold {", ".join(missing[:3])}')
+    student.load_state_dict({name: weights[name] for name in student.state_dict()})
+    return student.eval()
 
 
 class OnnxStudent:

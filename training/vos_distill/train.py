@@ -42,6 +42,7 @@ from vos_distill.data import (
     Video,
     VOID,
 )
+from vos_distill.export import student_from_model
 from vos_distill.losses import bootstrapped_cross_entropy, dice, propagated_mask
 from vos_distill.rollout import corrupt, one_hot, rollout
 from vos_distill.student import build_student, Student
@@ -54,7 +55,8 @@ class Recipe:
     """
     Everything that decides a run; unknown keys in the YAML are refused.
 
-    :param init: checkpoint of an earlier stage to start from (weights only), or ''.
+    :param init: weights to start from: `student.pt` of an earlier stage, an exported model's
+        folder, or ''.
     :param imagenet: weights of the backbone, .npz or .pth, or ''.
     :param frozen_stages: stages of the backbone, from the front, that never change.
     :param backbone_rate: factor on the learning rate for the rest of the backbone.
@@ -223,6 +225,13 @@ def build_optimiser(student: Student, recipe: Recipe) -> torch.optim.AdamW:
     return torch.optim.AdamW([g for g in groups if g['params']], lr=recipe.rate)
 
 
+def _weights_of(init: Path) -> dict[str, Tensor]:
+    if init.is_dir():
+        return student_from_model(init).state_dict()
+    weights: dict[str, Tensor] = load_checkpoint(init)['student']
+    return weights
+
+
 def train(
     recipe: Recipe,
     data: Path,
@@ -247,7 +256,7 @@ def train(
     if recipe.imagenet:
         load_imagenet(student.backbone, data / recipe.imagenet)  # type: ignore[arg-type]
     if recipe.init:
-        student.load_state_dict(load_checkpoint(Path(recipe.init))['student'])
+        student.load_state_dict(_weights_of(Path(recipe.init)))
     student.eval()  # BatchNorm, where there is any, stays frozen (STCN)
     student = student.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimiser = build_optimiser(student, recipe)

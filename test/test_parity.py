@@ -1,0 +1,104 @@
+# SPDX-FileCopyrightText: 2026 The vos_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""What the robot runs equals what was trained: engine on onnxruntime against torch, closed loop."""
+
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip('torch', reason='parity compares with torch (make test installs it)')
+pytest.importorskip('onnx', reason='the weights are read out of the graphs with onnx')
+pytest.importorskip('vos_distill', reason='the torch student is in training/')
+pytest.importorskip('skimage', reason='the clip is composed from photographs of scikit-image')
+
+from vos_distill.export import student_from_model  # noqa: E402
+from vos_distill.losses import soft_aggregate  # noqa: E402
+from vos_distill.rollout import others_of  # noqa: E402
+from vos_distill.student import Student  # noqa: E402
+from vos_ros.config import MemoryConfig, RuntimeConfig, SegmenterConfig  # noqa: E402
+from vos_ros.datatypes import Frame, Prompt  # noqa: E402
+from vos_ros.demo.clip import render  # noqa: E402
+from vos_ros.labels import Labeler, masks_at_stride  # noqa: E402
+from vos_ros.preprocess import network_size, Normalizer, prepare  # noqa: E402
+from vos_ros.segmenter import VideoSegmenter  # noqa: E402
+
+FRAMES = 16
+SHORT_SIDE = 240
+# Below this difference of the two best probabilities rounding may decide either way.
+TIE = 1e-4
+
+
+@torch.no_grad()
+def torch_rollout(
+    student: Student, frames: list[Frame], label_map: np.ndarray, ids: tuple[int, ...]
+) -> Iterator[np.ndarray]:
+    """Yield the probabilities (K + 1, h4, w4) of every frame after the first."""
+    size = network_size(frames[0].size, SHORT_SIDE)
+    normalizer = Normalizer(student.mean, student.std)
+    buffer = np.empty((1, 3, *size), np.float32)
+    masks = torch.from_numpy(masks_at_stride(label_map, ids, (size[0] // 4, size[1] // 4)))[None]
+    first_key = first_value = None
+    for frame in frames:
+        image = torch.from_numpy(prepare(frame, normalizer, buffer).copy())
+        features = student.encode_image(image)
+        if first_key is not None:
+            logits, _ = student.segment(
+                features,
+                torch.stack([first_key, recent_key], 1),
+                torch.stack([first_value, recent_value], 2),
+            )
+            prob = soft_aggregate(logits)
+            masks = prob[:, 1:]
+            yield prob[0].numpy()
+        recent_key = features['key'].flatten(2)
+        recent_value = student.encode_mask(features, masks, others_of(masks))
+        if first_key is None:
+            first_key, first_value = recent_key, recent_value
+
+
+def test_engine_and_torch_agree_over_a_closed_loop() -> None:
+    clip = list(islice(render(120), FRAMES))
+    frames = [Frame(image, stamp_ns=i) for i, (image, _) in enumerate(clip)]
+    label_map = clip[0][1]
+    # no gate: the torch side has none, and this is about arithmetic, not about policy
+    config = SegmenterConfig(input_size=SHORT_SIDE, memory=MemoryConfig(min_score=0.0))
+    segmenter = VideoSegmenter.open(RuntimeConfig().model, config=config)
+    student = student_from_model(segmenter.manifest.folder)
+    segmenter.step(frames[0], Prompt(label_map))
+    ids = segmenter.object_ids
+    assert len(ids) == 2
+    worst, compared, ties = 0.0, 0, 0
+    labeler = Labeler()
+    for frame, expected in zip(frames[1:], torch_rollout(student, frames, label_map, ids)):
+        result = segmenter.step(frame)
+        worst = max(worst, float(np.abs(result.prob - expected).max()))
+        labels = labeler(expected, ids, frame.size)
+        upsampled = np.stack([_up(plane, frame.size) for plane in expected])
+        best = np.sort(upsampled, axis=0)
+        decided = best[-1] - best[-2] > TIE
+        ties += int((~decided).sum())
+        np.testing.assert_array_equal(result.label_map[decided], labels[decided])
+        compared += 1
+    assert compared == FRAMES - 1
+    assert worst < 1e-3
+    assert ties < 100
+
+
+def _up(plane: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    import cv2
+
+    return cv2.resize(plane, size[::-1], interpolation=cv2.INTER_LINEAR)
+
+
+@torch.no_grad()
+def test_weights_survive_the_way_to_onnx_and_back(tiny_model: Path) -> None:
+    """The test model was exported with seed 0, its large weights rounded to float16."""
+    from vos_distill.student import build_student
+
+    torch.manual_seed(0)
+    expected = build_student('tiny').state_dict()
+    for name, weight in student_from_model(tiny_model).state_dict().items():
+        torch.testing.assert_close(weight, expected[name], rtol=1e-3, atol=1e-6)
