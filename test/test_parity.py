@@ -1,12 +1,15 @@
 # SPDX-FileCopyrightText: 2026 The vos_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""What the robot runs equals what was trained: engine on onnxruntime against torch, closed loop."""
+"""What the robot runs equals what was trained: engine against torch, in a closed loop."""
 
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
+import cv2
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 torch = pytest.importorskip('torch', reason='parity compares with torch (make test installs it)')
@@ -31,16 +34,15 @@ SHORT_SIDE = 240
 TIE = 1e-4
 
 
-@torch.no_grad()
 def torch_rollout(
-    student: Student, frames: list[Frame], label_map: np.ndarray, ids: tuple[int, ...]
-) -> Iterator[np.ndarray]:
+    student: Student, frames: list[Frame], label_map: npt.NDArray[np.uint8], ids: tuple[int, ...]
+) -> Iterator[npt.NDArray[np.float32]]:
     """Yield the probabilities (K + 1, h4, w4) of every frame after the first."""
     size = network_size(frames[0].size, SHORT_SIDE)
     normalizer = Normalizer(student.mean, student.std)
     buffer = np.empty((1, 3, *size), np.float32)
     masks = torch.from_numpy(masks_at_stride(label_map, ids, (size[0] // 4, size[1] // 4)))[None]
-    first_key = first_value = None
+    first_key = first_value = recent_key = recent_value = None
     for frame in frames:
         image = torch.from_numpy(prepare(frame, normalizer, buffer).copy())
         features = student.encode_image(image)
@@ -66,7 +68,7 @@ def test_engine_and_torch_agree_over_a_closed_loop() -> None:
     # no gate: the torch side has none, and this is about arithmetic, not about policy
     config = SegmenterConfig(input_size=SHORT_SIDE, memory=MemoryConfig(min_score=0.0))
     segmenter = VideoSegmenter.open(RuntimeConfig().model, config=config)
-    student = student_from_model(segmenter.manifest.folder)
+    student = student_from_model(segmenter.manifest.folder).requires_grad_(False)
     segmenter.step(frames[0], Prompt(label_map))
     ids = segmenter.object_ids
     assert len(ids) == 2
@@ -87,13 +89,10 @@ def test_engine_and_torch_agree_over_a_closed_loop() -> None:
     assert ties < 100
 
 
-def _up(plane: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    import cv2
-
+def _up(plane: npt.NDArray[np.float32], size: tuple[int, int]) -> npt.NDArray[Any]:
     return cv2.resize(plane, size[::-1], interpolation=cv2.INTER_LINEAR)
 
 
-@torch.no_grad()
 def test_weights_survive_the_way_to_onnx_and_back(tiny_model: Path) -> None:
     """The test model was exported with seed 0, its large weights rounded to float16."""
     from vos_distill.student import build_student

@@ -59,9 +59,7 @@ def train(
     recipe: Annotated[Path, typer.Argument(help='YAML file, see training/recipes')],
     data: Annotated[Path, typer.Option(help='folder with stills and videos')],
     run: Annotated[Path, typer.Option(help='run directory; an existing one is resumed')],
-    init: Annotated[
-        str, typer.Option(help='student.pt of an earlier stage, or a folder under models/')
-    ] = '',
+    init: Annotated[str, typer.Option(help='student.pt of a run, or a model folder')] = '',
     minutes: Annotated[float, typer.Option(help='stop after this time; 0 = never')] = 0.0,
     threads: Annotated[int, typer.Option(help='CPU threads; 0 = as torch finds best')] = 0,
 ) -> None:
