@@ -97,3 +97,26 @@ def test_a_trained_checkpoint_exports_and_a_damaged_one_is_named(
     weights.write_bytes(weights.read_bytes()[:1000])
     with pytest.raises(ValueError, match='not a readable checkpoint'):
         load_student(weights)
+
+
+def test_a_student_learns_from_an_infinite_teacher(data: Path, tmp_path: Path) -> None:
+    """The whole chain in small: teacher, then distilled student; every term takes part."""
+    clip = ClipConfig(size=64, frames=4, real=0.0)
+    weights = train(
+        tiny_recipe(preset='mobilenet_v2_no_aspp', memory='infinite', steps=2, clip=clip),
+        data,
+        tmp_path / 'teacher',
+    )
+    student = tmp_path / 'student'
+    recipe = tiny_recipe(steps=50, teacher=str(weights), clip=clip, pixels=64)
+    train(recipe, data, student)
+    header, row = (student / 'metrics.csv').read_text().splitlines()
+    values = dict(zip(header.split(','), row.split(',')))
+    assert float(values['distil']) > 0
+
+
+def test_an_unknown_kind_of_memory_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / 'recipe.yaml'
+    path.write_text('memory: endless\n')
+    with pytest.raises(ValueError, match='finite or infinite'):
+        Recipe.read(path)

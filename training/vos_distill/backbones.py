@@ -88,6 +88,53 @@ class ResNet18(nn.Module):
         return f4, f8, self.layer3(f8)
 
 
+class Bottleneck(nn.Module):
+    """ResNet's three-convolution block, stride in the 3x3 one, names as in torchvision."""
+
+    def __init__(self, in_ch: int, width: int, stride: int, folded: bool) -> None:
+        super().__init__()
+        out_ch = 4 * width
+        self.conv1 = nn.Conv2d(in_ch, width, 1, bias=folded)
+        self.bn1 = _norm(width, folded)
+        self.conv2 = nn.Conv2d(width, width, 3, stride, 1, bias=folded)
+        self.bn2 = _norm(width, folded)
+        self.conv3 = nn.Conv2d(width, out_ch, 1, bias=folded)
+        self.bn3 = _norm(out_ch, folded)
+        self.relu = nn.ReLU(inplace=True)
+        self.downsample: nn.Module | None = None
+        if stride != 1 or in_ch != out_ch:
+            self.downsample = nn.Sequential(
+                nn.Conv2d(in_ch, out_ch, 1, stride, bias=folded), _norm(out_ch, folded)
+            )
+
+    def forward(self, x: Tensor) -> Tensor:
+        skip = x if self.downsample is None else self.downsample(x)
+        x = self.relu(self.bn1(self.conv1(x)))
+        x = self.relu(self.bn2(self.conv2(x)))
+        return self.relu(self.bn3(self.conv3(x)) + skip)
+
+
+class ResNet50(ResNet18):
+    """ResNet50 up to layer3: strides 4, 8, 16 with 256, 512, 1024 channels; for teachers."""
+
+    channels = (256, 512, 1024)
+    feature_std = (0.5, 0.5, 0.5)
+
+    def __init__(self, in_channels: int = 3, folded: bool = False) -> None:
+        super().__init__(in_channels, folded)
+        width = 64
+        for name, planes, blocks, stride in (
+            ('layer1', 64, 3, 1),
+            ('layer2', 128, 4, 2),
+            ('layer3', 256, 6, 2),
+        ):
+            layer = []
+            for index in range(blocks):
+                layer.append(Bottleneck(width, planes, stride if index == 0 else 1, folded))
+                width = 4 * planes
+            setattr(self, name, nn.Sequential(*layer))
+
+
 def _conv_norm_relu6(
     in_ch: int, out_ch: int, kernel: int, stride: int, groups: int, folded: bool
 ) -> nn.Sequential:
@@ -189,6 +236,7 @@ class Plain(nn.Module):
 
 BACKBONES: dict[str, type[ResNet18] | type[MobileNetV2] | type[Plain]] = {
     'resnet18': ResNet18,
+    'resnet50': ResNet50,
     'mobilenet_v2': MobileNetV2,
     'plain': Plain,
 }

@@ -311,6 +311,7 @@ class MobileVosStudent(Student):
 
     :param backbone: of the key encoder; the value encoder is a second one of the same kind
         which sees RGB, the object's mask and the sum of the other objects' masks.
+    :param value_backbone: another kind for the value encoder (STCN), or '' for the same.
     :param aspp: rates of an ASPP on [read-out, query value]; () for none.
     """
 
@@ -324,20 +325,22 @@ class MobileVosStudent(Student):
         value_dim: int = 64,
         decoder: tuple[int, int, int] = (64, 64, 64),
         aspp: tuple[int, ...] = (),
+        value_backbone: str = '',
     ) -> None:
         super().__init__()
         if backbone == 'mobilenet_v2':
             self.mean = self.std = (127.5, 127.5, 127.5)
         self.backbone = BACKBONES[backbone](in_channels=3)
-        self.value_backbone = BACKBONES[backbone](in_channels=5)
+        self.value_backbone = BACKBONES[value_backbone or backbone](in_channels=5)
         c4, c8, c16 = self.backbone.channels
+        fused = c16 + self.value_backbone.channels[2]
         self.key_dim = key_dim
         self.value_dim = value_dim
         self.key_proj = nn.Conv2d(c16, key_dim, 3, 1, 1)
         nn.init.orthogonal_(self.key_proj.weight)
         nn.init.zeros_(self.key_proj.bias)  # type: ignore[arg-type]
         self.query_value = nn.Conv2d(c16, value_dim, 3, 1, 1)
-        self.fuser = FeatureFusion(2 * c16, value_dim)
+        self.fuser = FeatureFusion(fused, value_dim)
         width = 2 * value_dim
         self.aspp = Aspp(width, width, aspp) if aspp else None
         self.compress = ResBlock(width, decoder[0])

@@ -42,10 +42,17 @@ from vos_distill.data import (
     Video,
     VOID,
 )
+from vos_distill.distillation import (
+    boundary_band,
+    logit_distillation,
+    representation_loss,
+    sample_pixels,
+)
 from vos_distill.export import student_from_model
 from vos_distill.losses import bootstrapped_cross_entropy, dice, propagated_mask
-from vos_distill.rollout import corrupt, one_hot, rollout
-from vos_distill.student import build_student, Student
+from vos_distill.rollout import corrupt, one_hot, rollout, StepOutput
+from vos_distill.student import build_student, MobileVosStudent, Student
+from vos_distill.teacher import build_teacher, infinite_rollout, TEACHERS
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +64,9 @@ class Recipe:
 
     :param init: weights to start from: `student.pt` of an earlier stage, an exported model's
         folder, or ''.
+    :param memory: `finite` is the robot's, {first, most recent}; `infinite` keeps every frame
+        and is for teachers of the paper's shape.
+    :param teacher: `student.pt` of a trained teacher (or student), or ''.
     :param imagenet: weights of the backbone, .npz or .pth, or ''.
     :param frozen_stages: stages of the backbone, from the front, that never change.
     :param backbone_rate: factor on the learning rate for the rest of the backbone.
@@ -68,6 +78,15 @@ class Recipe:
     stills: str = 'static'
     videos: list[str] = field(default_factory=lambda: ['davis2016', 'davis2017'])
     init: str = ''
+    memory: str = 'finite'
+    teacher: str = ''
+    segmentation_weight: float = 1.0
+    logit_weight: float = 1.0
+    representation_weight: float = 1.0
+    omega: float = 0.95
+    temperature: float = 0.1
+    pixels: int = 1024
+    boundary: bool = True
     imagenet: str = ''
     clip: ClipConfig = field(default_factory=ClipConfig)
     steps: int = 6000
@@ -107,6 +126,8 @@ class Recipe:
                 f'{path}: unknown {", ".join(wrong)}; known are {", ".join(sorted(known))} '
                 f'and clip.{{{", ".join(sorted(clip_known))}}}'
             )
+        if raw.get('memory', 'finite') not in ('finite', 'infinite'):
+            raise ValueError(f"{path}: memory must be finite or infinite, not '{raw['memory']}'")
         return cls(clip=ClipConfig(**clip), **raw)
 
 
@@ -137,6 +158,84 @@ class ClipDataset(IterableDataset[tuple[Tensor, Tensor, bool]]):
             yield pixels, torch.from_numpy(labels), composer.jumped
 
 
+@dataclass
+class Teacher:
+    """
+    A frozen network that shows how it is done.
+
+    :param is_infinite: it keeps every frame, with the true masks.
+    """
+
+    network: Student
+    is_infinite: bool
+
+    @classmethod
+    def load(cls, path: Path) -> 'Teacher':
+        """Read `student.pt` of the run that trained it."""
+        state = load_checkpoint(path)
+        network = build_network(state['preset'])
+        network.load_state_dict(state['student'])
+        network.eval().requires_grad_(False)
+        return cls(network, state['recipe'].get('memory') == 'infinite')
+
+    def outputs(self, images: Tensor, masks: Tensor, exists: Tensor) -> list[StepOutput]:
+        """
+        Segment a batch of clips.
+
+        :param images: (B, T, 3, S, S) uint8.
+        :param masks: (B, T, K, S, S), true on every frame.
+        """
+        normalised = self.network.normalise(images)
+        if self.is_infinite:
+            assert isinstance(self.network, MobileVosStudent)
+            known = torch.ones(images.shape[:2], dtype=torch.bool, device=images.device)
+            return infinite_rollout(self.network, normalised, masks, known, exists)
+        always = torch.ones(len(images), dtype=torch.bool, device=images.device)
+        return rollout(self.network, normalised, masks[:, 0], exists, 0.0, (always, masks[:, 1]))
+
+
+def distillation_loss(
+    outputs: list[StepOutput], taught: list[StepOutput], labels: Tensor, recipe: Recipe
+) -> Tensor:
+    """
+    Give the weighted sum of boundary logit distillation and representation distillation.
+
+    :param labels: (B, T, S, S); read at the stride of the features.
+    """
+    logit = representation = torch.zeros((), device=labels.device)
+    pairs = 0
+    for own, shown in zip(outputs, taught, strict=True):
+        grid = labels[:, own.frame, 2::4, 2::4]
+        grid = torch.where(grid == VOID, 0, grid)
+        where = boundary_band(grid) if recipe.boundary else None
+        logit = logit + logit_distillation(own.prob, shown.prob, where, recipe.temperature)
+        b, k = own.logits.shape[:2]
+        z_s = own.extras['decoder'].unflatten(0, (b, k)).flatten(3)
+        z_t = shown.extras['decoder'].unflatten(0, (b, k)).flatten(3)
+        for clip in range(b):
+            for slot in range(k):
+                mask = grid[clip] == slot + 1
+                chosen = sample_pixels(mask, recipe.pixels, boundary=recipe.boundary)
+                if chosen is None:
+                    continue
+                pairs += 1
+                representation = representation + representation_loss(
+                    z_s[clip, slot][:, chosen].T,
+                    z_t[clip, slot][:, chosen].T,
+                    mask.flatten()[chosen].long(),
+                    omega=recipe.omega,
+                    normalizer='none',
+                )
+    return recipe.logit_weight * logit / len(
+        outputs
+    ) + recipe.representation_weight * representation / max(pairs, 1)
+
+
+def build_network(preset: str) -> Student:
+    """Build a student or a teacher by name."""
+    return build_teacher(preset) if preset in TEACHERS else build_student(preset)
+
+
 def clip_loss(
     student: Student,
     images: Tensor,
@@ -144,6 +243,7 @@ def clip_loss(
     jumped: Tensor,
     recipe: Recipe,
     progress: float,
+    teacher: Teacher | None = None,
 ) -> tuple[Tensor, dict[str, float]]:
     """
     Roll the student out over a batch of clips and judge every predicted frame.
@@ -152,6 +252,7 @@ def clip_loss(
     :param labels: (B, T, S, S) uint8 with ids 0, 1, 2, 255 = void.
     :param jumped: (B,) bool, clips with a long pause between frames 0 and 1.
     :param progress: 0..1, the share of the run that is done.
+    :param teacher: adds the distillation terms.
     """
     objects = 2 if bool((labels[:, 0] == 2).any()) else 1
     labels = labels.long()
@@ -159,14 +260,18 @@ def clip_loss(
         labels = torch.where(labels == 2, 0, labels)
     masks = one_hot(labels, objects)  # (B, T, K, S, S)
     exists = (masks[:, 0].flatten(2).sum(2) > 0).float()
-    outputs = rollout(
-        student,
-        student.normalise(images),
-        masks[:, 0],
-        exists,
-        recipe.drop_recent,
-        (jumped, corrupt(masks[:, 1])),
-    )
+    if recipe.memory == 'infinite':
+        assert isinstance(student, MobileVosStudent)
+        outputs = infinite_rollout(student, student.normalise(images), masks, None, exists)
+    else:
+        outputs = rollout(
+            student,
+            student.normalise(images),
+            masks[:, 0],
+            exists,
+            recipe.drop_recent,
+            (jumped, corrupt(masks[:, 1])),
+        )
     ramp = (progress - recipe.hard_from) / max(0.75 - recipe.hard_from, 1e-6)
     share = 1.0 - (1.0 - recipe.hard_share) * min(max(ramp, 0.0), 1.0)
     entropy = overlap = carried = torch.zeros((), device=images.device)
@@ -190,7 +295,14 @@ def clip_loss(
             hits += float(((predicted & truth).flatten(1).sum(1) / union.clamp(min=1)).mean())
     n = len(outputs)
     loss = (entropy + recipe.dice_weight * overlap + recipe.propagated_weight * carried) / n
+    distilled = torch.zeros((), device=images.device)
+    if teacher is not None:
+        with torch.no_grad():
+            taught = teacher.outputs(images, masks, exists)
+        distilled = distillation_loss(outputs, taught, labels, recipe)
+        loss = recipe.segmentation_weight * loss + distilled
     return loss, {
+        'distil': float(distilled.detach()),
         'ce': float(entropy.detach()) / n,
         'dice': float(overlap.detach()) / n,
         'carried': float(carried.detach()) / n,
@@ -252,7 +364,7 @@ def train(
     run.mkdir(parents=True, exist_ok=True)
     device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
     torch.manual_seed(recipe.seed)
-    student = build_student(recipe.preset).to(device)
+    student = build_network(recipe.preset).to(device)
     if recipe.imagenet:
         load_imagenet(student.backbone, data / recipe.imagenet)  # type: ignore[arg-type]
     if recipe.init:
@@ -260,6 +372,9 @@ def train(
     student.eval()  # BatchNorm, where there is any, stays frozen (STCN)
     student = student.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimiser = build_optimiser(student, recipe)
+    teacher = Teacher.load(Path(recipe.teacher)) if recipe.teacher else None
+    if teacher is not None:
+        teacher.network.to(device)
     average = {k: v.detach().clone().float() for k, v in student.state_dict().items()}
     step, seconds = 0, 0.0
     last = run / 'last.pt'
@@ -327,7 +442,7 @@ def train(
         ) as bar,
     ):
         writer = csv.writer(file)
-        names = ['ce', 'dice', 'carried', 'iou']
+        names = ['ce', 'dice', 'carried', 'distil', 'iou']
         if fresh:
             writer.writerow(['step', 'seconds', 'rate', 'gradient', *names])
         task = bar.add_task(run.name, total=goal, completed=step)
@@ -340,7 +455,7 @@ def train(
             images, labels, jumped = (x.to(device) for x in (images, labels, jumped))
             with torch.autocast(device.type, torch.bfloat16, enabled=recipe.amp):
                 loss, parts = clip_loss(
-                    student, images, labels, jumped, recipe, step / recipe.steps
+                    student, images, labels, jumped, recipe, step / recipe.steps, teacher
                 )
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
