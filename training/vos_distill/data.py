@@ -38,6 +38,8 @@ class ClipConfig:
     :param real: share of clips whose background is a real video.
     :param max_gap: frames between two neighbours of a real clip, at most.
     :param speed: standard deviation of an object's displacement a frame.
+    :param twin: share of the clips without a pause in which an untracked copy of a tracked object
+        moves about too: then only where it was tells the two apart.
     :param jump: share of clips with a long pause between frames 0 and 1, after which everything
         is elsewhere and looks different, as in the middle of a long video.
     :param max_jump: length of that pause in a real clip, frames at most.
@@ -57,6 +59,7 @@ class ClipConfig:
     occluder: float = 0.45
     bars: float = 0.25
     blur: float = 0.15
+    twin: float = 0.0
     jump: float = 0.0
     max_jump: int = 40
 
@@ -413,6 +416,43 @@ class ClipComposer:
             return layer
         return None
 
+    def _twin(self, rgb: Image, mask: Image, scale: float) -> Layer | None:
+        """
+        Copy an object as an untracked distractor with a path of its own.
+
+        :param rgb: (h, w, 3), where the object is.
+        :param mask: (h, w), above 127 where it is.
+        :param scale: crop pixels for one of `rgb`.
+        """
+        c, rng = self.config, self.rng
+        x, y, w, h = cv2.boundingRect((mask > 127).astype(np.uint8))
+        if w < 4 or h < 4:
+            return None
+        region = np.s_[y : y + h, x : x + w]
+        colour = rgb[region]
+        if rng.random() < 0.5:
+            tint = rng.normal(1, 0.12, 3).astype(np.float32)
+            colour = np.clip(colour * tint, 0, 255).astype(np.uint8)
+        extent = float(np.sqrt(w * h) * scale * np.exp(rng.normal(0, 0.2)))
+        start = rng.uniform(0.0, 1.0, 2).astype(np.float32) * c.size
+        path = self._object_path((0, 0, w, h), extent, start, c.speed)
+        layer = Layer(np.dstack([colour, mask[region]]), path)
+        layer.gain = self._gains(0.05)
+        return layer
+
+    def _twin_of_a_tracked_one(
+        self, layers: list[Layer], real: tuple[list[Image], list[Image]] | None
+    ) -> Layer | None:
+        if real is not None:
+            return self._twin(real[0][0], (real[1][0] == 1).astype(np.uint8) * 255, 1.0)
+        tracked = [one for one in layers if one.object_id or one.label is not None]
+        if not tracked:
+            return None
+        source = tracked[int(self.rng.integers(len(tracked)))]
+        mask = source.rgba[..., 3] if source.label is None else (source.label == 1) * np.uint8(255)
+        scale = float(np.sqrt(abs(np.linalg.det(source.maps[0][:2, :2]))))
+        return self._twin(source.rgba[..., :3], mask.astype(np.uint8), scale)
+
     def _still_background(self, track: bool) -> Layer:
         """Use a whole photograph as background; its own object is tracked on request."""
         c, rng = self.config, self.rng
@@ -601,6 +641,10 @@ class ClipComposer:
             tail = layers[1:]
             rng.shuffle(tail)  # type: ignore[arg-type]
             layers[1:] = tail
+        if not self.jumped and rng.random() < c.twin:
+            twin = self._twin_of_a_tracked_one(layers, real)
+            if twin is not None:
+                layers.insert(int(rng.integers(min(len(layers), 1), len(layers) + 1)), twin)
         if rng.random() < c.occluder:
             layer = self._cutout(0, speed=0.14)
             if layer is not None:
