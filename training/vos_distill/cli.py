@@ -14,6 +14,7 @@ import yaml
 
 from vos_distill.checkpoint import load_checkpoint
 from vos_distill.export import export_model
+from vos_distill.pack import pack, unpack
 from vos_distill.student import build_student, count_parameters, PRESETS, Student
 from vos_distill.train import Recipe
 from vos_distill.train import train as run_training
@@ -54,10 +55,33 @@ def presets() -> None:
         typer.echo(f'{name:24s}{count_parameters(build_student(name)) / 1e6:8.3f} M')
 
 
+data_app = typer.Typer(help='Prepare training data.', no_args_is_help=True)
+app.add_typer(data_app, name='data')
+
+
+@data_app.command(name='pack')
+def pack_data(
+    root: Annotated[Path, typer.Argument(help='folder with stills and videos')],
+    out: Annotated[Path, typer.Option(help='tar file to write')],
+    short_side: Annotated[int, typer.Option(help='reduce larger images to it, px')] = 288,
+    quality: Annotated[int, typer.Option(help='JPEG quality')] = 90,
+) -> None:
+    """
+    Reduce a data set to one small tar file; `train --data FILE.tar` takes it as it is.
+
+    Example: vos-distill data pack train --out train.tar --short-side 288
+    """
+    told = pack(root, out, short_side=short_side, quality=quality)
+    typer.echo(
+        f'{out}: {told["images"]} images, {told["labels"]} label maps, '
+        f'{told["bytes"] / 2**20:.1f} MiB'
+    )
+
+
 @app.command()
 def train(
     recipe: Annotated[Path, typer.Argument(help='YAML file, see training/recipes')],
-    data: Annotated[Path, typer.Option(help='folder with stills and videos')],
+    data: Annotated[Path, typer.Option(help='folder with stills and videos, or its tar')],
     run: Annotated[Path, typer.Option(help='run directory; an existing one is resumed')],
     init: Annotated[str, typer.Option(help='student.pt of a run, or a model folder')] = '',
     minutes: Annotated[float, typer.Option(help='stop after this time; 0 = never')] = 0.0,
@@ -73,7 +97,10 @@ def train(
     settings = Recipe.read(recipe)
     if init:
         settings.init = init
-    path = run_training(settings, data, run, minutes=minutes or None)
+    with tempfile.TemporaryDirectory() as folder:
+        if data.is_file():
+            data = unpack(data, Path(folder))
+        path = run_training(settings, data, run, minutes=minutes or None)
     typer.echo(f'weights: {path}')
 
 
