@@ -18,7 +18,7 @@ _PACKAGE = _ROOT / 'vos_ros'
 _LAYERS: tuple[tuple[str, ...], ...] = (
     ('errors',),
     ('datatypes', 'config'),
-    ('preprocess', 'labels', 'memory', 'mailbox', 'latency', 'metrics', 'label_png'),
+    ('preprocess', 'labels', 'memory', 'motion', 'mailbox', 'latency', 'metrics', 'label_png'),
     ('backends', 'sequences', 'report'),
     ('segmenter',),
     ('worker', 'baselines', 'evaluate'),

@@ -65,8 +65,9 @@ def test_engine_and_torch_agree_over_a_closed_loop() -> None:
     clip = list(islice(render(120), FRAMES))
     frames = [Frame(image, stamp_ns=i) for i, (image, _) in enumerate(clip)]
     label_map = clip[0][1]
-    # no gate: the torch side has none, and this is about arithmetic, not about policy
-    config = SegmenterConfig(input_size=SHORT_SIDE, memory=MemoryConfig(min_score=0.0))
+    # no gates: the torch side has none, and this is about arithmetic, not about policy
+    memory = MemoryConfig(max_speed=0.0, min_score=0.0)
+    config = SegmenterConfig(input_size=SHORT_SIDE, memory=memory)
     segmenter = VideoSegmenter.open(RuntimeConfig().model, config=config)
     student = student_from_model(segmenter.manifest.folder).requires_grad_(False)
     segmenter.step(frames[0], Prompt(label_map))

@@ -83,6 +83,13 @@ class MemoryConfig(_Validated):
         unit='frames',
         limits=(1, 32),
     )
+    max_speed: float = _setting(
+        3.0,
+        'how fast an object may move on the image, large ones faster; what looks like it farther '
+        'away is not believed while it is still seen here; 0 = believe everything',
+        unit='short sides/s',
+        limits=(0.0, 1000.0),
+    )
     min_score: float = _setting(
         0.55,
         'an object below this mean probability is not memorised, for that is how drift starts',

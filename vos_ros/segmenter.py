@@ -28,6 +28,7 @@ from vos_ros.labels import (
 )
 from vos_ros.latency import Stopwatch
 from vos_ros.memory import MemoryBank
+from vos_ros.motion import LEAST_S, MotionGate
 from vos_ros.preprocess import fit_label_map, network_size, Normalizer, prepare
 
 # The backend is opened for this camera, so that a broken model is found before the first frame.
@@ -42,7 +43,10 @@ class _Newest:
     prob: Float
     object_ids: tuple[int, ...]
     scores: dict[int, float]
+    stamp_ns: int
+    seconds: float  # since the frame before
     prompted: tuple[int, ...] = ()  # their memory was written with the prompt
+    drawn: tuple[int, ...] = ()  # their mask is the prompt's own
 
 
 class VideoSegmenter:
@@ -71,6 +75,7 @@ class VideoSegmenter:
         self._labeler = Labeler()
         self._newest: _Newest | None = None
         self._frame_number = 0  # since start()
+        self._stamp_ns = 0  # of the last frame memorised
         self._allocate(self._network_size(_USUAL_CAMERA))
 
     @classmethod
@@ -126,6 +131,8 @@ class VideoSegmenter:
 
         # Read the memory, decode each object, let them compete for the pixels.
         prob = aggregate(self._read_and_decode(features))
+        seconds = self._seconds_since(frame)
+        self._gate.apply(prob, object_ids, seconds)
         segment_ms = watch.lap_ms()
 
         # Probabilities -> ids, at the camera's size.
@@ -133,7 +140,7 @@ class VideoSegmenter:
         scores = dict(zip(object_ids, object_scores(prob)))
         timing = StepTiming(preprocess_ms, encode_ms, segment_ms, watch.lap_ms())
 
-        self._newest = _Newest(features, prob, object_ids, scores)
+        self._newest = _Newest(features, prob, object_ids, scores, frame.stamp_ns, seconds)
         self._frame_number += 1
         return Segmentation(
             label_map, object_ids, scores, frame.stamp_ns, frame.frame_id, timing, prob
@@ -149,6 +156,10 @@ class VideoSegmenter:
         """
         watch = Stopwatch()
         newest, self._newest = self._newest, None
+        if newest is not None:
+            self._gate.update(newest.prob, newest.object_ids, newest.drawn, newest.seconds)
+            self._stamp_ns = newest.stamp_ns
+            self._gate.remove(set(newest.object_ids) - set(self.object_ids))  # removed since
         due = self._frame_number % self.config.memory.mem_every == 0
         if newest is not None and due and set(self.object_ids) - set(newest.prompted):
             trusted = [k for k in self._visible(newest.scores) if k not in newest.prompted]
@@ -201,13 +212,17 @@ class VideoSegmenter:
 
     def remove_objects(self, ids: Iterable[int]) -> tuple[int, ...]:
         """Forget these objects; return those that were known. Ids of the others never change."""
-        return self.memory.remove(ids)
+        removed = self.memory.remove(ids)
+        self._gate.remove(removed)
+        return removed
 
     def reset(self) -> None:
         """Forget all objects; the model stays loaded and the memory allocated."""
         self.memory.clear()
+        self._gate.clear()
         self._newest = None
         self._frame_number = 0
+        self._stamp_ns = 0
 
     def _prompt(
         self, frame: Frame, label_map: LabelMap, prompted: Sequence[int], warnings: Sequence[str]
@@ -221,6 +236,8 @@ class VideoSegmenter:
         # The objects that were known before, as on any frame.
         known = self.object_ids
         found = aggregate(self._read_and_decode(features))
+        seconds = self._seconds_since(frame)
+        self._gate.apply(found, known, seconds)
         predicted = self._labeler(found, known, frame.size)
 
         # The prompt wins, in the label map and in what is memorised.
@@ -243,7 +260,16 @@ class VideoSegmenter:
                 f'more than max_prompted_frames = {cap} prompted frames: objects {moved} now '
                 'start from this frame, as they were found on it',
             )
-        self._newest = _Newest(features, prob, object_ids, scores, written)
+        self._newest = _Newest(
+            features,
+            prob,
+            object_ids,
+            scores,
+            frame.stamp_ns,
+            seconds,
+            written,
+            tuple(prompted),
+        )
         self._frame_number += 1
         return Segmentation(
             labels,
@@ -273,6 +299,11 @@ class VideoSegmenter:
             return np.empty((0, self.manifest.value_dim, 0), np.float32)
         rows = [object_ids.index(object_id) + 1 for object_id in chosen]
         return self._backend.encode_mask(features, prob[rows], sum_of_others(prob, rows))
+
+    def _seconds_since(self, frame: Frame) -> float:
+        """Return the time since the last frame memorised; stamps that tell nothing are no time."""
+        elapsed_ns = frame.stamp_ns - self._stamp_ns
+        return elapsed_ns / 1e9 if self._stamp_ns and elapsed_ns > 0 else LEAST_S
 
     def _key(self, features: Features) -> Float:
         return features['key'].reshape(self.manifest.key_dim, -1)
@@ -345,4 +376,5 @@ class VideoSegmenter:
         )
         self._image = np.empty((1, 3, *size), np.float32)
         self._mask_size = (size[0] // mask_stride, size[1] // mask_stride)
+        self._gate = MotionGate(self.config.memory.max_speed * min(self._mask_size))
         self._size = size

@@ -1,0 +1,135 @@
+# SPDX-FileCopyrightText: 2026 The vos_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The motion gate, on squares that move."""
+
+import numpy as np
+import pytest
+
+from vos_ros.datatypes import Float
+from vos_ros.motion import MotionGate
+
+H, W = 40, 60
+
+
+def scene(*boxes: tuple[int, int, int], objects: int = 1) -> Float:
+    """Give probabilities with squares of side 8: (object, row, column) of each."""
+    prob = np.full((objects + 1, H, W), 0.02, np.float32)
+    for slot, row, column in boxes:
+        prob[slot, row : row + 8, column : column + 8] = 0.9
+    prob[0] = 1 - prob[1:].sum(axis=0)
+    return prob
+
+
+def found(prob: Float, slot: int = 1) -> tuple[int, int]:
+    """Return the corner of the only square left; fails if there is another number of them."""
+    rows, columns = np.nonzero(prob[slot] > 0.5)
+    assert len(rows) == 64
+    return int(rows.min()), int(columns.min())
+
+
+# 180 cells a second are 6 from frame to frame at 30 Hz.
+
+
+def test_a_lookalike_out_of_reach_is_removed_and_the_sum_stays_one() -> None:
+    gate = MotionGate(speed=180)
+    gate.update(scene((1, 10, 10)), [1], prompted=[1])
+    prob = scene((1, 12, 13), (1, 12, 45))
+    gate.apply(prob, [1])
+    assert found(prob) == (12, 13)
+    np.testing.assert_allclose(prob.sum(axis=0), 1, atol=1e-6)
+
+
+def test_an_object_that_moves_within_reach_is_followed_anywhere() -> None:
+    gate = MotionGate(speed=180)
+    gate.update(scene((1, 10, 2)), [1], prompted=[1])
+    for column in range(6, 50, 4):
+        prob = scene((1, 10, column))
+        gate.apply(prob, [1])
+        assert found(prob) == (10, column)
+        gate.update(prob, [1])
+
+
+def test_an_object_that_jumped_is_believed_when_it_is_gone_from_its_place() -> None:
+    """Dropped frames and fast motion must not lose it."""
+    gate = MotionGate(speed=180)
+    gate.update(scene((1, 10, 2)), [1], prompted=[1])
+    prob = scene((1, 10, 45))
+    gate.apply(prob, [1])
+    assert found(prob) == (10, 45)
+
+
+def test_a_small_lookalike_does_not_replace_a_hidden_object() -> None:
+    gate = MotionGate(speed=180)
+    gate.update(scene((1, 10, 2)), [1], prompted=[1])
+    prob = scene()
+    prob[1, 30:34, 50:54] = 0.9
+    prob[0] = 1 - prob[1]
+    gate.apply(prob, [1])
+    assert not (prob[1] > 0.5).any()
+
+
+def test_reach_grows_while_the_object_is_hidden() -> None:
+    gate = MotionGate(speed=180)
+    gate.update(scene((1, 10, 2)), [1], prompted=[1])
+    hidden = scene()
+    for _ in range(3):
+        gate.update(hidden, [1])
+    prob = scene((1, 10, 22))
+    prob[1, 14:18, 22:30] = 0.02  # half of it, which would not do as a jump if it were smaller
+    prob[1, 10:14, 26:30] = 0.02
+    prob[0] = 1 - prob[1]
+    gate.apply(prob, [1])
+    assert int((prob[1] > 0.5).sum()) == 16
+
+
+def test_objects_have_a_reach_each() -> None:
+    gate = MotionGate(speed=180)
+    gate.update(scene((1, 10, 2), (2, 10, 40), objects=2), [4, 9], prompted=[4, 9])
+    prob = scene((1, 10, 3), (2, 10, 41), (1, 28, 40), (2, 28, 2), objects=2)
+    gate.apply(prob, [4, 9])
+    assert found(prob, 1) == (10, 3)
+    assert found(prob, 2) == (10, 41)
+
+
+def test_a_new_prompt_forgets_where_the_object_was() -> None:
+    gate = MotionGate(speed=180)
+    gate.update(scene((1, 10, 2)), [1], prompted=[1])
+    gate.update(scene((1, 10, 45)), [1], prompted=[1])
+    prob = scene((1, 10, 2), (1, 10, 46))
+    gate.apply(prob, [1])
+    assert found(prob) == (10, 46)
+
+
+@pytest.mark.parametrize('forget', ['clear', 'remove', 'off'])
+def test_without_a_past_nothing_is_removed(forget: str) -> None:
+    gate = MotionGate(speed=0 if forget == 'off' else 180)
+    gate.update(scene((1, 10, 2)), [1], prompted=[1])
+    if forget == 'clear':
+        gate.clear()
+    elif forget == 'remove':
+        gate.remove([1])
+    prob = scene((1, 10, 2), (1, 10, 45))
+    expected = prob.copy()
+    gate.apply(prob, [1])
+    np.testing.assert_array_equal(prob, expected)
+
+
+def test_reach_follows_the_time_between_frames() -> None:
+    gate = MotionGate(speed=180)
+    gate.update(scene((1, 10, 2)), [1], prompted=[1])
+    near, far = scene((1, 10, 4), (1, 10, 30)), scene((1, 10, 4), (1, 10, 30))
+    gate.apply(near, [1], seconds=1 / 30)
+    gate.apply(far, [1], seconds=1 / 5)
+    assert int((near[1] > 0.5).sum()) == 64
+    assert int((far[1] > 0.5).sum()) == 128
+
+
+def test_a_large_object_may_move_by_half_its_size() -> None:
+    gate = MotionGate(speed=30)
+    prob = np.full((2, H, W), 0.02, np.float32)
+    prob[1, 4:28, 4:28] = 0.9
+    gate.update(prob, [1], prompted=[1])
+    prob[1], expected = 0.02, 24 * 24
+    prob[1, 4:28, 15:39] = 0.9
+    gate.apply(prob, [1])
+    assert int((prob[1] > 0.5).sum()) == expected

@@ -1,0 +1,153 @@
+# SPDX-FileCopyrightText: 2026 The vos_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""MotionGate: an object is where it was, or near; what merely looks alike elsewhere is not it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+import math
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from vos_ros.datatypes import Float
+
+#: Frames closer in time than this are treated as this far apart; also where stamps tell nothing.
+LEAST_S = 1 / 30
+#: An object may at least move this many of its own sizes (root of its area) a second. Measured:
+#: half of it cuts off a motorcycle at 6 Hz, twice as much lets a cyclist leak onto a wall.
+_OWN_SIZES_PER_S = 15.0
+#: Below this share of its usual area inside its reach, an object is hidden or gone from there.
+_HIDDEN = 0.1
+#: A mask outside the reach replaces a hidden one only with this share of its usual area.
+_MOVED = 0.5
+#: The usual area follows a shrinking object slowly, a growing one at once.
+_DECAY = 0.97
+#: Cells; a smaller mask is noise.
+_LEAST = 8
+
+
+@dataclass
+class _Track:
+    distance: npt.NDArray[np.float32]  # (h, w) cells, from where the object was or was heading
+    area: float  # cells that it usually covers
+    centre: tuple[float, float] | None  # of the newest mask, row and column
+
+
+class MotionGate:
+    """
+    Removes what is out of reach from the probabilities, before it enters labels and memory.
+
+    The network compares appearance over the whole frame, so it leaks onto things that look like
+    the object, and once such a leak is memorised it grows. Spatial gating (after TrickVOS, Goyal
+    et al. 2023) stops that for the cost of a distance transform. Reach is the last mask, the same
+    mask moved on as it moved last, and what lies so near to both that the object can be there by
+    now; it grows with every frame on which the object is hidden. An object that is gone from its
+    reach and found elsewhere at half its usual size is believed to have moved: fast motion and
+    dropped frames must not lose it.
+
+    :param speed: cells of the mask's grid that an object may move in a second, beyond going on as
+        before; a large one may move faster (`_OWN_SIZES_PER_S`). 0 = off.
+    """
+
+    def __init__(self, speed: float) -> None:
+        self._speed = speed
+        self._tracks: dict[int, _Track] = {}
+
+    def apply(self, prob: Float, object_ids: Sequence[int], seconds: float = LEAST_S) -> None:
+        """
+        Give what is out of an object's reach to the background, in place; nothing is stored.
+
+        :param prob: (K + 1, h, w), row 0 = background; still sums to 1 afterwards.
+        :param object_ids: K ids, in the order of the rows; unknown ones are left alone.
+        :param seconds: since the frame of the last `update`.
+        """
+        if self._speed <= 0:
+            return
+        best = prob.max(axis=0)
+        for object_id, plane in zip(object_ids, prob[1:]):
+            track = self._tracks.get(object_id)
+            if track is None:
+                continue
+            mask = plane >= best
+            reach = track.distance <= self._radius(track.area, seconds)
+            inside = int(np.count_nonzero(mask & reach))
+            elsewhere = int(np.count_nonzero(mask)) - inside
+            if _is_hidden(inside, track.area) and elsewhere >= max(_LEAST, _MOVED * track.area):
+                continue
+            outside = np.where(reach, np.float32(0.0), plane)
+            prob[0] += outside
+            plane -= outside
+
+    def update(
+        self,
+        prob: Float,
+        object_ids: Sequence[int],
+        prompted: Iterable[int] = (),
+        seconds: float = LEAST_S,
+    ) -> None:
+        """
+        Remember where the objects are now.
+
+        :param prob: as `apply` left it.
+        :param prompted: ids whose mask is given, so that their past does not count.
+        :param seconds: as for `apply`.
+        """
+        if self._speed <= 0:
+            return
+        best = prob.max(axis=0)
+        self.remove(prompted)
+        for object_id, plane in zip(object_ids, prob[1:]):
+            mask = (plane >= best) & (plane > 0)
+            area = float(np.count_nonzero(mask))
+            track = self._tracks.get(object_id)
+            if track is None:
+                self._tracks[object_id] = _Track(_distance_to(mask), area, _centre(mask))
+                continue
+            track.area = max(_DECAY * track.area, area)
+            if _is_hidden(area, track.area):
+                track.distance = track.distance - np.float32(self._radius(track.area, seconds))
+                track.centre = None
+                continue
+            centre = _centre(mask)
+            ahead = mask if track.centre is None else mask | _moved(mask, track.centre, centre)
+            track.distance, track.centre = _distance_to(ahead), centre
+
+    def remove(self, object_ids: Iterable[int]) -> None:
+        """Forget these objects."""
+        for object_id in object_ids:
+            self._tracks.pop(object_id, None)
+
+    def clear(self) -> None:
+        """Forget all objects."""
+        self._tracks.clear()
+
+    def _radius(self, area: float, seconds: float) -> float:
+        return max(self._speed, _OWN_SIZES_PER_S * math.sqrt(area)) * max(seconds, LEAST_S)
+
+
+def _is_hidden(area: float, usual: float) -> bool:
+    return area < max(_LEAST, _HIDDEN * usual)
+
+
+def _distance_to(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
+    if not mask.any():
+        return np.zeros(mask.shape, np.float32)  # nothing known: anywhere
+    distance = cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, 3)
+    return distance.astype(np.float32, copy=False)
+
+
+def _centre(mask: npt.NDArray[np.bool_]) -> tuple[float, float]:
+    rows, columns = np.nonzero(mask)
+    return (float(rows.mean()), float(columns.mean())) if len(rows) else (0.0, 0.0)
+
+
+def _moved(
+    mask: npt.NDArray[np.bool_], before: tuple[float, float], now: tuple[float, float]
+) -> npt.NDArray[np.bool_]:
+    """Return the mask one such step further; what leaves the frame is gone."""
+    step = np.array([[1, 0, now[1] - before[1]], [0, 1, now[0] - before[0]]], np.float32)
+    size = (mask.shape[1], mask.shape[0])
+    return cv2.warpAffine(mask.astype(np.uint8), step, size, flags=cv2.INTER_NEAREST) > 0
