@@ -366,7 +366,9 @@ def train(
     torch.manual_seed(recipe.seed)
     student = build_network(recipe.preset).to(device)
     if recipe.imagenet:
-        load_imagenet(student.backbone, data / recipe.imagenet)  # type: ignore[arg-type]
+        for name in ('backbone', 'value_backbone'):  # the paper's students have both
+            if hasattr(student, name):
+                load_imagenet(getattr(student, name), data / recipe.imagenet)
     if recipe.init:
         student.load_state_dict(_weights_of(Path(recipe.init)))
     student.eval()  # BatchNorm, where there is any, stays frozen (STCN)
