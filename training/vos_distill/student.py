@@ -14,6 +14,7 @@ h16 = H/16, N = h16 * w16 tokens.
   memory is the prompted frame, row 1 the most recent one.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 import math
@@ -58,7 +59,7 @@ def cell_grid(h: int, w: int, like: Tensor) -> Tensor:
     return torch.stack([zero + x, zero + y[:, None]]).flatten(1)
 
 
-class Student(nn.Module):
+class Student(nn.Module, ABC):
     """What every family shares: the input's normalisation and the dimensions of its memory."""
 
     key_dim: int
@@ -68,12 +69,15 @@ class Student(nn.Module):
     mean: tuple[float, float, float] = (123.675, 116.28, 103.53)
     std: tuple[float, float, float] = (58.395, 57.12, 57.375)
 
+    @abstractmethod
     def encode_image(self, image: Tensor) -> Features:
-        raise NotImplementedError
+        """See the module."""
 
+    @abstractmethod
     def encode_mask(self, features: Features, masks: Tensor, others: Tensor) -> Tensor:
-        raise NotImplementedError
+        """See the module."""
 
+    @abstractmethod
     def segment(
         self, features: Features, memory_key: Tensor, memory_value: Tensor
     ) -> tuple[Tensor, dict[str, Tensor]]:
@@ -83,7 +87,6 @@ class Student(nn.Module):
         :return: logits (B, K, h4, w4) and a dict of training-only extras: `decoder` the last
             features (B * K, C, h4, w4), and `propagated` where the family has it.
         """
-        raise NotImplementedError
 
     def normalise(self, image: Tensor) -> Tensor:
         """
