@@ -47,7 +47,8 @@ def resize_image(image: Image, size: Size) -> Image:
     """
     Resize (H0, W0, 3) uint8 to `size`: by area when it shrinks, bilinear when it grows.
 
-    Training and robot both call this one, so that the student sees the same pixels.
+    The robot and the scores of `vos eval` come through here; training clips are composed at the
+    network's size and never resized.
     """
     if image.shape[:2] == size:
         return image

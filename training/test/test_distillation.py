@@ -10,11 +10,16 @@ from vos_distill.distillation import (  # noqa: E402
     boundary_band,
     gram,
     logit_distillation,
-    renyi_entropy,
     representation_loss,
     same_class,
     sample_pixels,
 )
+
+
+def renyi_entropy(matrix: torch.Tensor) -> torch.Tensor:
+    """Give H2 = -log2 tr(A^2) of the trace-normalised Gram matrix, as in equation 1's reading."""
+    a = matrix / matrix.trace()
+    return -torch.log2(a.square().sum())
 
 
 def features(seed: int, n: int = 40, d: int = 8) -> torch.Tensor:

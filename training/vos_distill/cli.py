@@ -84,6 +84,7 @@ def train(
     data: Annotated[Path, typer.Option(help='folder with stills and videos, or its tar')],
     run: Annotated[Path, typer.Option(help='run directory; an existing one is resumed')],
     init: Annotated[str, typer.Option(help='student.pt of a run, or a model folder')] = '',
+    imagenet: Annotated[str, typer.Option(help='backbone weights, beats the recipe')] = '',
     minutes: Annotated[float, typer.Option(help='stop after this time; 0 = never')] = 0.0,
     threads: Annotated[int, typer.Option(help='CPU threads; 0 = as torch finds best')] = 0,
 ) -> None:
@@ -97,6 +98,8 @@ def train(
     settings = Recipe.read(recipe)
     if init:
         settings.init = init
+    if imagenet:
+        settings.imagenet = str(Path(imagenet).resolve())
     with tempfile.TemporaryDirectory() as folder:
         if data.is_file():
             data = unpack(data, Path(folder))

@@ -157,9 +157,3 @@ def logit_distillation(
     if where is None:
         return kl.mean()
     return (kl * where).sum() / where.sum().clamp(min=1)
-
-
-def renyi_entropy(matrix: Tensor) -> Tensor:
-    """Give H2 = -log2 tr(A^2) of the trace-normalised Gram matrix, as in equation 1's reading."""
-    a = matrix / matrix.trace()
-    return -torch.log2(a.square().sum())

@@ -421,33 +421,25 @@ class Preset:
 
     build: Callable[[], Student]
     parameters: int
-    backbone: str
 
 
 PRESETS: dict[str, Preset] = {
     'resnet18': Preset(
         lambda: MobileVosStudent('resnet18', value_dim=96, decoder=(96, 96, 96)),
         7_990_154,
-        'resnet18',
     ),
-    'mobilenet_v2': Preset(
-        lambda: MobileVosStudent('mobilenet_v2', aspp=(6, 12, 18)), 2_452_136, 'mobilenet_v2'
-    ),
-    'mobilenet_v2_no_aspp': Preset(
-        lambda: MobileVosStudent('mobilenet_v2'), 1_894_312, 'mobilenet_v2'
-    ),
-    'fast_r18': Preset(lambda: FastStudent('resnet18'), 4_644_810, 'resnet18'),
+    'mobilenet_v2': Preset(lambda: MobileVosStudent('mobilenet_v2', aspp=(6, 12, 18)), 2_452_136),
+    'mobilenet_v2_no_aspp': Preset(lambda: MobileVosStudent('mobilenet_v2'), 1_894_312),
+    'fast_r18': Preset(lambda: FastStudent('resnet18'), 4_644_810),
     'fast_mb': Preset(
         lambda: FastStudent(
             'mobilenet_v2', value_width=96, decoder=(96, 48, 24), mask_width=(16, 48)
         ),
         1_392_930,
-        'mobilenet_v2',
     ),
     'tiny': Preset(
         lambda: FastStudent('plain', 16, value_width=24, decoder=(16, 12, 8), mask_width=(8, 8)),
         52_470,
-        'plain',
     ),
 }
 

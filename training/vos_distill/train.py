@@ -67,7 +67,20 @@ class Recipe:
     :param memory: `finite` is the robot's, {first, most recent}; `infinite` keeps every frame
         and is for teachers of the paper's shape.
     :param teacher: `student.pt` of a trained teacher (or student), or ''.
-    :param imagenet: weights of the backbone, .npz or .pth, or ''.
+    :param segmentation_weight: of the loss on true masks when there is a teacher; 0 leaves the
+        teacher alone to show how.
+    :param logit_weight: of the distilled class distributions, at `temperature`.
+    :param representation_weight: of the pixel-pair loss, with `omega` between labels (0) and
+        teacher (1), over `pixels` of each object and frame.
+    :param boundary: both on the boundary band first; False draws from everywhere.
+    :param imagenet: weights of the backbone, .npz or .pth, relative to the data or absolute; ''.
+    :param clip: what the clips look like.
+    :param batch: clips a step.
+    :param rate: AdamW's learning rate at its height, for the heads.
+    :param warmup: steps up to it; a cosine then leads down to `final_rate` of it.
+    :param ema: share of the averaged weights that a step keeps.
+    :param drop_recent: see `rollout`.
+    :param save_every: steps between checkpoints.
     :param frozen_stages: stages of the backbone, from the front, that never change.
     :param backbone_rate: factor on the learning rate for the rest of the backbone.
     :param hard_from: share of the run after which the hardest pixels start to count alone.
