@@ -20,8 +20,10 @@ class ColourBackend:
     """
 
     name = 'colour'
+    precision = 'fp32'
 
     def __init__(self, size: Size) -> None:
+        self.fallbacks: tuple[str, ...] = ()
         self.size = size
         self.calls: list[str] = []
 

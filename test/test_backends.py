@@ -12,11 +12,13 @@ import pytest
 
 from vos_ros import backends
 from vos_ros.backends import load_manifest, open_backend
-from vos_ros.backends.onnx_backend import OnnxBackend, processors, session_options
+from vos_ros.backends.base import Job, processors
+from vos_ros.backends.onnx_backend import OnnxBackend, open_cpu, Registry, session_options
 from vos_ros.config import RuntimeConfig
 from vos_ros.errors import VosError
 
 _SIZE = (64, 96)
+_ONE_THREAD = RuntimeConfig(backend='cpu', threads=1)
 
 
 @pytest.fixture
@@ -25,7 +27,7 @@ def model(tiny_model: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(tiny_model, tmp_path / 'model'))
 
 
-def _open(model: Path, runtime: RuntimeConfig = RuntimeConfig(threads=1)) -> OnnxBackend:
+def _open(model: Path, runtime: RuntimeConfig = _ONE_THREAD) -> OnnxBackend:
     backend = open_backend(load_manifest(model), runtime, _SIZE)
     assert isinstance(backend, OnnxBackend)
     return backend
@@ -174,9 +176,9 @@ def test_manifest_that_is_no_json_object_is_refused(model: Path, text: str) -> N
 
 
 def test_missing_provider_is_refused_with_those_there_are(tiny_model: Path) -> None:
-    manifest = load_manifest(tiny_model)
-    with pytest.raises(VosError, match=r'AbacusExecutionProvider.*CPUExecutionProvider'):
-        OnnxBackend(manifest, _SIZE, provider='AbacusExecutionProvider', threads=1)
+    job = Job(load_manifest(tiny_model), _ONE_THREAD, _SIZE, 1)
+    with pytest.raises(VosError, match=r'no CPUExecutionProvider; it has AbacusExecutionProvider'):
+        open_cpu(job, Registry(providers=['AbacusExecutionProvider']))
 
 
 def test_unknown_backend_is_refused_with_the_known_ones(

@@ -48,7 +48,7 @@ def test_backend_choices_are_the_table_of_backends() -> None:
         pytest.param(SegmenterConfig, 'max_objects', True, 'int', id='bool for int'),
         pytest.param(SegmenterConfig, 'input_size', 16, 'at least 32 px', id='tiny input'),
         pytest.param(MemoryConfig, 'min_score', float('nan'), '0.0 .. 1.0', id='nan'),
-        pytest.param(RuntimeConfig, 'backend', 'abacus', 'auto, cpu', id='choice'),
+        pytest.param(RuntimeConfig, 'backend', 'abacus', 'auto, tensorrt', id='choice'),
         pytest.param(RuntimeConfig, 'model', 3, 'str', id='int for str'),
         pytest.param(InitConfig, 'wait_s', -1.0, '60.0 s', id='unit is said'),
     ],

@@ -3,6 +3,7 @@
 """What the robot runs equals what was trained: engine against torch, in a closed loop."""
 
 from collections.abc import Iterator
+from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -61,14 +62,18 @@ def torch_rollout(
             first_key, first_value = recent_key, recent_value
 
 
-def test_engine_and_torch_agree_over_a_closed_loop() -> None:
+@pytest.mark.parametrize('backend', ['cpu', 'openvino'])
+def test_engine_and_torch_agree_over_a_closed_loop(backend: str) -> None:
+    if backend == 'openvino' and find_spec('openvino') is None:
+        pytest.skip('OpenVINO is optional (pip install -r requirements/openvino.txt)')
     clip = list(islice(render(120), FRAMES))
     frames = [Frame(image, stamp_ns=i) for i, (image, _) in enumerate(clip)]
     label_map = clip[0][1]
     # no gates: the torch side has none, and this is about arithmetic, not about policy
     memory = MemoryConfig(max_speed=0.0, min_score=0.0)
     config = SegmenterConfig(input_size=SHORT_SIDE, memory=memory)
-    segmenter = VideoSegmenter.open(RuntimeConfig().model, config=config)
+    runtime = RuntimeConfig(backend=backend)
+    segmenter = VideoSegmenter.open(config=config, runtime=runtime)
     student = student_from_model(segmenter.manifest.folder).requires_grad_(False)
     segmenter.step(frames[0], Prompt(label_map))
     ids = segmenter.object_ids

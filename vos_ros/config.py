@@ -98,6 +98,58 @@ class MemoryConfig(_Validated):
 
 
 @dataclass(frozen=True)
+class LostConfig(_Validated):
+    """When an object counts as occluded or lost, and which masks are not memorised."""
+
+    min_score: float = _setting(
+        0.55,
+        'an object below this mean probability counts as not seen',
+        limits=(0.0, 1.0),
+        live=True,
+    )
+    min_area: float = _setting(
+        0.1,
+        'an object below this share of its usual area counts as not seen; 0 = any pixel counts',
+        limits=(0.0, 1.0),
+        live=True,
+    )
+    occluded_after_frames: int = _setting(
+        3,
+        'frames in a row without the object until it is called occluded',
+        unit='frames',
+        limits=(1, 1000),
+        live=True,
+    )
+    lost_after_s: float = _setting(
+        2.0,
+        'time without the object until it is called lost',
+        unit='s',
+        limits=(0.0, 3600.0),
+        live=True,
+    )
+    recover_after_frames: int = _setting(
+        3,
+        'frames in a row with an occluded or lost object until it is called tracked again',
+        unit='frames',
+        limits=(1, 1000),
+        live=True,
+    )
+    max_shrink: float = _setting(
+        5.0,
+        'a mask that is suddenly so many times smaller, away from the border, is not memorised; '
+        '0 = memorise it',
+        limits=(0.0, 1000.0),
+        live=True,
+    )
+    max_growth: float = _setting(
+        4.0,
+        'a mask that is suddenly so many times larger is not memorised; 0 = memorise it',
+        limits=(0.0, 1000.0),
+        live=True,
+    )
+
+
+@dataclass(frozen=True)
 class SegmenterConfig(_Validated):
     """How frames are segmented, whatever runs the network."""
 
@@ -112,6 +164,7 @@ class SegmenterConfig(_Validated):
         10, 'objects followed at once; memory is allocated for all of them', limits=(1, 254)
     )
     memory: MemoryConfig = field(default_factory=MemoryConfig)
+    lost: LostConfig = field(default_factory=LostConfig)
 
     def __post_init__(self) -> None:
         """Refuse an input too small to hold anything."""
@@ -126,7 +179,18 @@ class RuntimeConfig(_Validated):
 
     model: str = _setting('fast_mb', 'name of a shipped model, or path of a model folder')
     backend: str = _setting(
-        'auto', 'what runs the network; auto = the best one found', choices=('auto', 'cpu')
+        'auto',
+        'what runs the network; auto = the best one that gives what the processor gives',
+        choices=('auto', 'tensorrt', 'cuda', 'openvino', 'cpu'),
+    )
+    precision: str = _setting(
+        'auto',
+        "what the network computes with; auto = the backend's own: tensorrt fp16, all others fp32",
+        choices=('auto', 'fp32', 'fp16', 'bf16'),
+    )
+    device_id: int = _setting(0, 'which GPU, as CUDA counts them', limits=(0, 63))
+    engine_cache_dir: str = _setting(
+        '', "folder for TensorRT engines; empty = vos_ros/engines in the user's cache folder"
     )
     threads: int = _setting(
         0,
@@ -162,11 +226,31 @@ class InitConfig(_Validated):
         'for a mask whose frame is no longer (or never was) buffered',
         choices=('apply_to_latest', 'reject'),
     )
+    catch_up_ms: float = _setting(
+        500.0,
+        'how long a late mask may be followed through the buffered frames up to the newest one, '
+        'beside the live frames; 0 = only the newest',
+        unit='ms',
+        limits=(0.0, 10000.0),
+    )
     buffer_frames: int = _setting(
-        8, 'recent frames kept for masks that come late', unit='frames', limits=(1, 256)
+        30, 'recent frames kept for masks that come late', unit='frames', limits=(1, 256)
     )
     buffer_mib: float = _setting(
         64.0, 'most memory these frames may take; one always stays', unit='MiB', limits=(1, 4096)
+    )
+
+
+@dataclass(frozen=True)
+class OverloadConfig(_Validated):
+    """What happens when the machine cannot follow."""
+
+    policy: str = _setting(
+        'skip',
+        'over deadline_ms or max_age_ms: skip = leave frames out, shrink = a smaller network '
+        'input as well, error = change nothing and say so',
+        choices=('skip', 'shrink', 'error'),
+        live=True,
     )
 
 
@@ -216,19 +300,28 @@ class NodeConfig(_Validated):
     )
     max_age_ms: float = _setting(
         0.0,
-        'WARN when a result is older than this at publishing; 0 = off',
+        'a result should not be older than this at publishing; beyond it overload.policy acts; '
+        '0 = off',
         unit='ms',
         limits=(0.0, 60000.0),
         live=True,
     )
     deadline_ms: float = _setting(
         0.0,
-        'a frame that takes longer counts as a deadline miss; 0 = off',
+        'a frame that takes longer counts as a deadline miss; after several in a row '
+        'overload.policy acts; 0 = off',
         unit='ms',
         limits=(0.0, 60000.0),
         live=True,
     )
+    on_time_jump: str = _setting(
+        'reset',
+        'a stamp goes back (bag loop, simulator reset) or an hour forward: reset = forget the '
+        'objects, ignore = keep them',
+        choices=('reset', 'ignore'),
+    )
     autostart: bool = _setting(True, 'configure and activate at start, without a manager')
+    overload: OverloadConfig = field(default_factory=OverloadConfig)
     init: InitConfig = field(default_factory=InitConfig)
     publish: PublishConfig = field(default_factory=PublishConfig)
     overlay: OverlayConfig = field(default_factory=OverlayConfig)

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import get_args, Literal
 
 import numpy as np
@@ -97,6 +98,19 @@ class StepTiming:
         return self.preprocess_ms + self.encode_ms + self.segment_ms + self.labels_ms
 
 
+class ObjectState(str, Enum):
+    """
+    What is known of an object by now.
+
+    TRACKED: seen where it was expected. OCCLUDED: not seen for some frames. LOST: not seen for
+    so long that its place is unknown; it is still looked for, everywhere.
+    """
+
+    TRACKED = 'tracked'
+    OCCLUDED = 'occluded'
+    LOST = 'lost'
+
+
 @dataclass(frozen=True, eq=False)
 class Segmentation:
     """
@@ -110,6 +124,7 @@ class Segmentation:
     :param timing: ms per stage.
     :param prob: (K + 1, h4, w4) float32, sums to 1 over axis 0, row 0 = background.
     :param warnings: one line per part of a prompt that was refused or merged.
+    :param states: per id, tracked, occluded or lost; empty where nobody keeps states.
     """
 
     label_map: LabelMap
@@ -120,3 +135,4 @@ class Segmentation:
     timing: StepTiming
     prob: Float = field(repr=False)
     warnings: tuple[str, ...] = ()
+    states: dict[int, ObjectState] = field(default_factory=dict)

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 import hashlib
 import json
 import os
@@ -12,8 +11,19 @@ from pathlib import Path
 import sys
 from typing import Any
 
-from vos_ros.backends.base import Backend, Features, Graph, GRAPHS, Manifest, Size
-from vos_ros.config import RuntimeConfig
+from vos_ros.backends.base import (
+    Backend,
+    Features,
+    Graph,
+    GRAPHS,
+    Job,
+    Manifest,
+    NotInstalledError,
+    Size,
+    Verify,
+)
+from vos_ros.backends.choice import choose, Kind
+from vos_ros.config import RuntimeConfig, SegmenterConfig
 from vos_ros.errors import VosError
 
 __all__ = ['Backend', 'Features', 'Manifest', 'BACKENDS', 'load_manifest', 'open_backend']
@@ -123,29 +133,65 @@ def check_files(manifest: Manifest) -> None:
             )
 
 
-def _open_cpu(manifest: Manifest, runtime: RuntimeConfig, size: Size) -> Backend:
+def _open_cpu(job: Job, verify: Verify) -> Backend:
     try:
-        from vos_ros.backends.onnx_backend import OnnxBackend
+        from vos_ros.backends.onnx_backend import open_cpu
     except ImportError as error:
-        raise VosError(
+        raise NotInstalledError(
             f'backend cpu needs onnxruntime ({error}); pip install onnxruntime'
         ) from None
-    return OnnxBackend(manifest, size, provider='CPUExecutionProvider', threads=runtime.threads)
+    return open_cpu(job)
+
+
+def _open_cuda(job: Job, verify: Verify) -> Backend:
+    from vos_ros.backends.cuda_backend import open_cuda
+
+    return open_cuda(job, verify)
+
+
+def _open_tensorrt(job: Job, verify: Verify) -> Backend:
+    from vos_ros.backends.tensorrt_backend import open_tensorrt
+
+    return open_tensorrt(job, verify)
+
+
+def _open_openvino(job: Job, verify: Verify) -> Backend:
+    try:
+        from vos_ros.backends.openvino_backend import open_openvino
+    except ImportError as error:
+        raise NotInstalledError(
+            f'backend openvino needs OpenVINO ({error}); pip install openvino'
+        ) from None
+    return open_openvino(job, verify)
 
 
 # Heavy imports happen inside the factory that needs them.
-BACKENDS: dict[str, Callable[[Manifest, RuntimeConfig, Size], Backend]] = {'cpu': _open_cpu}
-_AUTO = 'cpu'
+BACKENDS: dict[str, Kind] = {
+    'tensorrt': Kind(_open_tensorrt, ('fp16', 'fp32'), is_gpu=True),
+    'cuda': Kind(_open_cuda, is_gpu=True),
+    'openvino': Kind(_open_openvino, ('fp32', 'bf16')),
+    'cpu': Kind(_open_cpu),
+}
+# What auto tries, best first. In fp32 OpenVINO gains too little to be worth a second runtime, and
+# bf16 is to be asked for (docs/backends.md has the figures).
+AUTO = ('tensorrt', 'cuda', 'cpu')
 
 
-def open_backend(manifest: Manifest, runtime: RuntimeConfig, size: Size) -> Backend:
+def open_backend(
+    manifest: Manifest,
+    runtime: RuntimeConfig,
+    size: Size,
+    max_objects: int = SegmenterConfig().max_objects,
+) -> Backend:
     """
-    Check the model's files and make them run.
+    Check the model's files and make them run on what `runtime` asks for.
 
     :param size: network input (H, W), multiples of `manifest.multiple`.
+    :param max_objects: most objects in one call.
     """
-    name = _AUTO if runtime.backend == 'auto' else runtime.backend
-    if name not in BACKENDS:
-        raise VosError(f'unknown backend {name!r}; known are auto, {", ".join(BACKENDS)}')
+    if runtime.backend not in ('auto', *BACKENDS):
+        raise VosError(
+            f'unknown backend {runtime.backend!r}; known are auto, {", ".join(BACKENDS)}'
+        )
     check_files(manifest)
-    return BACKENDS[name](manifest, runtime, size)
+    return choose(Job(manifest, runtime, size, max_objects), BACKENDS, AUTO)

@@ -4,11 +4,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+import os
 from pathlib import Path
 from typing import Any, Protocol
 
+from vos_ros.config import RuntimeConfig
 from vos_ros.datatypes import Float
+from vos_ros.errors import VosError
 
 Size = tuple[int, int]  # height, width
 
@@ -16,6 +20,8 @@ Size = tuple[int, int]  # height, width
 Features = dict[str, Float]
 
 GRAPHS = ('encode_image', 'segment', 'encode_mask')
+_OUTPUTS = {'encode_image': 'key', 'segment': 'logits', 'encode_mask': 'value'}
+_MAX_AUTO_THREADS = 4
 
 
 @dataclass(frozen=True)
@@ -75,6 +81,13 @@ class Backend(Protocol):
     def name(self) -> str:
         """Name for reports, for instance 'cpu'."""
 
+    @property
+    def precision(self) -> str:
+        """What it computes with: 'fp32', 'fp16' or 'bf16'."""
+
+    fallbacks: tuple[str, ...]
+    """Why something better is not used; empty when nothing better was expected."""
+
     def encode_image(self, image: Float) -> Features:
         """
         Encode one frame, once for all objects.
@@ -100,3 +113,90 @@ class Backend(Protocol):
         :param others: (objects, h4, w4) sum of the other objects' probabilities, at most 1.
         :return: values (objects, value_dim, tokens).
         """
+
+
+@dataclass(frozen=True)
+class Job:
+    """
+    What a backend is opened for.
+
+    :param manifest: its files have been checked.
+    :param size: network input (H, W), multiples of `manifest.multiple`.
+    :param max_objects: most objects in one call.
+    :param precision: 'fp32', 'fp16' or 'bf16', already resolved.
+    """
+
+    manifest: Manifest
+    runtime: RuntimeConfig
+    size: Size
+    max_objects: int
+    precision: str = 'fp32'
+
+
+Verify = Callable[[Backend], None]  # raises VosError when a backend computes something else
+
+
+class NotInstalledError(VosError):
+    """What a backend needs (package, provider, instructions) is not there, as on most machines."""
+
+
+def check_roles(
+    manifest: Manifest, inputs: Mapping[str, Iterable[str]], outputs: Mapping[str, Iterable[str]]
+) -> None:
+    """
+    Refuse graphs that cannot work together before the first frame needs them.
+
+    :param inputs: names of the tensors that each graph reads.
+    :param outputs: names of the tensors that each graph makes.
+    """
+    features = {'image', *outputs['encode_image']}
+    offered = {
+        'encode_image': {'image'},
+        'segment': features | {'memory_key', 'memory_value'},
+        'encode_mask': features | {'masks', 'others'},
+    }
+    for graph in GRAPHS:
+        unknown = set(inputs[graph]) - offered[graph]
+        if not unknown and _OUTPUTS[graph] in outputs[graph]:
+            continue
+        problem = (
+            f'wants {", ".join(sorted(unknown))}, which nothing makes'
+            if unknown
+            else f'does not make {_OUTPUTS[graph]}'
+        )
+        raise VosError(
+            f'model {manifest.name}: {manifest.graphs[graph].path} {problem}; '
+            'export the model again'
+        )
+
+
+def object_shapes(
+    manifest: Manifest, size: Size, objects: int
+) -> dict[str, dict[str, tuple[int, ...]]]:
+    """Return, per graph, the shapes of the inputs that grow with the number of objects."""
+    height, width = size
+    tokens = (height // manifest.stride) * (width // manifest.stride)
+    plane = (objects, height // manifest.mask_stride, width // manifest.mask_stride)
+    return {
+        'encode_image': {},
+        'segment': {'memory_value': (objects, 2, manifest.value_dim, tokens)},
+        'encode_mask': {'masks': plane, 'others': plane},
+    }
+
+
+def processors() -> int:
+    """Return the number of processors this process may use (containers restrict them)."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not Linux
+        return os.cpu_count() or 1
+
+
+def thread_count(threads: int) -> int:
+    """Resolve the setting `threads`: 0 = the processors there are, at most 4."""
+    return threads or min(processors(), _MAX_AUTO_THREADS)
+
+
+def first_line(error: Exception) -> str:
+    """Return what a runtime's long message begins with."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -4,14 +4,28 @@
 
 from __future__ import annotations
 
-import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import onnxruntime as ort
 
-from vos_ros.backends.base import Features, GRAPHS, Manifest, Size
+from vos_ros.backends.base import (
+    check_roles,
+    Features,
+    first_line,
+    GRAPHS,
+    Job,
+    NotInstalledError,
+    Size,
+    thread_count,
+)
 from vos_ros.datatypes import Float
 from vos_ros.errors import VosError
+
+CPU = 'CPUExecutionProvider'
+Provider = tuple[str, Mapping[str, str]]  # its name in onnxruntime, and its options
 
 # Spinning threads of three sessions take the cores from each other: measured 2.1x slower
 # than waiting ones at 480p on two quiet cores, and worse beside a camera driver.
@@ -19,15 +33,23 @@ NO_SPINNING = {
     'session.intra_op.allow_spinning': '0',
     'session.inter_op.allow_spinning': '0',
 }
-_MAX_AUTO_THREADS = 4
 
 
-def processors() -> int:
-    """Return the number of processors this process may use (containers restrict them)."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # not Linux
-        return os.cpu_count() or 1
+@dataclass(frozen=True)
+class Registry:
+    """The onnxruntime that is installed: what it was built for, and how a session is opened."""
+
+    version: str = ort.__version__
+    providers: Sequence[str] = field(default_factory=ort.get_available_providers)
+    open_session: Callable[..., Any] = ort.InferenceSession
+
+    def require(self, provider: str, hint: str) -> None:
+        """Raise NotInstalledError where this build has no such provider."""
+        if provider not in self.providers:
+            raise NotInstalledError(
+                f'this onnxruntime ({self.version}) has no {provider}; it has '
+                f'{", ".join(self.providers)}: {hint}'
+            )
 
 
 def session_options(size: Size, threads: int) -> ort.SessionOptions:
@@ -38,7 +60,7 @@ def session_options(size: Size, threads: int) -> ort.SessionOptions:
     :param threads: 0 = the processors there are, at most 4.
     """
     options = ort.SessionOptions()
-    options.intra_op_num_threads = threads or min(processors(), _MAX_AUTO_THREADS)
+    options.intra_op_num_threads = thread_count(threads)
     options.inter_op_num_threads = 1
     options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
@@ -58,64 +80,36 @@ class OnnxBackend:
     """
     A Backend over onnxruntime; the graphs say themselves which features they read.
 
-    :param manifest: its files must have been checked.
-    :param size: network input (H, W).
-    :param provider: onnxruntime execution provider.
-    :param threads: 0 = the processors there are, at most 4.
+    :param name: for reports.
+    :param providers: per graph, the best provider first. That one must really start:
+        onnxruntime itself would go on without it and say nothing.
     """
 
-    name = 'cpu'
-
-    def __init__(self, manifest: Manifest, size: Size, *, provider: str, threads: int) -> None:
-        available = ort.get_available_providers()
-        if provider not in available:
-            raise VosError(
-                f'this onnxruntime has no {provider}; it has {", ".join(available)}: '
-                'install the build for your device or take backend auto'
-            )
-        options = session_options(size, threads)
-        self.sessions: dict[str, ort.InferenceSession] = {}
-        for graph in GRAPHS:
-            path = manifest.graphs[graph].path
-            try:
-                self.sessions[graph] = ort.InferenceSession(
-                    str(path), options, providers=[provider]
-                )
-            except Exception as error:  # onnxruntime has no common class for its errors
-                reason = str(error).strip().splitlines()[0]
-                raise VosError(
-                    f'model {manifest.name}: onnxruntime cannot load {path} ({reason}); '
-                    'export the model again'
-                ) from None
+    def __init__(
+        self,
+        job: Job,
+        *,
+        name: str,
+        providers: Mapping[str, Sequence[Provider]],
+        registry: Registry,
+    ) -> None:
+        self.name = name
+        self.precision = job.precision
+        self.fallbacks: tuple[str, ...] = ()
+        options = session_options(job.size, job.runtime.threads)
+        self.sessions = {
+            graph: _open(job, graph, providers[graph], options, registry) for graph in GRAPHS
+        }
         self._inputs = {
             graph: tuple(node.name for node in session.get_inputs())
             for graph, session in self.sessions.items()
         }
-        self._features = tuple(node.name for node in self.sessions['encode_image'].get_outputs())
-        self._check(manifest)
-
-    def _check(self, manifest: Manifest) -> None:
-        """Refuse graphs that cannot work together before the first frame needs them."""
-        features = {'image', *self._features}
-        offered = {
-            'encode_image': {'image'},
-            'segment': features | {'memory_key', 'memory_value'},
-            'encode_mask': features | {'masks', 'others'},
+        outputs = {
+            graph: tuple(node.name for node in session.get_outputs())
+            for graph, session in self.sessions.items()
         }
-        outputs = {'encode_image': 'key', 'segment': 'logits', 'encode_mask': 'value'}
-        for graph in GRAPHS:
-            unknown = set(self._inputs[graph]) - offered[graph]
-            made = {node.name for node in self.sessions[graph].get_outputs()}
-            if unknown or outputs[graph] not in made:
-                problem = (
-                    f'wants {", ".join(sorted(unknown))}, which nothing makes'
-                    if unknown
-                    else f'does not make {outputs[graph]}'
-                )
-                raise VosError(
-                    f'model {manifest.name}: {manifest.graphs[graph].path} {problem}; '
-                    'export the model again'
-                )
+        self._features = outputs['encode_image']
+        check_roles(job.manifest, self._inputs, outputs)
 
     def encode_image(self, image: Float) -> Features:
         """Encode one frame; see Backend."""
@@ -135,3 +129,40 @@ class OnnxBackend:
         feeds = {name: np.ascontiguousarray(offered[name]) for name in self._inputs[graph]}
         made: Float = self.sessions[graph].run([output], feeds)[0]
         return made
+
+
+def _open(
+    job: Job,
+    graph: str,
+    providers: Sequence[Provider],
+    options: ort.SessionOptions,
+    registry: Registry,
+) -> Any:
+    path = job.manifest.graphs[graph].path
+    wanted = providers[0][0]
+    try:
+        session = registry.open_session(
+            str(path), options, providers=list(providers), enable_fallback=0
+        )
+    except Exception as error:  # onnxruntime has no common class for its errors
+        remedy = 'export the model again' if wanted == CPU else 'or take backend auto'
+        raise VosError(
+            f'model {job.manifest.name}: onnxruntime cannot load {path} on {wanted} '
+            f'({first_line(error)}); {remedy}'
+        ) from None
+    if session.get_providers()[0] != wanted:
+        raise VosError(
+            f'{wanted} does not start: its driver or libraries are missing or of another version '
+            '(onnxruntime names them above); install them or take backend auto'
+        )
+    return session
+
+
+def open_cpu(job: Job, registry: Registry | None = None) -> OnnxBackend:
+    """Open the processor itself: what every other backend is compared with."""
+    registry = registry or Registry()
+    registry.require(CPU, 'pip install onnxruntime')
+    providers: Sequence[Provider] = ((CPU, {}),)
+    return OnnxBackend(
+        job, name='cpu', providers=dict.fromkeys(GRAPHS, providers), registry=registry
+    )

@@ -1,0 +1,111 @@
+# SPDX-FileCopyrightText: 2026 The vos_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Which backend runs: the one that was asked for, or the best one that passes the probe."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+import logging
+
+from vos_ros.backends.base import Backend, Job, NotInstalledError, Verify
+from vos_ros.backends.machine import gpu_names
+from vos_ros.backends.probe import verify_against
+from vos_ros.errors import VosError
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """
+    A way to run networks.
+
+    :param open: opens it for a job and verifies it with what it is given.
+    :param precisions: what it can compute with; the first is what 'auto' means.
+    :param is_gpu: needs an NVIDIA GPU.
+    """
+
+    open: Callable[[Job, Verify], Backend]
+    precisions: tuple[str, ...] = ('fp32',)
+    is_gpu: bool = False
+
+
+def choose(
+    job: Job,
+    kinds: Mapping[str, Kind],
+    order: Sequence[str],
+    find_gpus: Callable[[], Sequence[str]] = gpu_names,
+) -> Backend:
+    """
+    Open the backend that `job.runtime` asks for.
+
+    With 'auto', the first of `order` that opens and passes the probe. The last one, the
+    processor, is what the others are compared with. Whatever was there but failed is named in
+    the backend's `fallbacks` and logged; so is a GPU that nothing installed can use.
+
+    :param kinds: all backends by name.
+    :param order: names, best first, the processor last.
+    :raises VosError: what was asked for by name is not there or fails.
+    """
+    asked = job.runtime.backend
+    last = order[-1]
+
+    @lru_cache(maxsize=1)
+    def open_reference() -> Backend:
+        return kinds[last].open(replace(job, precision='fp32'), _trust)
+
+    def verify(backend: Backend) -> None:
+        verify_against(open_reference(), backend, job)
+
+    if asked != 'auto':
+        return kinds[asked].open(_with_precision(job, asked, kinds[asked]), verify)
+
+    failed: list[str] = []
+    absent: list[str] = []
+    for name in order[:-1]:
+        kind = kinds[name]
+        if job.runtime.precision not in ('auto', *kind.precisions):
+            continue
+        try:
+            backend = kind.open(_with_precision(job, name, kind), verify)
+        except NotInstalledError as error:
+            if kind.is_gpu:
+                absent.append(str(error))
+        except VosError as error:
+            failed.append(f'{name} is not used: {error}')
+        else:
+            return _loud(backend, failed)
+    if job.runtime.precision not in ('auto', *kinds[last].precisions):
+        failed.append(
+            f'auto found nothing that runs in {job.runtime.precision}; {last} runs in fp32'
+        )
+    gpus = find_gpus()
+    if gpus and absent:
+        failed.append(f'{", ".join(gpus)} is not used: {absent[0]}')
+    return _loud(open_reference(), failed)
+
+
+def _trust(backend: Backend) -> None:
+    """Verify nothing: this backend is the reference."""
+
+
+def _with_precision(job: Job, name: str, kind: Kind) -> Job:
+    """Return the job with the precision that this backend will have."""
+    asked = job.runtime.precision
+    if asked == 'auto':
+        return replace(job, precision=kind.precisions[0])
+    if asked not in kind.precisions:
+        raise VosError(
+            f'backend {name} does not run in {asked}, only in {", ".join(kind.precisions)}; '
+            'set precision to auto or one of these'
+        )
+    return replace(job, precision=asked)
+
+
+def _loud(backend: Backend, reasons: Sequence[str]) -> Backend:
+    backend.fallbacks = tuple(reasons)
+    for reason in reasons:
+        _LOG.warning('runs on %s: %s', backend.name, reason)
+    return backend
