@@ -2,13 +2,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fixtures for all tests: the tiny model, and a network whose answers can be foreseen."""
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from colour_backend import ColourBackend, MakeSegmenter
 import pytest
+from worker_rig import MakeRig, PATIENCE_S, places, Rig
 
 from vos_ros.backends.base import Manifest
-from vos_ros.config import MemoryConfig, SegmenterConfig
+from vos_ros.config import InitConfig, MemoryConfig, SegmenterConfig
 from vos_ros.segmenter import VideoSegmenter
 
 _TEST = Path(__file__).resolve().parent
@@ -48,3 +51,30 @@ def make_segmenter() -> MakeSegmenter:
         return VideoSegmenter(manifest, ColourBackend, config)
 
     return make
+
+
+@pytest.fixture
+def make_rig(make_segmenter: MakeSegmenter) -> Iterator[MakeRig]:
+    """
+    Make a Worker over ColourBackend and stop it at the end; keywords go to InitConfig.
+
+    `segmenter`, `picture` and `options` go to Rig; start=False leaves the thread to the test.
+    """
+    rigs: list[Rig] = []
+
+    def make(start: bool = True, **given: Any) -> Rig:
+        more = {k: given.pop(k) for k in ('options', 'picture') if k in given}
+        segmenter = given.pop('segmenter', None) or make_segmenter()
+        rig = Rig(segmenter, InitConfig(**given), **more)
+        rigs.append(rig)
+        if start:
+            rig.worker.start()
+        return rig
+
+    yield make
+    for rig in rigs:
+        rig.gate.set()
+        assert rig.worker.stop(PATIENCE_S)
+        stats = rig.worker.stats
+        assert stats.frames_in == places(stats)
+        assert stats.frames_waiting == 0

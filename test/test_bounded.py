@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from vos_ros.config import MemoryConfig, RuntimeConfig, SegmenterConfig
+from vos_ros.config import InitConfig, MemoryConfig, RuntimeConfig, SegmenterConfig
 from vos_ros.datatypes import Frame, Prompt, Segmentation
 from vos_ros.segmenter import VideoSegmenter
 from vos_ros.worker import Worker
@@ -103,7 +103,7 @@ def test_frame_costs_the_same_work_at_any_time(
     """Count what goes through the network, which is what the time is spent on."""
     shapes: list[tuple[tuple[int, ...], ...]] = []
     segmenter.step(_frame(0), _prompt(1))
-    backend = segmenter._backend
+    backend = segmenter._work.backend
     segment = backend.segment
 
     def spy(
@@ -139,12 +139,12 @@ def test_mailbox_never_holds_more_than_one_frame(segmenter: VideoSegmenter) -> N
         for number in range(1, _FRAMES + 1):
             worker.submit_frame(_frame(number))
             waiting.append(len(worker._mailbox))
-            assert len(worker._ring) <= 8
+            assert len(worker._ring) <= InitConfig().buffer_frames
     finally:
         assert worker.stop(timeout_s=20.0)
     stats = worker.stats
     assert max(waiting) == 1
     assert results == sorted(set(results))
     assert stats.frames_in == _FRAMES
-    assert _FRAMES - 2 <= stats.frames_done + stats.frames_dropped <= _FRAMES
+    assert stats.frames_done + stats.frames_dropped == _FRAMES
     assert errors == []

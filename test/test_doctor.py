@@ -2,10 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+from importlib.metadata import PackageNotFoundError
 import os
 from pathlib import Path
 import re
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -94,6 +96,97 @@ def test_broken_package_is_a_line_and_not_a_traceback(
     assert 'libfoo.so' in checks['onnxruntime'].detail
     assert checks['python'].status != 'fail'
     assert doctor.has_failed(list(checks.values()))
+
+
+@pytest.mark.parametrize(
+    ('environment', 'status', 'says'),
+    [
+        ({}, 'ok', 'ROS_DOMAIN_ID=0'),
+        ({'ROS_DOMAIN_ID': '42', 'ROS_LOCALHOST_ONLY': '1'}, 'ok', 'this host only'),
+        ({'ROS_AUTOMATIC_DISCOVERY_RANGE': 'SUBNET'}, 'ok', 'SUBNET'),
+        ({'ROS_DOMAIN_ID': '150'}, 'warn', '150'),
+        ({'ROS_DOMAIN_ID': '300'}, 'fail', '300'),
+        ({'ROS_DOMAIN_ID': 'lab'}, 'fail', 'lab'),
+    ],
+)
+def test_domain_is_checked(environment: dict[str, str], status: str, says: str) -> None:
+    check = doctor.check_domain(environment)
+    assert check.status == status
+    assert says in check.detail
+    assert check.hint
+
+
+def test_shared_memory_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    for free_mib, status in ((32, 'warn'), (1024, 'ok')):
+        usage = SimpleNamespace(total=2048 << 20, free=free_mib << 20)
+        monkeypatch.setattr('shutil.disk_usage', lambda path, usage=usage: usage)
+        check = doctor.check_shared_memory()
+        assert check.status == status
+        assert check.detail.startswith(f'{free_mib} of 2048 MiB')
+        assert ('--ipc=host' in check.hint) == (status == 'warn')
+
+
+def test_no_shared_memory_at_all_is_said(tmp_path: Path) -> None:
+    assert doctor.check_shared_memory(str(tmp_path / 'nothing')).status == 'ok'
+
+
+@pytest.mark.parametrize(
+    ('gpus', 'providers', 'status'),
+    [
+        ((), ['CPUExecutionProvider'], 'ok'),
+        (('RTX',), ['CPUExecutionProvider'], 'warn'),
+        (('RTX',), ['CUDAExecutionProvider', 'CPUExecutionProvider'], 'ok'),
+    ],
+    ids=['none', 'not usable', 'usable'],
+)
+def test_a_gpu_that_cannot_be_used_is_said(
+    monkeypatch: pytest.MonkeyPatch, gpus: tuple[str, ...], providers: list[str], status: str
+) -> None:
+    monkeypatch.setattr('vos_ros.backends.machine.gpu_names', lambda: gpus)
+    runtime = SimpleNamespace(get_available_providers=lambda: providers)
+    monkeypatch.setitem(sys.modules, 'onnxruntime', runtime)
+    check = doctor.check_gpu()
+    assert check.status == status
+    assert bool(check.hint) is (status == 'warn')
+
+
+def test_two_packages_of_onnxruntime_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    runtime = SimpleNamespace(__version__='1', get_available_providers=lambda: ['CPU'])
+    monkeypatch.setitem(sys.modules, 'onnxruntime', runtime)
+    installed = {'onnxruntime'}
+
+    def version(name: str) -> str:
+        if name not in installed:
+            raise PackageNotFoundError(name)
+        return '1'
+
+    monkeypatch.setattr('importlib.metadata.version', version)
+    assert doctor.check_onnxruntime().status == 'ok'
+    installed.add('onnxruntime-gpu')
+    check = doctor.check_onnxruntime()
+    assert check.status == 'warn'
+    assert 'onnxruntime, onnxruntime-gpu' in check.hint
+
+
+def test_an_opencv_that_does_not_fit_numpy_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / 'cv2.py').write_text("raise ImportError('numpy.core.multiarray failed')")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, 'cv2')
+    check = doctor.check_opencv()
+    assert check.status == 'fail'
+    assert 'numpy<2' in check.hint
+
+
+def test_vision_msgs_is_optional_and_names_what_is_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv('ROS_DISTRO', 'jazzy')
+    for is_there in (True, False):
+        monkeypatch.setattr(doctor, '_exists', lambda package, there=is_there: there)
+        check = doctor.check_vision_msgs()
+        assert check.status == 'ok'
+        assert ('ros-jazzy-vision-msgs' in check.hint) != is_there
+        assert 'init_boxes' in check.detail
 
 
 def test_warnings_do_not_fail() -> None:

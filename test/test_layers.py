@@ -18,11 +18,14 @@ _PACKAGE = _ROOT / 'vos_ros'
 _LAYERS: tuple[tuple[str, ...], ...] = (
     ('errors',),
     ('datatypes', 'config'),
-    ('preprocess', 'labels', 'memory', 'motion', 'mailbox', 'latency', 'metrics', 'label_png'),
+    (
+        *('preprocess', 'labels', 'memory', 'motion', 'mailbox', 'latency', 'metrics'),
+        *('label_png', 'image_codec', 'boxes', 'keyframes', 'overload', 'timeline', 'tracking'),
+    ),
     ('backends', 'sequences', 'report'),
-    ('segmenter',),
-    ('worker', 'baselines', 'evaluate'),
-    ('demo', 'doctor'),
+    ('segmenter', 'workspace', 'catch_up'),
+    ('worker', 'requests', 'baselines', 'evaluate'),
+    ('demo', 'doctor', 'bag'),
     ('ros', 'cli'),
 )
 _LAYER_OF = {unit: layer for layer, units in enumerate(_LAYERS) for unit in units}
@@ -31,8 +34,10 @@ _OWNERS = {
     'rclpy': ('ros',),
     'sensor_msgs': ('ros',),
     'onnxruntime': ('backends/onnx_backend.py',),
-    'torch': ('backends/torch_backend.py',),
+    'openvino': ('backends/openvino_backend.py',),
+    'torch': (),
     'cv_bridge': (),
+    'rosbags': ('bag',),
 }
 
 
@@ -95,7 +100,7 @@ def test_scan_sees_imports_inside_functions(tmp_path: Path) -> None:
 def test_core_is_imported_without_ros_and_torch(module: str) -> None:
     code = (
         f'import sys, vos_ros.{module}\n'
-        "heavy = {'rclpy', 'torch', 'cv_bridge', 'onnxruntime'} & set(sys.modules)\n"
+        "heavy = {'rclpy', 'torch', 'cv_bridge', 'onnxruntime', 'openvino'} & set(sys.modules)\n"
         'sys.exit(f"imports {heavy}" if heavy else 0)'
     )
     done = subprocess.run(

@@ -53,3 +53,15 @@ def test_of_two_frames_with_one_stamp_the_newer_is_found() -> None:
     ring.put(1, b'old')
     ring.put(1, b'new')
     assert ring.find(1) == b'new'
+
+
+def test_frames_after_one_are_given_oldest_first() -> None:
+    ring: FrameRing[bytes] = FrameRing(3, 100, len)
+    first, *rest = frames = [bytes([mark]) for mark in range(5)]
+    for stamp, frame in enumerate(frames[:3]):
+        ring.put(stamp, frame)
+    assert ring.after(first) == rest[:2]
+    assert ring.after(frames[2]) == []
+    for stamp, frame in enumerate(frames[3:], 3):
+        ring.put(stamp, frame)
+    assert ring.after(first) == frames[2:]  # it is gone, so all that is kept is newer

@@ -170,3 +170,31 @@ def test_clear_forgets_all_and_keeps_the_buffers() -> None:
     before = bank.nbytes
     bank.clear()
     assert (bank.object_ids, bank.groups(), bank.nbytes) == ((), [], before)
+
+
+def test_objects_of_another_bank_are_taken_over_with_their_frames() -> None:
+    bank, other = _bank(), _bank()
+    _prompt(bank, [1, 2], key=1)
+    bank.write_recent([1, 2], _key(5), _values([501, 502]))
+    before = {k: bank.value(k).tobytes() for k in (1, 2)}
+    _prompt(other, [4, 7], key=2)
+    other.write_recent([7], _key(6), _values([607]))
+    bank.adopt(other)
+    assert bank.object_ids == (1, 2, 4, 7)
+    assert _marks(bank, 4) == ([2, 2], [204, 204])
+    assert _marks(bank, 7) == ([2, 6], [207, 607])
+    assert _marks(bank, 1) == ([1, 5], [101, 501])
+    assert {k: bank.value(k).tobytes() for k in (1, 2)} == before
+    other.clear()
+    assert _marks(bank, 7) == ([2, 6], [207, 607])
+
+
+def test_object_known_by_its_id_is_replaced_by_the_one_taken_over() -> None:
+    bank, other = _bank(max_prompted_frames=2), _bank()
+    _prompt(bank, [1, 2], key=1)
+    _prompt(other, [2], key=3)
+    bank.adopt(other)
+    bank.adopt(_bank())
+    assert bank.object_ids == (1, 2)
+    assert _marks(bank, 1) == ([1, 1], [101, 101])
+    assert _marks(bank, 2) == ([3, 3], [302, 302])

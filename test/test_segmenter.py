@@ -8,10 +8,12 @@ import cv2
 import numpy as np
 import pytest
 
-from vos_ros.config import MemoryConfig, RuntimeConfig, SegmenterConfig
-from vos_ros.datatypes import Frame, Image, LabelMap, Prompt, Segmentation
+from vos_ros.backends.base import Manifest
+from vos_ros.config import LostConfig, MemoryConfig, RuntimeConfig, SegmenterConfig
+from vos_ros.datatypes import Frame, Image, LabelMap, ObjectState, Prompt, Segmentation
 from vos_ros.errors import VosError
 from vos_ros.segmenter import VideoSegmenter
+from vos_ros.tracking import Doubt
 
 _SIZE = (64, 96)
 _COLOURS = {1: (250, 20, 20), 2: (20, 250, 20), 3: (20, 20, 250), 4: (250, 250, 20)}
@@ -52,7 +54,7 @@ def _assert_found(found: LabelMap, expected: LabelMap) -> None:
 
 
 def _calls(segmenter: VideoSegmenter) -> list[str]:
-    backend = segmenter._backend
+    backend = segmenter._work.backend
     assert isinstance(backend, ColourBackend)
     calls, backend.calls = backend.calls, []
     return calls
@@ -321,23 +323,6 @@ def test_one_pixel_object_is_accepted(
     assert np.isfinite(result.prob).all()
 
 
-def test_another_aspect_midway_is_refused_and_works_after_reset(
-    make_segmenter: MakeSegmenter,
-) -> None:
-    segmenter = make_segmenter()
-    segmenter.step(_frame(_START), Prompt(_labels(_START, (1,))))
-    square = Frame(np.zeros((64, 64, 3), np.uint8))
-    prompt = Prompt(np.ones((64, 64), np.uint8))
-    with pytest.raises(VosError, match=r'64x64.*reset'):
-        segmenter.segment(square)
-    with pytest.raises(VosError, match=r'64x64.*reset'):
-        segmenter.add_objects(square, prompt)
-    assert segmenter.step(_frame(_START)).object_ids == (1,)
-    assert segmenter.start(square, prompt).label_map.shape == (64, 64)
-    segmenter.reset()
-    assert segmenter.segment(_frame(_START)).label_map.shape == _SIZE
-
-
 def test_without_objects_nothing_is_found_and_nothing_computed(
     make_segmenter: MakeSegmenter,
 ) -> None:
@@ -363,6 +348,256 @@ def test_input_size_replaces_the_one_of_the_model(make_segmenter: MakeSegmenter)
     segmenter = make_segmenter(input_size=100)
     segmenter.step(_frame(_START), Prompt(_labels(_START, (1,))))
     assert segmenter.input_size == (96, 144)
+
+
+def test_states_tell_that_an_object_is_gone_and_back(make_segmenter: MakeSegmenter) -> None:
+    segmenter = make_segmenter()
+    gone = {k: box for k, box in _START.items() if k != 1}
+    first = segmenter.step(_frame(_START), Prompt(_labels(_START, (1, 2))))
+    assert first.states == {1: ObjectState.TRACKED, 2: ObjectState.TRACKED}
+    results = [segmenter.step(_frame(gone)) for _ in range(70)]
+    states = [result.states[1].value for result in results]
+    assert [states.count(name) for name in ('tracked', 'occluded')] == [2, 57]  # 3 frames, 2 s
+    assert states == sorted(states, key=['tracked', 'occluded', 'lost'].index)
+    assert {result.states[2] for result in results} == {ObjectState.TRACKED}
+    assert segmenter.doubts[Doubt.EMPTY.value] == 70
+    back = [segmenter.step(_frame(_START)).states[1].value for _ in range(4)]
+    assert back == ['lost', 'lost', 'tracked', 'tracked']
+
+
+def test_limits_of_states_are_live(make_segmenter: MakeSegmenter) -> None:
+    segmenter = make_segmenter()
+    segmenter.step(_frame(_START), Prompt(_labels(_START, (1, 2))))
+    segmenter.lost = LostConfig(occluded_after_frames=1, lost_after_s=0.0)
+    assert segmenter.step(_frame({2: _START[2]})).states[1] is ObjectState.LOST
+
+
+@pytest.mark.parametrize('forgets', [False, True])
+def test_time_that_is_forgotten_does_not_make_objects_lost(
+    make_segmenter: MakeSegmenter, forgets: bool
+) -> None:
+    segmenter = make_segmenter()
+    segmenter.lost = LostConfig(occluded_after_frames=1)
+    segmenter.step(_frame(_START, stamp_ns=10**9), Prompt(_labels(_START, (1, 2))))
+    if forgets:
+        segmenter.forget_time()
+    result = segmenter.step(_frame({2: _START[2]}, stamp_ns=5000 * 10**9))
+    assert result.states[1] is (ObjectState.OCCLUDED if forgets else ObjectState.LOST)
+
+
+def test_states_survive_segmenting_twice(make_segmenter: MakeSegmenter) -> None:
+    """Only a frame that is memorised counts."""
+    segmenter = make_segmenter()
+    segmenter.step(_frame(_START), Prompt(_labels(_START, (1, 2))))
+    for _ in range(10):
+        assert segmenter.segment(_frame({2: _START[2]})).states[1] is ObjectState.TRACKED
+    assert segmenter.doubts == dict.fromkeys(('empty', 'low_score', 'collapsed', 'exploded'), 0)
+
+
+@pytest.mark.parametrize(
+    ('side', 'reason', 'is_written'),
+    [(4, 'collapsed', False), (8, '', True), (48, 'exploded', False)],
+)
+def test_mask_of_a_sudden_size_is_not_memorised(
+    make_segmenter: MakeSegmenter, side: int, reason: str, is_written: bool
+) -> None:
+    segmenter = make_segmenter(max_speed=0.0)
+    segmenter.step(_frame(_START), Prompt(_labels(_START, (1,))))
+    segmenter.step(_frame(_START))
+    image = np.full((*_SIZE, 3), 128, np.uint8)
+    image[8 : 8 + side, 8 : 8 + side] = (230, 40, 30)  # a shade that the memory would show
+    result = segmenter.step(Frame(image))
+    assert np.count_nonzero(result.label_map) > side**2 / 2
+    prompted, recent = segmenter.memory.value(1)
+    assert (not np.array_equal(prompted, recent)) == is_written
+    assert {name for name, count in segmenter.doubts.items() if count} == {reason} - {''}
+
+
+# The network's size
+
+
+def _large(max_prompted_frames: int = 4) -> tuple[VideoSegmenter, list[tuple[int, int]]]:
+    """Make a segmenter with a ladder of four sizes, and the list of what was opened."""
+    manifest = Manifest(
+        **{
+            **{'name': 'colour', 'folder': Path(), 'sha256': '', 'stride': 16, 'mask_stride': 4},
+            **{'key_dim': 3, 'value_dim': 3, 'short_side': 480, 'multiple': 16, 'graphs': {}},
+            **{'mean': (0.0, 0.0, 0.0), 'std': (255.0, 255.0, 255.0), 'content': {}},
+        }  # type: ignore[arg-type]
+    )
+    opened: list[tuple[int, int]] = []
+
+    def open_for(size: tuple[int, int]) -> ColourBackend:
+        opened.append(size)
+        return ColourBackend(size)
+
+    config = SegmenterConfig(memory=MemoryConfig(max_prompted_frames=max_prompted_frames))
+    return VideoSegmenter(manifest, open_for, config), opened
+
+
+def _vga(boxes: _Boxes, stamp_ns: int = 0) -> Frame:
+    return _frame(boxes, stamp_ns, size=(480, 720))
+
+
+def _assert_follows(segmenter: VideoSegmenter, ids: tuple[int, ...], boxes: _Boxes) -> None:
+    result = segmenter.step(_vga(boxes))
+    expected = cv2.resize(_labels(boxes, ids), (720, 480), interpolation=cv2.INTER_NEAREST)
+    assert result.object_ids == ids
+    assert np.mean(result.label_map != expected) < 0.01
+
+
+def test_objects_stay_when_the_network_shrinks_and_grows() -> None:
+    segmenter, _ = _large()
+    segmenter.step(_vga(_START), Prompt(_labels(_START, (1, 2))))
+    segmenter.step(_vga(_START), Prompt(_labels(_START, (3,))))
+    sizes = []
+    for step, level in enumerate((1, 2, 3, 3, 2, 0, 3, 9), 1):
+        segmenter.set_level(level)
+        sizes.append(segmenter.input_size)
+        _assert_follows(segmenter, (1, 2, 3), _moved(_START, step % 3))
+        assert segmenter.memory.prompted_frames == 2
+    shapes = {0: (480, 720), 1: (384, 576), 2: (320, 480), 3: (256, 384)}
+    assert sizes == [shapes[level] for level in (1, 2, 3, 3, 2, 0, 3, 3)]
+
+
+def test_each_size_is_opened_once() -> None:
+    segmenter, opened = _large()
+    segmenter.step(_vga(_START), Prompt(_labels(_START, (1,))))
+    for level in (1, 0, 1, 2, 3, 0, 3):
+        segmenter.set_level(level)
+        segmenter.step(_vga(_START))
+    assert len(opened) == len(set(opened)) == 5  # the usual camera's, and the four steps
+    assert set(segmenter._backends) == {(480, 720), (384, 576), (320, 480), (256, 384)}
+    other, opened = _large()
+    other.step(_vga(_START), Prompt(_labels(_START, (1,))))
+    other.open_sizes()
+    before = list(opened)
+    other.set_level(3)
+    assert opened == before
+
+
+def test_change_of_size_costs_one_encoding_per_frame_in_memory() -> None:
+    segmenter, _ = _large()
+    segmenter.step(_vga(_START), Prompt(_labels(_START, (1, 2))))
+    segmenter.step(_vga(_START), Prompt(_labels(_START, (3,))))
+    segmenter.step(_vga(_START))
+    assert segmenter.set_level(1)
+    calls = _calls(segmenter)
+    assert calls.count('encode_image') == 3
+    assert not segmenter.set_level(1)
+    assert _calls(segmenter) == []
+
+
+def test_recent_frame_comes_along_but_for_objects_not_seen_on_it() -> None:
+    segmenter, _ = _large()
+    segmenter.step(_vga(_START), Prompt(_labels(_START, (1, 2))))
+    for _ in range(2):
+        faded = _frame({2: _START[2]}).image.copy()
+        faded[8:24, 40:56] = (40, 230, 30)
+        segmenter.step(Frame(faded.repeat(8, axis=0).repeat(8, axis=1)))
+    segmenter.set_level(2)
+    gone_prompted, gone_recent = segmenter.memory.value(1)
+    prompted, recent = segmenter.memory.value(2)
+    np.testing.assert_array_equal(gone_prompted, gone_recent)
+    np.testing.assert_allclose(prompted[:, 0], np.array(_COLOURS[2]) / 255, atol=0.02)
+    np.testing.assert_allclose(recent[:, 0], np.array((40, 230, 30)) / 255, atol=0.02)
+
+
+def test_recent_frame_survives_two_changes_in_a_row() -> None:
+    segmenter, _ = _large()
+    segmenter.step(_vga(_START), Prompt(_labels(_START, (2,))))
+    faded = _frame({}).image.copy()
+    faded[8:24, 40:56] = (40, 230, 30)
+    segmenter.step(Frame(faded.repeat(8, axis=0).repeat(8, axis=1)))
+    segmenter.set_level(2)
+    segmenter.set_level(1)
+    _, recent = segmenter.memory.value(2)
+    np.testing.assert_allclose(recent[:, 0], np.array((40, 230, 30)) / 255, atol=0.02)
+
+
+def test_removed_object_does_not_come_back_with_another_size() -> None:
+    segmenter, _ = _large()
+    segmenter.step(_vga(_START), Prompt(_labels(_START, (1, 2))))
+    segmenter.step(_vga(_START))
+    segmenter.remove_objects([1])
+    segmenter.set_level(1)
+    assert segmenter.object_ids == (2,)
+    _assert_follows(segmenter, (2,), _START)
+
+
+def test_size_that_cannot_be_opened_leaves_all_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    segmenter, _ = _large()
+    segmenter.step(_vga(_START), Prompt(_labels(_START, (1,))))
+    before = segmenter.memory
+
+    def refuse(size: tuple[int, int]) -> ColourBackend:
+        raise VosError('no memory on the device')
+
+    monkeypatch.setattr(segmenter, '_open_for', refuse)
+    with pytest.raises(VosError, match='no memory'):
+        segmenter.set_level(1)
+    assert (segmenter.level, segmenter.input_size) == (0, (480, 720))
+    assert segmenter.memory is before
+    _assert_follows(segmenter, (1,), _START)
+
+
+@pytest.mark.parametrize('size', [(480, 640), (480, 480), (720, 480), (1080, 1920)])
+def test_camera_of_another_aspect_midway_keeps_the_objects(size: tuple[int, int]) -> None:
+    segmenter, _ = _large()
+    segmenter.step(_vga(_START), Prompt(_labels(_START, (1, 2))))
+    segmenter.step(_vga(_START))
+    for _ in range(2):
+        result = segmenter.step(_frame(_START, size=size))
+        expected = cv2.resize(_labels(_START, (1, 2)), size[::-1], interpolation=cv2.INTER_NEAREST)
+        assert result.label_map.shape == size
+        assert np.mean(result.label_map != expected) < 0.01
+    added = segmenter.step(_frame(_START, size=size), Prompt(_resized(_START, (3,), size)))
+    assert added.object_ids == (1, 2, 3)
+    _assert_follows(segmenter, (1, 2, 3), _START)  # and back again
+    assert len(segmenter._backends) <= 4
+
+
+def _resized(boxes: _Boxes, ids: tuple[int, ...], size: tuple[int, int]) -> LabelMap:
+    resized: LabelMap = cv2.resize(  # type: ignore[assignment]
+        _labels(boxes, ids), size[::-1], interpolation=cv2.INTER_NEAREST
+    )
+    return resized
+
+
+def test_one_pixel_object_survives_a_smaller_network() -> None:
+    segmenter, _ = _large()
+    prompt = np.zeros((480, 720), np.uint8)
+    prompt[100, 100] = 1
+    segmenter.step(_vga(_START), Prompt(prompt))
+    segmenter.set_level(3)
+    result = segmenter.step(_vga(_START))
+    assert result.object_ids == (1,)
+    assert np.isfinite(result.prob).all()
+
+
+def test_prompted_images_are_copies_and_no_larger_than_the_network() -> None:
+    segmenter, _ = _large(max_prompted_frames=2)
+    image = _frame(_START, size=(960, 1440)).image.copy()
+    segmenter.step(Frame(image), Prompt(_resized(_START, (1,), (960, 1440))))
+    image[:] = 0
+    for object_id in (2, 3, 4):
+        segmenter.step(_vga(_START), Prompt(_labels(_START, (object_id,))))
+    kept = {id(key): key for key in segmenter._key_frames.values()}
+    assert len(kept) == segmenter.memory.prompted_frames <= 2
+    assert all(key.frame.image.shape == (480, 720, 3) for key in kept.values())
+    segmenter.set_level(1)
+    _assert_follows(segmenter, (1, 2, 3, 4), _START)
+    segmenter.remove_objects([1, 2, 3, 4])
+    assert segmenter._key_frames == {}
+
+
+def test_start_at_another_size_forgets_without_encoding() -> None:
+    segmenter, _ = _large()
+    segmenter.step(_vga(_START), Prompt(_labels(_START, (1, 2))))
+    square = _frame(_START, size=(480, 480))
+    segmenter.start(square, Prompt(_resized(_START, (3,), (480, 480))))
+    assert segmenter.object_ids == (3,)
+    assert _calls(segmenter) == ['encode_image', 'encode_mask 1']
 
 
 def _tiny(tiny_model: Path, **memory: float) -> VideoSegmenter:

@@ -1,127 +1,28 @@
 # SPDX-FileCopyrightText: 2026 The vos_ros authors
 # SPDX-License-Identifier: Apache-2.0
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
 import threading
 import time
-from typing import NamedTuple
 
-from colour_backend import MakeSegmenter
+from colour_backend import ColourBackend, MakeSegmenter
 import numpy as np
 import pytest
+from worker_rig import MakeRig, Message, PATIENCE_S, places, prompt, until
 
-from vos_ros.config import InitConfig
-from vos_ros.datatypes import Frame, Prompt, Segmentation
+from vos_ros.datatypes import Prompt
 from vos_ros.errors import VosError
-from vos_ros.segmenter import VideoSegmenter
-from vos_ros.worker import QUEUE_CAPACITY, Worker
-
-_PATIENCE_S = 20.0  # fails instead of hanging; nothing here is a measurement
-
-
-class _Message(NamedTuple):
-    """What a camera sends: converted in the worker's thread only."""
-
-    stamp_ns: int
-    is_broken: bool = False
-
-
-@dataclass
-class _Rig:
-    """A worker whose conversions can be held, so that a test knows what happens when."""
-
-    make: MakeSegmenter
-    init: InitConfig = field(default_factory=InitConfig)
-    results: list[Segmentation] = field(default_factory=list)
-    errors: list[Exception] = field(default_factory=list)
-    converted: list[int] = field(default_factory=list)
-    threads: set[int] = field(default_factory=set)
-    gate: threading.Event = field(default_factory=threading.Event)
-    entered: threading.Event = field(default_factory=threading.Event)
-    on_result: Callable[[Segmentation, Frame], None] | None = None
-
-    def __post_init__(self) -> None:
-        self.gate.set()
-        self.segmenter: VideoSegmenter = self.make()
-        self.worker: Worker[_Message] = Worker(
-            self.segmenter,
-            to_frame=self._to_frame,
-            stamp_of=lambda message: message.stamp_ns,
-            on_result=self._take,
-            on_error=self.errors.append,
-            init=self.init,
-        )
-
-    def _to_frame(self, message: _Message) -> Frame:
-        self.entered.set()
-        self.gate.wait(_PATIENCE_S)
-        self.threads.add(threading.get_ident())
-        self.converted.append(message.stamp_ns)
-        if message.is_broken:
-            raise VosError('the image is broken; check the camera')
-        return Frame(np.full((64, 96, 3), 200, np.uint8), 'rgb8', message.stamp_ns, 'camera')
-
-    def _take(self, result: Segmentation, frame: Frame) -> None:
-        assert frame.stamp_ns == result.stamp_ns
-        self.results.append(result)
-        if self.on_result is not None:
-            self.on_result(result, frame)
-
-    def send(self, *stamps: int) -> None:
-        for stamp_ns in stamps:
-            self.worker.submit_frame(_Message(stamp_ns))
-
-    def hold(self, stamp_ns: int) -> None:
-        """Send a frame and return when the worker is in the middle of it."""
-        self.gate.clear()
-        self.entered.clear()
-        self.send(stamp_ns)
-        assert self.entered.wait(_PATIENCE_S)
-
-    def tracked(self) -> list[tuple[int, tuple[int, ...]]]:
-        return [(r.stamp_ns, r.object_ids) for r in self.results]
-
-
-def _until(condition: Callable[[], bool]) -> None:
-    deadline_s = time.monotonic() + _PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline_s, 'waited in vain'
-        time.sleep(0.002)
-
-
-def _prompt(object_id: int, stamp_ns: int = 0, size: tuple[int, int] = (64, 96)) -> Prompt:
-    label_map = np.zeros(size, np.uint8)
-    label_map[8 * object_id : 8 * object_id + 8, 8:40] = object_id
-    return Prompt(label_map, stamp_ns)
-
-
-MakeRig = Callable[..., _Rig]
-
-
-@pytest.fixture
-def make_rig(make_segmenter: MakeSegmenter) -> Iterator[MakeRig]:
-    rigs: list[_Rig] = []
-
-    def make(start: bool = True, **init: object) -> _Rig:
-        rig = _Rig(make_segmenter, InitConfig(**init))  # type: ignore[arg-type]
-        rigs.append(rig)
-        if start:
-            rig.worker.start()
-        return rig
-
-    yield make
-    for rig in rigs:
-        rig.gate.set()
-        assert rig.worker.stop(_PATIENCE_S)
+from vos_ros.overload import OverloadLimits
+from vos_ros.requests import QUEUE_CAPACITY
+from vos_ros.timeline import TimeJump
 
 
 def test_latest_frame_wins_while_the_worker_is_busy(make_rig: MakeRig) -> None:
     rig = make_rig()
     rig.hold(1)
-    dropped = [rig.worker.submit_frame(_Message(stamp)) for stamp in (2, 3, 4)]
+    dropped = [rig.worker.submit_frame(Message(stamp)) for stamp in (2, 3, 4)]
     rig.gate.set()
-    _until(lambda: len(rig.results) == 2)
-    assert dropped == [None, _Message(2), _Message(3)]
+    until(lambda: len(rig.results) == 2)
+    assert dropped == [None, Message(2), Message(3)]
     assert rig.converted == [1, 4]
     stats = rig.worker.stats
     assert (stats.frames_in, stats.frames_dropped, stats.frames_done) == (4, 2, 2)
@@ -132,73 +33,80 @@ def test_prompt_is_applied_to_the_frame_that_it_names(make_rig: MakeRig) -> None
     rig = make_rig()
     rig.hold(1)
     rig.send(2, 3, 4)  # 2 and 3 are dropped from the mailbox, but still buffered
-    rig.worker.submit_prompt(_prompt(1, stamp_ns=2))
+    rig.worker.submit_prompt(prompt(1, stamp_ns=2))
     rig.gate.set()
-    _until(lambda: len(rig.results) == 3)
-    assert rig.tracked() == [(1, ()), (2, (1,)), (4, (1,))]
-    np.testing.assert_array_equal(rig.results[1].label_map, _prompt(1).label_map)
+    until(lambda: len(rig.results) == 2)
+    assert rig.tracked() == [(1, ()), (4, (1,))]
+    assert rig.converted == [1, 2, 3, 4]
+    assert rig.segmenter._key_frames[1].frame.stamp_ns == 2
+    assert rig.worker.stats.catch_up_frames == 2
 
 
 def test_prompt_for_the_frame_in_the_mailbox_processes_it_once(make_rig: MakeRig) -> None:
     rig = make_rig()
     rig.hold(1)
     rig.send(2)
-    rig.worker.submit_prompt(_prompt(1, stamp_ns=2))
+    rig.worker.submit_prompt(prompt(1, stamp_ns=2))
     rig.gate.set()
-    _until(lambda: len(rig.results) == 2)
+    until(lambda: len(rig.results) == 2)
     rig.send(3)
-    _until(lambda: len(rig.results) == 3)
+    until(lambda: len(rig.results) == 3)
     assert rig.converted == [1, 2, 3]
     assert rig.tracked() == [(1, ()), (2, (1,)), (3, (1,))]
 
 
-def test_newest_frame_goes_on_after_a_late_prompt(make_rig: MakeRig) -> None:
+def test_late_prompt_does_not_publish_a_frame_again(make_rig: MakeRig) -> None:
     rig = make_rig()
-    for stamp in (1, 2, 3):
-        rig.send(stamp)
-        _until(lambda count=stamp: len(rig.results) == count)  # type: ignore[misc]
-    rig.worker.submit_prompt(_prompt(1, stamp_ns=2))
-    _until(lambda: len(rig.results) == 5)
-    assert rig.tracked()[3:] == [(2, (1,)), (3, (1,))]
+    rig.send_each(1, 2, 3)
+    rig.worker.submit_prompt(prompt(1, stamp_ns=2))
+    until(lambda: rig.segmenter.object_ids == (1,))
+    rig.send_each(4)
+    assert rig.tracked() == [(1, ()), (2, ()), (3, ()), (4, (1,))]
+    assert rig.converted == [1, 2, 3, 2, 3, 4]
 
 
 def test_late_prompt_does_not_publish_a_tracked_frame_again(make_rig: MakeRig) -> None:
     rig = make_rig()
-    rig.worker.submit_prompt(_prompt(1))
-    for stamp in (1, 2, 3):
-        rig.send(stamp)
-        _until(lambda count=stamp: len(rig.results) == count)  # type: ignore[misc]
-    rig.worker.submit_prompt(_prompt(2, stamp_ns=2))
-    _until(lambda: rig.segmenter.object_ids == (1, 2))
+    rig.worker.submit_prompt(prompt(1))
+    rig.send_each(1, 2, 3)
+    rig.worker.submit_prompt(prompt(2, stamp_ns=2))
+    until(lambda: rig.segmenter.object_ids == (1, 2))
     rig.send(4)
-    _until(lambda: len(rig.results) == 4)
+    until(lambda: len(rig.results) == 4)
     assert rig.tracked() == [(1, (1,)), (2, (1,)), (3, (1,)), (4, (1, 2))]
 
 
 def test_prompt_that_is_early_waits_for_its_frame(make_rig: MakeRig) -> None:
-    rig = make_rig(wait_s=_PATIENCE_S)
-    rig.worker.submit_prompt(_prompt(1, stamp_ns=3))
-    for stamp in (1, 2, 3, 4):
-        rig.send(stamp)
-        _until(lambda count=stamp: len(rig.results) == count)  # type: ignore[misc]
+    rig = make_rig(wait_s=PATIENCE_S)
+    rig.worker.submit_prompt(prompt(1, stamp_ns=3))
+    rig.send_each(1, 2, 3, 4)
     assert rig.tracked() == [(1, ()), (2, ()), (3, (1,)), (4, (1,))]
 
 
+def test_prompt_before_the_first_image_waits_for_it(make_rig: MakeRig) -> None:
+    rig = make_rig(start=False, wait_s=PATIENCE_S)
+    rig.worker.submit_prompt(prompt(1, stamp_ns=3))
+    rig.worker.start()
+    rig.send_each(3)
+    assert rig.tracked() == [(3, (1,))]
+
+
 def test_early_prompt_keeps_its_frame_however_long_the_worker_is_busy(make_rig: MakeRig) -> None:
-    rig = make_rig(wait_s=_PATIENCE_S, buffer_frames=2)
+    rig = make_rig(wait_s=PATIENCE_S, buffer_frames=2)
     rig.hold(1)
-    rig.worker.submit_prompt(_prompt(1, stamp_ns=3))
+    rig.worker.submit_prompt(prompt(1, stamp_ns=3))
     rig.send(*range(2, 20))
     rig.gate.set()
-    _until(lambda: len(rig.results) == 3)
-    assert rig.tracked() == [(1, ()), (3, (1,)), (19, (1,))]
+    until(lambda: len(rig.results) == 2)
+    assert rig.tracked() == [(1, ()), (19, (1,))]
+    assert rig.segmenter._key_frames[1].frame.stamp_ns == 3
 
 
 def test_prompt_whose_frame_never_comes_is_rejected_with_the_reason(make_rig: MakeRig) -> None:
     rig = make_rig(wait_s=0.01)
     rig.send(1)
-    rig.worker.submit_prompt(_prompt(1, stamp_ns=99))
-    _until(lambda: len(rig.errors) == 1)
+    rig.worker.submit_prompt(prompt(1, stamp_ns=99))
+    until(lambda: len(rig.errors) == 1)
     assert isinstance(rig.errors[0], VosError)
     assert 'within 0.01 s' in str(rig.errors[0])
     assert rig.worker.stats.prompts_rejected == 1
@@ -208,44 +116,44 @@ def test_prompt_whose_frame_never_comes_is_rejected_with_the_reason(make_rig: Ma
 def test_late_prompt_is_rejected_where_that_is_the_policy(
     make_rig: MakeRig, is_early: bool
 ) -> None:
-    rig = make_rig(late_policy='reject', wait_s=_PATIENCE_S)
+    rig = make_rig(late_policy='reject', wait_s=PATIENCE_S)
     rig.send(10)
-    _until(lambda: len(rig.results) == 1)
-    rig.worker.submit_prompt(_prompt(1, stamp_ns=15 if is_early else 5))
+    until(lambda: len(rig.results) == 1)
+    rig.worker.submit_prompt(prompt(1, stamp_ns=15 if is_early else 5))
     rig.send(20)
-    _until(lambda: len(rig.errors) == 1 and len(rig.results) == 2)
+    until(lambda: len(rig.errors) == 1 and len(rig.results) == 2)
     assert 'init.late_policy' in str(rig.errors[0])
     assert rig.segmenter.object_ids == ()
 
 
 @pytest.mark.parametrize('is_early', [True, False], ids=['skipped by the camera', 'too old'])
 def test_late_prompt_is_applied_to_the_latest_frame(make_rig: MakeRig, is_early: bool) -> None:
-    rig = make_rig(wait_s=_PATIENCE_S)
+    rig = make_rig(wait_s=PATIENCE_S)
     rig.hold(10)
-    rig.worker.submit_prompt(_prompt(1, stamp_ns=15 if is_early else 5))
+    rig.worker.submit_prompt(prompt(1, stamp_ns=15 if is_early else 5))
     rig.send(20)
     rig.gate.set()
-    _until(lambda: (20, (1,)) in rig.tracked())
+    until(lambda: (20, (1,)) in rig.tracked())
     assert rig.errors == []
 
 
 def test_prompt_without_a_stamp_waits_for_the_next_frame(make_rig: MakeRig) -> None:
     rig = make_rig(start=False)
-    rig.worker.submit_prompt(_prompt(1))
+    rig.worker.submit_prompt(prompt(1))
     rig.worker.start()
     rig.send(7)
-    _until(lambda: len(rig.results) == 1)
+    until(lambda: len(rig.results) == 1)
     assert rig.tracked() == [(7, (1,))]
 
 
 def test_prompts_for_one_frame_share_it(make_rig: MakeRig) -> None:
     rig = make_rig(start=False)
     rig.send(1)
-    rig.worker.submit_prompt(_prompt(1, stamp_ns=1))
-    rig.worker.submit_prompt(_prompt(2, stamp_ns=1, size=(64, 64)))  # another aspect
-    rig.worker.submit_prompt(_prompt(3, stamp_ns=1, size=(128, 192)))
+    rig.worker.submit_prompt(prompt(1, stamp_ns=1))
+    rig.worker.submit_prompt(prompt(2, stamp_ns=1, size=(64, 64)))  # another aspect
+    rig.worker.submit_prompt(prompt(3, stamp_ns=1, size=(128, 192)))
     rig.worker.start()
-    _until(lambda: len(rig.results) == 1)
+    until(lambda: len(rig.results) == 1)
     assert rig.results[0].object_ids == (1, 3)
     assert rig.segmenter.memory.prompted_frames == 1
     assert [('64x64' in str(error)) for error in rig.errors] == [True]
@@ -257,9 +165,9 @@ def test_second_prompt_merges_or_replaces(
 ) -> None:
     rig = make_rig(mode=mode)
     for stamp in (1, 2):
-        rig.worker.submit_prompt(_prompt(stamp))
+        rig.worker.submit_prompt(prompt(stamp))
         rig.send(stamp)
-        _until(lambda count=stamp: len(rig.results) == count)  # type: ignore[misc]
+        until(lambda count=stamp: len(rig.results) == count)  # type: ignore[misc]
     assert rig.tracked() == [(1, (1,)), (2, ids)]
 
 
@@ -268,7 +176,7 @@ def test_bad_prompt_is_refused_and_its_frame_still_segmented(make_rig: MakeRig) 
     rig.worker.submit_prompt(Prompt(np.zeros((64, 96), np.uint8)))
     rig.send(1)
     rig.worker.start()
-    _until(lambda: len(rig.results) == 1)
+    until(lambda: len(rig.results) == 1)
     assert 'empty mask' in str(rig.errors[0])
     stats = rig.worker.stats
     assert (stats.prompts_in, stats.prompts_rejected, stats.errors) == (1, 1, 0)
@@ -276,47 +184,47 @@ def test_bad_prompt_is_refused_and_its_frame_still_segmented(make_rig: MakeRig) 
 
 def test_remove_and_reset_wait_for_nobody_and_keep_their_order(make_rig: MakeRig) -> None:
     rig = make_rig()
-    rig.worker.submit_prompt(_prompt(1))
+    rig.worker.submit_prompt(prompt(1))
     rig.hold(1)
-    rig.worker.submit_prompt(_prompt(2, stamp_ns=1))
+    rig.worker.submit_prompt(prompt(2, stamp_ns=1))
     rig.worker.submit_remove([1])
     assert rig.results == []  # both calls came back in the middle of a frame
     rig.gate.set()
-    _until(lambda: rig.segmenter.object_ids == (2,))
+    until(lambda: rig.segmenter.object_ids == (2,))
     rig.worker.submit_reset()
-    _until(lambda: rig.segmenter.object_ids == ())
+    until(lambda: rig.segmenter.object_ids == ())
     rig.send(2)
-    _until(lambda: rig.tracked()[-1] == (2, ()))
+    until(lambda: rig.tracked()[-1] == (2, ()))
 
 
 def test_reset_cancels_prompts_that_wait_and_says_so(make_rig: MakeRig) -> None:
     rig = make_rig()
-    rig.worker.submit_prompt(_prompt(1))
+    rig.worker.submit_prompt(prompt(1))
     rig.worker.submit_reset()
-    _until(lambda: len(rig.errors) == 1)
+    until(lambda: len(rig.errors) == 1)
     assert 'cancelled by a reset' in str(rig.errors[0])
     rig.send(1)
-    _until(lambda: len(rig.results) == 1)
+    until(lambda: len(rig.results) == 1)
     assert rig.tracked() == [(1, ())]
 
 
 def test_queue_is_bounded_and_never_drops_silently(make_rig: MakeRig) -> None:
     rig = make_rig(start=False)
     for _ in range(QUEUE_CAPACITY):
-        rig.worker.submit_prompt(_prompt(1))
+        rig.worker.submit_prompt(prompt(1))
     with pytest.raises(VosError, match='wait already'):
-        rig.worker.submit_prompt(_prompt(1))
+        rig.worker.submit_prompt(prompt(1))
     stats = rig.worker.stats
     assert (stats.prompts_in, stats.prompts_rejected) == (QUEUE_CAPACITY + 1, 1)
 
 
 def test_broken_frame_does_not_end_the_thread(make_rig: MakeRig) -> None:
     rig = make_rig()
-    rig.worker.submit_frame(_Message(1, is_broken=True))
-    _until(lambda: len(rig.errors) == 1)
+    rig.worker.submit_frame(Message(1, is_broken=True))
+    until(lambda: len(rig.errors) == 1)
     assert 'check the camera' in str(rig.errors[0])
     rig.send(2)
-    _until(lambda: len(rig.results) == 1)
+    until(lambda: len(rig.results) == 1)
     assert rig.worker.stats.errors == 1
 
 
@@ -326,11 +234,11 @@ def test_defect_in_inference_does_not_end_the_thread(
     rig = make_rig()
     monkeypatch.setattr(rig.segmenter, 'segment', lambda frame: 1 / 0)
     rig.send(1)
-    _until(lambda: len(rig.errors) == 1)
+    until(lambda: len(rig.errors) == 1)
     assert isinstance(rig.errors[0], ZeroDivisionError)
     monkeypatch.undo()
     rig.send(2)
-    _until(lambda: len(rig.results) == 1)
+    until(lambda: len(rig.results) == 1)
 
 
 def test_callbacks_that_fail_do_not_end_the_thread(make_rig: MakeRig) -> None:
@@ -341,10 +249,8 @@ def test_callbacks_that_fail_do_not_end_the_thread(make_rig: MakeRig) -> None:
 
     rig.on_result = fail
     rig.worker._on_error = fail
-    rig.worker.submit_prompt(_prompt(1))
-    for stamp in (1, 2):
-        rig.send(stamp)
-        _until(lambda count=stamp: len(rig.results) == count)  # type: ignore[misc]
+    rig.worker.submit_prompt(prompt(1))
+    rig.send_each(1, 2)
     assert rig.worker.stats.errors == 2
 
 
@@ -352,10 +258,10 @@ def test_frame_is_memorised_after_it_was_given_away(make_rig: MakeRig) -> None:
     rig = make_rig()
     seen: list[bool] = []
     rig.on_result = lambda result, frame: seen.append(rig.segmenter._newest is not None)
-    rig.worker.submit_prompt(_prompt(1))
+    rig.worker.submit_prompt(prompt(1))
     rig.send(1)
     rig.worker.submit_remove([])
-    _until(lambda: len(seen) == 1 and rig.segmenter._newest is None)
+    until(lambda: len(seen) == 1 and rig.segmenter._newest is None)
     assert seen == [True]
 
 
@@ -365,23 +271,23 @@ def test_stop_waits_for_the_frame_in_progress_and_publishes_no_more(make_rig: Ma
     rig.send(2)
     assert rig.worker.stop(timeout_s=0.01) is False
     rig.gate.set()
-    assert rig.worker.stop(_PATIENCE_S) is True
-    assert rig.worker.stop(_PATIENCE_S) is True
+    assert rig.worker.stop(PATIENCE_S) is True
+    assert rig.worker.stop(PATIENCE_S) is True
     assert rig.results == []
     assert rig.converted == [1]
-    assert rig.worker.submit_frame(_Message(3)) is None
+    assert rig.worker.submit_frame(Message(3)) is None
     with pytest.raises(VosError, match='stopped'):
-        rig.worker.submit_prompt(_prompt(1))
+        rig.worker.submit_prompt(prompt(1))
 
 
 def test_stopped_worker_starts_again_and_a_running_one_does_not(make_rig: MakeRig) -> None:
     rig = make_rig()
     with pytest.raises(VosError, match='runs already'):
         rig.worker.start()
-    assert rig.worker.stop(_PATIENCE_S)
+    assert rig.worker.stop(PATIENCE_S)
     rig.worker.start()
     rig.send(5)
-    _until(lambda: len(rig.results) == 1)
+    until(lambda: len(rig.results) == 1)
 
 
 def test_worker_that_never_started_stops(make_rig: MakeRig) -> None:
@@ -400,6 +306,238 @@ def test_idle_worker_sleeps(make_rig: MakeRig, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(rig.worker, '_next_job', ask)
     rig.worker.start()
     rig.send(1)
-    _until(lambda: len(rig.results) == 1)
+    until(lambda: len(rig.results) == 1)
     time.sleep(0.2)
     assert len(asked) <= 4  # start, the frame, and empty after it
+
+
+# Every frame in one place
+
+
+def test_every_frame_is_accounted_for_at_any_time(make_rig: MakeRig) -> None:
+    ages = iter(range(10**6))
+    rig = make_rig(
+        options={
+            'limits': OverloadLimits(0.0001, 10.0, 'skip'),
+            'age_ms_of': lambda message: 100.0 if next(ages) % 3 == 0 else 0.0,
+        }
+    )
+    rig.worker.submit_prompt(prompt(1))
+    step_ns = 10**7
+    for number in range(1, 401):
+        stamp_ns = number * step_ns - (5 * step_ns if number % 11 == 0 else 0)
+        rig.worker.submit_frame(Message(stamp_ns, is_broken=number % 7 == 0))
+        stats = rig.worker.stats
+        assert stats.frames_in == number == places(stats)
+        if number % 3 == 0:
+            until(lambda: rig.worker.stats.frames_waiting == 0)
+    until(lambda: rig.worker.stats.frames_waiting == 0)
+    stats = rig.worker.stats
+    assert stats.frames_in == 400 == places(stats)
+    assert stats.frames_done == len(rig.results) > 0
+    assert stats.overtaken == 36
+    assert min(stats.skipped_late, stats.skipped_paced, stats.frames_failed) > 0
+    assert stats.frames_failed == stats.errors == len(rig.errors)
+    until(lambda: rig.worker.stats.deadline_misses == rig.worker.stats.frames_done)
+
+
+def test_frames_waiting_at_stop_count_as_dropped(make_rig: MakeRig) -> None:
+    rig = make_rig()
+    rig.hold(1)
+    rig.send(2)
+    assert rig.worker.stats.frames_waiting == 2
+    rig.worker.stop(0.01)
+    rig.gate.set()
+    assert rig.worker.stop(PATIENCE_S)
+    stats = rig.worker.stats
+    assert (stats.frames_in, stats.frames_dropped, stats.frames_waiting) == (2, 2, 0)
+
+
+def test_overtaken_frame_is_left_out_and_given_back(make_rig: MakeRig) -> None:
+    rig = make_rig()
+    rig.send_each(2 * 10**8)
+    late = Message(2 * 10**8 - 1)
+    assert rig.worker.submit_frame(late) is late
+    rig.send_each(2 * 10**8 + 1)
+    assert [r.stamp_ns for r in rig.results] == [2 * 10**8, 2 * 10**8 + 1]
+    assert rig.worker.stats.overtaken == 1
+
+
+# Overload
+
+
+def test_frames_too_old_are_not_published(make_rig: MakeRig) -> None:
+    rig = make_rig(
+        options={
+            'limits': OverloadLimits(max_age_ms=50.0),
+            'age_ms_of': lambda message: 100.0 if message.stamp_ns % 2 else 0.0,
+        }
+    )
+    for stamp in (1, 2, 3, 4):
+        rig.send(stamp)
+        until(lambda: rig.worker.stats.frames_waiting == 0)
+    assert [r.stamp_ns for r in rig.results] == [2, 4]
+    assert rig.worker.stats.skipped_late == 2
+    assert rig.converted == [2, 4]
+
+
+def test_frame_of_a_prompt_is_never_left_out(make_rig: MakeRig) -> None:
+    rig = make_rig(
+        options={'limits': OverloadLimits(max_age_ms=50.0), 'age_ms_of': lambda message: 100.0}
+    )
+    rig.worker.submit_prompt(prompt(1))
+    rig.send(1)
+    until(lambda: len(rig.results) == 1)
+    assert rig.tracked() == [(1, (1,))]
+
+
+def test_source_that_is_always_late_is_served_and_told(make_rig: MakeRig) -> None:
+    rig = make_rig(
+        options={'limits': OverloadLimits(max_age_ms=50.0), 'age_ms_of': lambda message: 100.0}
+    )
+    for stamp in range(1, 21):
+        rig.send(stamp)
+        until(lambda: rig.worker.stats.frames_waiting == 0)
+    stats = rig.worker.stats
+    assert (stats.skipped_late, stats.frames_done) == (10, 10)
+    assert rig.worker.overload.is_late_at_arrival
+
+
+def test_missed_deadlines_shrink_the_network_and_objects_stay(
+    make_rig: MakeRig, make_segmenter: MakeSegmenter
+) -> None:
+    rig = make_rig(
+        segmenter=make_segmenter(input_size=320),
+        options={'limits': OverloadLimits(0.0001, policy='shrink')},
+    )
+    rig.worker.submit_prompt(prompt(1))
+    sizes = []
+    rig.on_result = lambda result, frame: sizes.append(rig.segmenter.input_size)
+    rig.send_each(*range(1, 31))
+    # The first frame is not judged, as it brings another camera size.
+    assert sizes == [(320, 480)] * 9 + [(256, 384)] * 21
+    assert {r.object_ids for r in rig.results} == {(1,)}
+    assert rig.worker.stats.shrinks == 1
+    status = rig.worker.overload
+    assert (status.policy, status.level, status.max_level) == ('shrink', 1, 1)
+    # Room again, by a deadline that cannot be missed.
+    rig.worker.set_limits(OverloadLimits(1e6, policy='shrink'))
+    rig.send_each(*range(31, 100))
+    assert rig.segmenter.input_size == (320, 480)
+    assert rig.worker.stats.grows == 1
+    assert rig.errors == []
+
+
+def test_size_that_cannot_be_had_is_reported_once_and_work_goes_on(
+    make_rig: MakeRig, make_segmenter: MakeSegmenter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    segmenter = make_segmenter(input_size=320)
+    rig = make_rig(
+        start=False,
+        segmenter=segmenter,
+        options={'limits': OverloadLimits(0.0001, policy='shrink')},
+    )
+
+    def refuse(size: tuple[int, int]) -> ColourBackend:
+        if size[0] < 320:
+            raise VosError('no memory on the device')
+        return ColourBackend(size)
+
+    monkeypatch.setattr(segmenter, '_open_for', refuse)
+    rig.worker.start()
+    rig.worker.submit_prompt(prompt(1))
+    rig.send_each(*range(1, 41))
+    until(lambda: rig.worker.stats.frames_waiting == 0)
+    assert [str(error) for error in rig.errors] == ['no memory on the device']
+    assert segmenter.level == 0
+
+
+# Jumps in time
+
+_S = 10**9
+
+
+@pytest.mark.parametrize(('policy', 'ids'), [('reset', ()), ('ignore', (1,))])
+@pytest.mark.parametrize('to_s', [5, 50_000], ids=['back', 'forward'])
+def test_jump_in_time_resets_or_goes_on_and_nothing_freezes(
+    make_rig: MakeRig, policy: str, ids: tuple[int, ...], to_s: int
+) -> None:
+    jumps: list[TimeJump] = []
+    clocks: list[int] = []
+
+    def note(jump: TimeJump) -> None:
+        jumps.append(jump)
+        clocks.append(rig.segmenter._stamp_ns)
+
+    rig = make_rig(options={'time_jump_policy': policy, 'on_time_jump': note})
+    rig.worker.submit_prompt(prompt(1))
+    rig.send_each(*(100 * _S + k for k in range(5)))
+    rig.send_each(*(to_s * _S + k for k in range(5)))
+    assert [r.object_ids for r in rig.results] == [(1,)] * 5 + [ids] * 5
+    assert [r.stamp_ns for r in rig.results[5:]] == [to_s * _S + k for k in range(5)]
+    assert jumps == [TimeJump(100 * _S + 4, to_s * _S, policy)]
+    assert clocks == [0]  # nothing may be held against the old time
+    assert rig.worker.stats.time_jumps == 1
+
+
+def test_prompt_sent_at_the_jump_is_applied_to_the_first_frame_after_it(
+    make_rig: MakeRig,
+) -> None:
+    """What a node does with a latched init mask when a bag starts again."""
+
+    def prompt_again(jump: TimeJump) -> None:
+        rig.worker.submit_prompt(prompt(1, stamp_ns=5 * _S))
+
+    rig = make_rig(options={'on_time_jump': prompt_again})
+    for _ in range(3):
+        rig.send_each(5 * _S, 6 * _S, 7 * _S)
+    assert rig.tracked()[:3] == [(k * _S, ()) for k in (5, 6, 7)]
+    assert rig.tracked()[3:] == [(k * _S, (1,)) for k in (5, 6, 7)] * 2
+    assert rig.worker.stats.catch_up_frames == 0
+
+
+def test_frames_before_a_jump_are_forgotten(make_rig: MakeRig) -> None:
+    rig = make_rig(late_policy='reject', wait_s=0.01)
+    rig.send_each(100 * _S, 101 * _S, 5 * _S)
+    rig.worker.submit_prompt(prompt(1, stamp_ns=100 * _S))
+    until(lambda: len(rig.errors) == 1)
+    assert rig.segmenter.object_ids == ()
+
+
+def test_prompt_for_a_frame_before_the_jump_is_cancelled(make_rig: MakeRig) -> None:
+    rig = make_rig()
+    rig.hold(100 * _S)
+    rig.worker.submit_prompt(prompt(1, stamp_ns=100 * _S))
+    rig.send(5 * _S)
+    rig.gate.set()
+    until(lambda: len(rig.errors) == 1 and len(rig.results) == 2)
+    assert 'jumped' in str(rig.errors[0])
+    assert rig.tracked() == [(100 * _S, ()), (5 * _S, ())]
+
+
+@pytest.mark.parametrize(('policy', 'ids'), [('reset', ()), ('ignore', (1,))])
+def test_jump_while_a_mask_catches_up(
+    make_rig: MakeRig, policy: str, ids: tuple[int, ...]
+) -> None:
+    rig = make_rig(options={'time_jump_policy': policy}, catch_up_ms=10_000.0)
+    rig.send_each(*(100 * _S + k for k in range(5)))
+    rig.gate.clear()
+    rig.entered.clear()
+    rig.worker.submit_prompt(prompt(1, stamp_ns=100 * _S))
+    assert rig.entered.wait(PATIENCE_S)
+    rig.send(5 * _S)
+    rig.gate.set()
+    until(lambda: len(rig.results) == 6)
+    assert rig.tracked()[-1] == (5 * _S, ids)
+
+
+def test_two_cameras_on_one_topic_are_no_reason_to_grow(make_rig: MakeRig) -> None:
+    rig = make_rig()
+    rig.hold(_S)
+    for number in range(200):
+        rig.send(100 * _S + number, _S + number)
+    rig.gate.set()
+    until(lambda: rig.worker.stats.frames_waiting == 0)
+    assert len(rig.worker._ring) == 1
+    assert rig.worker.stats.time_jumps == 200
+    assert rig.errors == []

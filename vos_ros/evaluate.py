@@ -238,7 +238,7 @@ def evaluate_sequence(
                 f'{_size_text(frame.size)}; draw the mask at the size of the image'
             )
         is_first = not known
-        prompt = None if gt is None else _prompt_for_new(gt, known)
+        prompt = None if gt is None else prompt_for_new(gt, known)
         label_map: LabelMap
         if known:
             if is_first and prompt is not None:
@@ -414,6 +414,23 @@ class WorstFramesObserver:
         self.frames.offer(seen.sequence.name, seen.index / len(seen.sequence), shown)
 
 
+def prompt_for_new(gt: LabelMap, known: set[int]) -> Prompt | None:
+    """
+    Cut the objects out of a true label map that were not there before, and note them.
+
+    :param gt: (H, W) true ids; not changed.
+    :param known: ids seen so far; the new ones are added.
+    :return: None where there is no new object.
+    """
+    new = [object_id for object_id in present_ids(gt) if object_id not in known]
+    if not new:
+        return None
+    known.update(new)
+    label_map = gt.copy()
+    label_map[~np.isin(gt, new)] = 0
+    return Prompt(label_map)
+
+
 def describe_run() -> dict[str, Any]:
     """Give what a number needs beside it to mean something: host, versions, date, commit."""
     versions = {}
@@ -474,17 +491,6 @@ class _Meter:
 
     def speed(self) -> Speed:
         return Speed(self._frames, self._seconds, tuple(self._timings))
-
-
-def _prompt_for_new(gt: LabelMap, known: set[int]) -> Prompt | None:
-    """Cut the objects out of a true label map that were not there before, and note them."""
-    new = [object_id for object_id in present_ids(gt) if object_id not in known]
-    if not new:
-        return None
-    known.update(new)
-    label_map = gt.copy()
-    label_map[~np.isin(gt, new)] = 0
-    return Prompt(label_map)
 
 
 def _size_text(shape: tuple[int, ...]) -> str:

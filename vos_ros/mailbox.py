@@ -79,6 +79,15 @@ class FrameRing(Generic[T]):
         """Return the newest frame with exactly this stamp."""
         return next((item for stamp, item, _ in reversed(self._items) if stamp == stamp_ns), None)
 
+    def after(self, item: T) -> list[T]:
+        """Return the frames that came after this one, oldest first; all if it is gone by now."""
+        later: list[T] = []
+        for _, kept, _ in reversed(self._items):
+            if kept is item:
+                break
+            later.append(kept)
+        return later[::-1]
+
     def newest(self) -> tuple[int, T] | None:
         """Return (stamp_ns, item) of the newest frame, None when there is none."""
         return self._items[-1][:2] if self._items else None

@@ -148,6 +148,27 @@ class MemoryBank:
         for row in {entry.prompted for entry in self._entries.values()}:
             self._keys[row, 2] = key
 
+    def adopt(self, other: MemoryBank) -> None:
+        """
+        Take over all objects of another bank of the same shape, with the frames that they read.
+
+        The rows of the objects that are here already, unless they are among them, stay as they
+        are, bit by bit.
+
+        :param other: all its objects read the same prompted frame; they must fit, as
+            `ids_to_write` says.
+        """
+        if not other.object_ids:
+            return
+        (source,) = {entry.prompted for entry in other._entries.values()}
+        values = np.stack([other.value(k)[0] for k in other.object_ids])
+        self.write_prompted(other.object_ids, other._keys[source, 0], values)
+        row = self._entries[other.object_ids[0]].prompted
+        self._keys[row] = other._keys[source]
+        for object_id, entry in other._entries.items():
+            self._values[self._entries[object_id].slot] = other.value(object_id)
+            self._entries[object_id].is_recent = entry.is_recent
+
     def remove(self, object_ids: Iterable[int]) -> tuple[int, ...]:
         """Forget these objects; return those that were known. The others keep slots and rows."""
         removed = tuple(k for k in object_ids if self._entries.pop(k, None) is not None)

@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,24 +14,26 @@ import numpy as np
 
 from vos_ros.backends import load_manifest, open_backend
 from vos_ros.backends.base import Backend, Features, Manifest, Size
-from vos_ros.config import RuntimeConfig, SegmenterConfig
+from vos_ros.config import LostConfig, RuntimeConfig, SegmenterConfig
 from vos_ros.datatypes import Float, Frame, LabelMap, Prompt, Segmentation, StepTiming
 from vos_ros.errors import VosError
+from vos_ros.keyframes import KeyFrame, resize_prob
 from vos_ros.labels import (
     aggregate,
     ids_in,
     keep_ids,
     Labeler,
     masks_at_stride,
-    object_scores,
     override,
     paint,
-    sum_of_others,
 )
 from vos_ros.latency import Stopwatch
 from vos_ros.memory import MemoryBank
-from vos_ros.motion import LEAST_S, MotionGate
-from vos_ros.preprocess import fit_label_map, network_size, Normalizer, prepare
+from vos_ros.motion import LEAST_S
+from vos_ros.overload import ladder
+from vos_ros.preprocess import fit_label_map, network_size
+from vos_ros.tracking import advance, begin, Doubt, look, Sight, Track
+from vos_ros.workspace import mask_size, Workspace
 
 # The backend is opened for this camera, so that a broken model is found before the first frame.
 _USUAL_CAMERA: Size = (480, 640)
@@ -42,11 +46,21 @@ class _Newest:
     features: Features
     prob: Float
     object_ids: tuple[int, ...]
-    scores: dict[int, float]
+    tracks: dict[int, Track]  # with this frame in them
+    doubts: dict[int, Doubt]  # of the objects whose mask is not to be believed
     stamp_ns: int
     seconds: float  # since the frame before
     prompted: tuple[int, ...] = ()  # their memory was written with the prompt
     drawn: tuple[int, ...] = ()  # their mask is the prompt's own
+
+
+@dataclass(frozen=True, eq=False)
+class _Latest:
+    """What is kept of the frame whose image is in the workspace, once it was memorised."""
+
+    prob: Float
+    object_ids: tuple[int, ...]
+    believed: tuple[int, ...]
 
 
 class VideoSegmenter:
@@ -56,8 +70,11 @@ class VideoSegmenter:
     segment() and memorize() are two verbs, so that a label map can be published before the
     frame is memorised; step() does both. Not for several threads at once.
 
+    The network's size follows the camera's aspect ratio and `level`; when it changes, what is
+    remembered is encoded again, and the objects stay.
+
     :param manifest: of the model.
-    :param open_for: makes the backend for one network input (H, W).
+    :param open_for: makes the backend for one network input (H, W); kept for each size in use.
     :param config: sizes and caps.
     """
 
@@ -69,14 +86,22 @@ class VideoSegmenter:
     ) -> None:
         self.manifest = manifest
         self.config = config
+        self.lost: LostConfig = config.lost  # live: may be replaced between frames
+        self.short_sides = ladder(config.input_size or manifest.short_side)
         self.last_memorize_ms = 0.0  # of the newest memorize(), which comes after publishing
         self._open_for = open_for
-        self._normalizer = Normalizer(manifest.mean, manifest.std)
+        self._backends: dict[Size, Backend] = {}
+        self._level = 0
+        self._camera = _USUAL_CAMERA
         self._labeler = Labeler()
+        self._work = self._workspace(self._sizes(_USUAL_CAMERA)[0])
+        self._doubts: Counter[Doubt] = Counter()
         self._newest: _Newest | None = None
+        self._latest: _Latest | None = None
+        self._tracks: dict[int, Track] = {}
+        self._key_frames: dict[int, KeyFrame] = {}  # per object; objects share them
         self._frame_number = 0  # since start()
         self._stamp_ns = 0  # of the last frame memorised
-        self._allocate(self._network_size(_USUAL_CAMERA))
 
     @classmethod
     def open(
@@ -92,7 +117,30 @@ class VideoSegmenter:
         :param model: name or folder; None = the one in `runtime`.
         """
         manifest = load_manifest(runtime.model if model is None else model)
-        return cls(manifest, lambda size: open_backend(manifest, runtime, size), config)
+        return cls(
+            manifest,
+            lambda size: open_backend(manifest, runtime, size, config.max_objects),
+            config,
+        )
+
+    @property
+    def memory(self) -> MemoryBank:
+        """What is remembered; another one after a change of the network's size."""
+        return self._work.memory
+
+    @property
+    def doubts(self) -> dict[str, int]:
+        """
+        Masks that were not memorised, counted by reason since the segmenter was made.
+
+        Keys are the values of `tracking.Doubt`; may be asked from another thread.
+        """
+        return {doubt.value: self._doubts[doubt] for doubt in Doubt}
+
+    @property
+    def level(self) -> int:
+        """Steps down `short_sides`, 0 = full size."""
+        return self._level
 
     @property
     def object_ids(self) -> tuple[int, ...]:
@@ -102,12 +150,50 @@ class VideoSegmenter:
     @property
     def backend_name(self) -> str:
         """Name of what runs the network, for reports."""
-        return self._backend.name
+        return self._work.backend.name
+
+    @property
+    def precision(self) -> str:
+        """What the network computes with, for reports: 'fp32', 'fp16' or 'bf16'."""
+        return self._work.backend.precision
+
+    @property
+    def fallbacks(self) -> tuple[str, ...]:
+        """Why nothing better than `backend_name` runs, where something better was expected."""
+        return self._work.backend.fallbacks
 
     @property
     def input_size(self) -> Size:
         """Network input (H, W) in use."""
-        return self._size
+        return self._work.size
+
+    def set_level(self, level: int) -> bool:
+        """
+        Go to another step of `short_sides` and stay there; what is remembered is encoded again.
+
+        Costs one encoding per prompted frame and one for the newest frame, and loads the model
+        the first time that a size is used. To be called after memorize(). If it fails, by
+        VosError, all stays as it was.
+
+        :return: the network's size has changed.
+        """
+        before, self._level = self._level, max(0, min(level, len(self.short_sides) - 1))
+        size = self.input_size
+        try:
+            self._fit(self._camera)
+        except Exception:
+            self._level = before
+            raise
+        return self.input_size != size
+
+    def open_sizes(self) -> None:
+        """
+        Load the model for every step of `short_sides` at the present camera's aspect ratio.
+
+        Where loading takes long (an engine that is built), better now than at the first overload.
+        """
+        for size in self._sizes(self._camera):
+            self._backend_for(size)
 
     def segment(self, frame: Frame) -> Segmentation:
         """
@@ -116,56 +202,74 @@ class VideoSegmenter:
         :return: an empty label map at no cost while no object is known.
         """
         watch = Stopwatch()
-        self._fit_to(frame)
+        self._fit(frame.size)
         object_ids = self.object_ids
         if not object_ids:
             return self._nothing(frame)
+        work = self._work
 
         # Camera image -> network input, at the network's size.
-        image = prepare(frame, self._normalizer, self._image)
+        self._latest = None
+        image = work.prepare(frame)
         preprocess_ms = watch.lap_ms()
 
         # Encode the frame, once for all objects.
-        features = self._backend.encode_image(image)
+        features = work.backend.encode_image(image)
         encode_ms = watch.lap_ms()
 
         # Read the memory, decode each object, let them compete for the pixels.
-        prob = aggregate(self._read_and_decode(features))
+        prob = aggregate(work.read_and_decode(features))
         seconds = self._seconds_since(frame)
-        self._gate.apply(prob, object_ids, seconds)
+        work.gate.apply(prob, object_ids, seconds)
         segment_ms = watch.lap_ms()
 
         # Probabilities -> ids, at the camera's size.
         label_map = self._labeler(prob, object_ids, frame.size)
-        scores = dict(zip(object_ids, object_scores(prob)))
+        sights = dict(zip(object_ids, look(prob)))
+        tracks, doubts = self._follow(sights, seconds)
         timing = StepTiming(preprocess_ms, encode_ms, segment_ms, watch.lap_ms())
 
-        self._newest = _Newest(features, prob, object_ids, scores, frame.stamp_ns, seconds)
+        self._newest = _Newest(features, prob, object_ids, tracks, doubts, frame.stamp_ns, seconds)
         self._frame_number += 1
         return Segmentation(
-            label_map, object_ids, scores, frame.stamp_ns, frame.frame_id, timing, prob
+            label_map,
+            object_ids,
+            {k: sight.score for k, sight in sights.items()},
+            frame.stamp_ns,
+            frame.frame_id,
+            timing,
+            prob,
+            states={k: track.state for k, track in tracks.items()},
         )
 
     def memorize(self) -> None:
         """
         Make the last segmented frame the recent one, every `mem_every` frames; else do nothing.
 
-        An object that was not found, or found with a score below `min_score`, falls back to
-        its prompted frame: memorising a wrong mask is how drift starts, and so it can be
-        found again.
+        An object whose mask is not to be believed (see `tracking.Doubt`) falls back to its
+        prompted frame: memorising a wrong mask is how drift starts, and so it can be found
+        again.
         """
         watch = Stopwatch()
         newest, self._newest = self._newest, None
         if newest is not None:
-            self._gate.update(newest.prob, newest.object_ids, newest.drawn, newest.seconds)
-            self._stamp_ns = newest.stamp_ns
-            self._gate.remove(set(newest.object_ids) - set(self.object_ids))  # removed since
-        due = self._frame_number % self.config.memory.mem_every == 0
-        if newest is not None and due and set(self.object_ids) - set(newest.prompted):
-            trusted = [k for k in self._visible(newest.scores) if k not in newest.prompted]
-            values = self._encode(newest.features, newest.prob, newest.object_ids, trusted)
-            self.memory.write_recent(trusted, self._key(newest.features), values)
+            self._remember(newest)
         self.last_memorize_ms = watch.lap_ms()
+
+    def _remember(self, newest: _Newest) -> None:
+        work, known = self._work, self.object_ids  # some may have been removed since
+        work.gate.update(newest.prob, newest.object_ids, newest.drawn, newest.seconds)
+        work.gate.remove(set(newest.object_ids) - set(known))
+        self._stamp_ns = newest.stamp_ns
+        self._tracks = {k: track for k, track in newest.tracks.items() if k in known}
+        self._doubts.update(newest.doubts.values())
+        believed = [k for k in known if k in newest.tracks and k not in newest.doubts]
+        self._latest = _Latest(newest.prob, newest.object_ids, tuple(believed))
+        due = self._frame_number % self.config.memory.mem_every == 0
+        if due and set(known) - set(newest.prompted):
+            trusted = [k for k in believed if k not in newest.prompted]
+            values = work.encode(newest.features, newest.prob, newest.object_ids, trusted)
+            work.memory.write_recent(trusted, work.key(newest.features), values)
 
     def step(self, frame: Frame, prompt: Prompt | None = None) -> Segmentation:
         """Process one frame of a recording: prompt or segment, then memorise."""
@@ -178,21 +282,20 @@ class VideoSegmenter:
         self.memorize()
         return replace(result, timing=replace(result.timing, memorize_ms=self.last_memorize_ms))
 
-    def start(self, frame: Frame, prompt: Prompt) -> Segmentation:
+    def start(self, frame: Frame, prompt: Prompt, beside: Sequence[int] = ()) -> Segmentation:
         """
         Forget everything and follow the objects of `prompt` from this frame on.
 
         The label map is the prompt itself. What is refused of it stands in `warnings`; a prompt
         that cannot be used at all raises VosError and leaves everything as it was.
+
+        :param beside: ids that count towards `max_objects` although they are followed elsewhere.
         """
-        label_map, prompted, warnings = self._accept(prompt, frame.size, ())
+        label_map, prompted, warnings = self._accept(prompt, frame.size, beside)
         if not prompted:
-            raise VosError(
-                'empty mask: it has no object; draw at least one pixel with an id above 0'
-            )
-        size = self._network_size(frame.size)
-        if size != self._size:
-            self._allocate(size)
+            empty = 'empty mask: it has no object; draw at least one pixel with an id above 0'
+            raise VosError('; '.join(warnings) or empty)
+        self._fit(frame.size, keeps_objects=False)
         self.reset()
         return self._prompt(frame, label_map, prompted, warnings)
 
@@ -204,7 +307,7 @@ class VideoSegmenter:
         is not touched, unless there are more distinct prompted frames than
         `max_prompted_frames` (said in `warnings`). An empty prompt just segments.
         """
-        self._fit_to(frame)
+        self._fit(frame.size)
         label_map, prompted, warnings = self._accept(prompt, frame.size, self.object_ids)
         if not prompted:
             return replace(self.segment(frame), warnings=warnings)
@@ -213,44 +316,93 @@ class VideoSegmenter:
     def remove_objects(self, ids: Iterable[int]) -> tuple[int, ...]:
         """Forget these objects; return those that were known. Ids of the others never change."""
         removed = self.memory.remove(ids)
-        self._gate.remove(removed)
+        self._work.gate.remove(removed)
+        for object_id in removed:
+            self._tracks.pop(object_id, None)
+            self._key_frames.pop(object_id, None)
         return removed
 
     def reset(self) -> None:
         """Forget all objects; the model stays loaded and the memory allocated."""
         self.memory.clear()
-        self._gate.clear()
-        self._newest = None
+        self._work.gate.clear()
+        self._newest = self._latest = None
+        self._tracks, self._key_frames = {}, {}  # new ones: a fork may hold the old
         self._frame_number = 0
         self._stamp_ns = 0
+
+    def forget_time(self) -> None:
+        """Treat the next frame as if it came at once: its stamp is of another clock."""
+        self._stamp_ns = 0
+
+    def fork(self) -> VideoSegmenter:
+        """
+        Return a segmenter without objects that shares the loaded model, for the same thread.
+
+        What it follows can be taken over by adopt(); until then this one is not touched.
+        """
+        other = copy.copy(self)
+        other._labeler = Labeler()
+        other._work = self._workspace(self.input_size)
+        other._doubts = Counter()
+        other.reset()
+        return other
+
+    def adopt(self, other: VideoSegmenter) -> None:
+        """
+        Take over the objects of a fork, prompted on one frame, as they were last memorised.
+
+        Objects known under the same ids are replaced; the memory of the others does not change.
+        They must fit, see `fits`.
+        """
+        if not self.object_ids:
+            self._fit(other._camera)
+        other.set_size(self.input_size)
+        new = other.object_ids
+        self.memory.adopt(other.memory)
+        self._tracks |= other._tracks
+        self._key_frames |= other._key_frames
+        if other._latest is not None:
+            rows = [0, *(1 + other._latest.object_ids.index(k) for k in new)]
+            self._work.gate.update(other._latest.prob[rows], new, new)
+        self._doubts.update(other._doubts)
+        self._stamp_ns = max(self._stamp_ns, other._stamp_ns)
+
+    def fits(self, prompted: Sequence[int]) -> bool:
+        """Return whether these can be prompted on a frame of their own, without moving others."""
+        return self.memory.ids_to_write(prompted, self.object_ids) == tuple(sorted(prompted))
 
     def _prompt(
         self, frame: Frame, label_map: LabelMap, prompted: Sequence[int], warnings: Sequence[str]
     ) -> Segmentation:
         watch = Stopwatch()
-        image = prepare(frame, self._normalizer, self._image)
+        work = self._work
+        self._latest = None
+        image = work.prepare(frame)
         preprocess_ms = watch.lap_ms()
-        features = self._backend.encode_image(image)
+        features = work.backend.encode_image(image)
         encode_ms = watch.lap_ms()
 
         # The objects that were known before, as on any frame.
         known = self.object_ids
-        found = aggregate(self._read_and_decode(features))
+        found = aggregate(work.read_and_decode(features))
         seconds = self._seconds_since(frame)
-        self._gate.apply(found, known, seconds)
+        work.gate.apply(found, known, seconds)
         predicted = self._labeler(found, known, frame.size)
 
         # The prompt wins, in the label map and in what is memorised.
-        masks = masks_at_stride(label_map, prompted, self._mask_size)
+        masks = masks_at_stride(label_map, prompted, work.mask_size)
         prob, object_ids = override(found, known, masks, prompted)
-        scores = dict(zip(object_ids, object_scores(prob))) | dict.fromkeys(prompted, 1.0)
-        visible = [k for k in known if k in self._visible(scores)]
-        written = self.memory.ids_to_write(prompted, visible)
-        values = self._encode(features, prob, object_ids, written)
-        self.memory.write_prompted(written, self._key(features), values)
+        sights = dict(zip(object_ids, look(prob)))
+        drawn = {k: begin(sights[k]) for k in prompted}
+        tracks, doubts = self._follow({k: sights[k] for k in known if k not in drawn}, seconds)
+        written = self.memory.ids_to_write(prompted, [k for k in tracks if k not in doubts])
+        values = work.encode(features, prob, object_ids, written)
+        work.memory.write_prompted(written, work.key(features), values)
         segment_ms = watch.lap_ms()
 
         labels = paint(predicted, label_map, prompted)
+        self._key_frames |= dict.fromkeys(written, self._key_frame(frame, labels, object_ids))
         timing = StepTiming(preprocess_ms, encode_ms, segment_ms, watch.lap_ms())
         moved = sorted(set(written) - set(prompted))
         if moved:
@@ -260,17 +412,20 @@ class VideoSegmenter:
                 f'more than max_prompted_frames = {cap} prompted frames: objects {moved} now '
                 'start from this frame, as they were found on it',
             )
+        tracks |= drawn
         self._newest = _Newest(
             features,
             prob,
             object_ids,
-            scores,
+            tracks,
+            doubts,
             frame.stamp_ns,
             seconds,
             written,
             tuple(prompted),
         )
         self._frame_number += 1
+        scores = {k: 1.0 if k in drawn else sight.score for k, sight in sights.items()}
         return Segmentation(
             labels,
             object_ids,
@@ -280,38 +435,31 @@ class VideoSegmenter:
             timing,
             prob,
             tuple(warnings),
+            {k: tracks[k].state for k in object_ids},
         )
 
-    def _read_and_decode(self, features: Features) -> Float:
-        """Return the logits (K, h4, w4) of all objects, in the order of their ids."""
-        row_of = {object_id: row for row, object_id in enumerate(self.object_ids)}
-        logits = np.empty((len(row_of), *self._mask_size), np.float32)
-        for group in self.memory.groups():
-            rows = [row_of[object_id] for object_id in group.object_ids]
-            logits[rows] = self._backend.segment(features, group.keys, group.values)
-        return logits
+    def _follow(
+        self, sights: dict[int, Sight], seconds: float
+    ) -> tuple[dict[int, Track], dict[int, Doubt]]:
+        """Return the tracks of known objects with one more frame, and which masks to doubt."""
+        tracks: dict[int, Track] = {}
+        doubts: dict[int, Doubt] = {}
+        for object_id, sight in sights.items():
+            track = self._tracks.get(object_id) or begin(sight)
+            least = self.config.memory.min_score
+            tracks[object_id], doubt = advance(track, sight, seconds, self.lost, least)
+            if doubt is not None:
+                doubts[object_id] = doubt
+        return tracks, doubts
 
-    def _encode(
-        self, features: Features, prob: Float, object_ids: Sequence[int], chosen: Sequence[int]
-    ) -> Float:
-        """Return the values (chosen, value_dim, tokens) of some of the objects in `prob`."""
-        if not chosen:
-            return np.empty((0, self.manifest.value_dim, 0), np.float32)
-        rows = [object_ids.index(object_id) + 1 for object_id in chosen]
-        return self._backend.encode_mask(features, prob[rows], sum_of_others(prob, rows))
+    def _key_frame(self, frame: Frame, label_map: LabelMap, object_ids: Sequence[int]) -> KeyFrame:
+        size = self._sizes(frame.size)[0]
+        return KeyFrame.of(frame, label_map, object_ids, size, mask_size(self.manifest, size))
 
     def _seconds_since(self, frame: Frame) -> float:
         """Return the time since the last frame memorised; stamps that tell nothing are no time."""
         elapsed_ns = frame.stamp_ns - self._stamp_ns
         return elapsed_ns / 1e9 if self._stamp_ns and elapsed_ns > 0 else LEAST_S
-
-    def _key(self, features: Features) -> Float:
-        return features['key'].reshape(self.manifest.key_dim, -1)
-
-    def _visible(self, scores: dict[int, float]) -> list[int]:
-        """Return the objects still known whose mask on this frame is to be trusted."""
-        least = self.config.memory.min_score
-        return [k for k in self.object_ids if scores.get(k, 0.0) >= max(least, 1e-6)]
 
     def _accept(
         self, prompt: Prompt, size: Size, known: Sequence[int]
@@ -344,37 +492,66 @@ class VideoSegmenter:
             stamp_ns=frame.stamp_ns,
             frame_id=frame.frame_id,
             timing=StepTiming(),
-            prob=np.ones((1, *self._mask_size), np.float32),
+            prob=np.ones((1, *self._work.mask_size), np.float32),
         )
 
-    def _network_size(self, camera_size: Size) -> Size:
-        short_side = self.config.input_size or self.manifest.short_side
-        return network_size(camera_size, short_side, self.manifest.multiple)
+    # The network's size
 
-    def _fit_to(self, frame: Frame) -> None:
-        """Adopt another aspect ratio while no object is known; refuse it while one is."""
-        size = self._network_size(frame.size)
-        if size == self._size:
+    def _sizes(self, camera: Size) -> list[Size]:
+        """Return the network input (H, W) of every step of `short_sides`."""
+        return [network_size(camera, side, self.manifest.multiple) for side in self.short_sides]
+
+    def _fit(self, camera: Size, *, keeps_objects: bool = True) -> None:
+        """Adopt the network's size for a camera (H, W) at the present level."""
+        sizes = self._sizes(camera)
+        self.set_size(sizes[self._level], keeps_objects=keeps_objects)
+        self._camera = camera
+        if any(size not in sizes for size in self._backends):  # of a camera that is gone
+            self._backends = {k: v for k, v in self._backends.items() if k in sizes}
+
+    def set_size(self, size: Size, *, keeps_objects: bool = True) -> None:
+        """
+        Adopt a network input (H, W); all stays as it was if this fails.
+
+        :param keeps_objects: encode again what is remembered.
+        """
+        if size == self.input_size:
             return
-        if self.object_ids:
-            raise VosError(
-                f'the frame is {frame.size[1]}x{frame.size[0]}, another aspect ratio than before; '
-                'reset and prompt the objects again'
-            )
-        self._allocate(size)
+        work = self._workspace(size)
+        latest = None
+        if keeps_objects and self.object_ids:
+            latest = self._carry_over(work)
+        self._work, self._latest = work, latest
 
-    def _allocate(self, size: Size) -> None:
-        """Make all that depends on the network's size, once; the old one stays if this fails."""
-        self._backend = self._open_for(size)
-        stride, mask_stride = self.manifest.stride, self.manifest.mask_stride
-        self.memory = MemoryBank(
-            max_objects=self.config.max_objects,
-            max_prompted_frames=self.config.memory.max_prompted_frames,
-            key_dim=self.manifest.key_dim,
-            value_dim=self.manifest.value_dim,
-            tokens=(size[0] // stride) * (size[1] // stride),
-        )
-        self._image = np.empty((1, 3, *size), np.float32)
-        self._mask_size = (size[0] // mask_stride, size[1] // mask_stride)
-        self._gate = MotionGate(self.config.memory.max_speed * min(self._mask_size))
-        self._size = size
+    def _carry_over(self, work: Workspace) -> _Latest | None:
+        """
+        Encode what is remembered for another size: the prompted frames, then the newest.
+
+        :return: the newest frame at that size, if it was memorised.
+        """
+        for key_frame in dict.fromkeys(self._key_frames[k] for k in self.object_ids):
+            ids = [k for k in self.object_ids if self._key_frames[k] is key_frame]
+            features = work.backend.encode_image(work.prepare(key_frame.frame))
+            prob = resize_prob(key_frame.prob, work.mask_size)
+            values = work.encode(features, prob, key_frame.object_ids, ids)
+            work.memory.write_prompted(ids, work.key(features), values)
+        latest = self._latest
+        if latest is None:
+            return None
+        known = set(self.object_ids)
+        features = work.backend.encode_image(work.prepare_from(self._work))
+        prob = resize_prob(latest.prob, work.mask_size)
+        believed = [k for k in latest.believed if k in known]
+        values = work.encode(features, prob, latest.object_ids, believed)
+        work.memory.write_recent(believed, work.key(features), values)
+        work.gate.update(prob, latest.object_ids, latest.object_ids)
+        work.gate.remove(set(latest.object_ids) - known)
+        return replace(latest, prob=prob)
+
+    def _workspace(self, size: Size) -> Workspace:
+        return Workspace(self.manifest, self._backend_for(size), size, self.config)
+
+    def _backend_for(self, size: Size) -> Backend:
+        if size not in self._backends:
+            self._backends[size] = self._open_for(size)
+        return self._backends[size]

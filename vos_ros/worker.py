@@ -4,9 +4,9 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+import functools
 import logging
 import threading
 import time
@@ -14,19 +14,22 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
+from vos_ros.catch_up import CatchUp, stride
 from vos_ros.config import InitConfig
 from vos_ros.datatypes import Frame, LabelMap, Prompt, Segmentation
 from vos_ros.errors import VosError
+from vos_ros.latency import Stopwatch
 from vos_ros.mailbox import FrameRing, Mailbox
+from vos_ros.overload import OverloadController, OverloadLimits, OverloadStatus
 from vos_ros.preprocess import fit_label_map
+from vos_ros.requests import Request, Requests
 from vos_ros.segmenter import VideoSegmenter
+from vos_ros.timeline import TimeJump, Timeline
 
 T = TypeVar('T')
+Job = Callable[[], object]
 
 _LOGGER = logging.getLogger(__name__)
-
-# Prompts and commands that may wait at once; a person or a detector never comes near it.
-QUEUE_CAPACITY = 16
 
 
 @dataclass(frozen=True)
@@ -34,36 +37,44 @@ class WorkerStats:
     """
     Counters since the worker was made.
 
+    Every frame that came in is in exactly one place, at any time: frames_in == frames_done +
+    frames_dropped + skipped_late + skipped_paced + overtaken + frames_failed + frames_waiting.
+
     :param frames_in: submitted.
-    :param frames_dropped: replaced by a newer one before their turn came.
     :param frames_done: given to on_result.
+    :param frames_dropped: replaced by a newer one before their turn came, or waiting at stop().
+    :param skipped_late: left out, as they were older than max_age_ms when their turn came.
+    :param skipped_paced: left out, as the deadline was missed again and again (policy skip).
+    :param overtaken: came a little after a frame with a newer stamp, and were left out.
+    :param frames_failed: could not be converted or segmented.
+    :param frames_waiting: not decided yet: 0, 1 in the mailbox or in work, or 2.
+    :param catch_up_frames: segmented once more, or at last, for a late prompt; never given to
+        on_result, and counted above as what they were for the camera.
+    :param deadline_misses: frames that took longer than deadline_ms.
+    :param shrinks: steps down to a smaller network input.
+    :param grows: steps back up.
+    :param time_jumps: of the stamps, back or far forward.
     :param prompts_in: submitted.
     :param prompts_rejected: given to on_error, or refused because the queue was full.
-    :param errors: frames and commands that failed.
+    :param errors: frames, commands and callbacks that failed.
     """
 
     frames_in: int = 0
-    frames_dropped: int = 0
     frames_done: int = 0
+    frames_dropped: int = 0
+    skipped_late: int = 0
+    skipped_paced: int = 0
+    overtaken: int = 0
+    frames_failed: int = 0
+    frames_waiting: int = 0
+    catch_up_frames: int = 0
+    deadline_misses: int = 0
+    shrinks: int = 0
+    grows: int = 0
+    time_jumps: int = 0
     prompts_in: int = 0
     prompts_rejected: int = 0
     errors: int = 0
-
-
-@dataclass(eq=False)
-class _Command(Generic[T]):
-    """One entry of the queue: a prompt, or something that needs no frame."""
-
-    prompt: Prompt | None = None
-    act: Callable[[], object] | None = None
-    item: T | None = None  # the frame that the prompt is for, once it is there
-    takes_next: bool = False  # any next frame will do
-    deadline_s: float = float('inf')  # monotonic; waits for the frame of its stamp until then
-    refusal: str = ''
-
-    def is_ready(self, has_frame: bool) -> bool:
-        waits = self.prompt is not None and self.item is None and not self.refusal
-        return not waits or (self.takes_next and has_frame)
 
 
 class Worker(Generic[T]):
@@ -71,20 +82,29 @@ class Worker(Generic[T]):
     Runs the segmenter in one thread: latest frame wins, prompts and commands in their order.
 
     Frames wait in a mailbox of one. A prompt is applied to the frame that its stamp names, found
-    among the most recent frames or awaited; then the newest frame goes on. Whatever fails goes to
-    `on_error` and the thread lives on.
+    among the most recent frames or awaited. If that frame was passed already, its objects are
+    followed through the frames after it, in turn with the live ones (before them where no object
+    is known yet), and join when they have caught up. Whatever fails goes to `on_error` and the
+    thread lives on.
 
     :param segmenter: used from the worker thread only, from start() to stop().
     :param to_frame: converts what was submitted, in the worker thread; may raise VosError.
-    :param stamp_of: stamp in ns of what was submitted; called by submit_frame.
+    :param stamp_of: stamp in ns of what was submitted, 0 = unknown; called by submit_frame.
     :param on_result: called from the worker thread with the result and its frame, before the
-        frame is memorised; with no object_ids while no object is known. A frame gets a second
-        result only when a prompt for it came after it had been segmented without any object.
+        frame is memorised; with no object_ids while no object is known. Once per frame at most,
+        stamps ascending but for jumps in time.
     :param on_error: called from the worker thread; a VosError is one line for the user, all else a
         defect.
     :param init: what prompts do.
     :param nbytes_of: bytes of what was submitted, to bound the frames kept; without it only
         their number is bounded.
+    :param limits: what a frame may cost, see OverloadLimits.of(config.node); set_limits() later.
+    :param age_ms_of: age now, ms, of what was submitted, by the clock that its stamp is of;
+        without it max_age_ms has no effect. Called from the worker thread.
+    :param time_jump_policy: setting `on_time_jump`: 'reset' or 'ignore'.
+    :param on_time_jump: called from the worker thread when the stamps jumped, after objects and
+        kept frames were forgotten (reset; with ignore the frames only) and before the first
+        frame after the jump is looked at: prompts submitted from within can still be for it.
     """
 
     def __init__(
@@ -97,6 +117,10 @@ class Worker(Generic[T]):
         on_error: Callable[[Exception], None],
         init: InitConfig = InitConfig(),
         nbytes_of: Callable[[T], int] | None = None,
+        limits: OverloadLimits = OverloadLimits(),
+        age_ms_of: Callable[[T], float] | None = None,
+        time_jump_policy: str = 'reset',
+        on_time_jump: Callable[[TimeJump], None] | None = None,
     ) -> None:
         self._segmenter = segmenter
         self._to_frame = to_frame
@@ -104,6 +128,11 @@ class Worker(Generic[T]):
         self._on_result = on_result
         self._on_error = on_error
         self._init = init
+        self._limits = limits
+        self._age_ms_of = age_ms_of or (lambda item: 0.0)
+        self._time_jump_policy = time_jump_policy
+        self._on_time_jump = on_time_jump or (lambda jump: None)
+        # Shared between threads, under the lock of the condition.
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._is_stopping = False
@@ -111,15 +140,33 @@ class Worker(Generic[T]):
         self._ring: FrameRing[T] = FrameRing(
             init.buffer_frames, int(init.buffer_mib * 2**20), nbytes_of or (lambda item: 0)
         )
-        self._commands: deque[_Command[T]] = deque()
+        self._requests: Requests[T] = Requests(init, self._ring)
+        self._timeline = Timeline()
+        self._jump: TimeJump | None = None
         self._counts = dict.fromkeys(WorkerStats.__dataclass_fields__, 0)
-        self._tracked_stamp_ns: int | None = None  # newest frame given away with objects on it
+        self._in_work = False  # a frame was taken and is not decided yet
+        # The worker thread's own.
+        self._overload = OverloadController(limits, segmenter.short_sides)
+        self._overload_status = self._overload.status
+        self._catch_up: CatchUp | None = None
+        self._replayed: T | None = None  # newest frame that the catch-up has seen
+        self._catch_up_end_s = 0.0  # monotonic
+        self._is_live_turn = False  # a live frame comes before the next one replayed
+        self._warnings: list[str] = []  # for the next result
 
     @property
     def stats(self) -> WorkerStats:
         """A snapshot of the counters, from any thread."""
         with self._changed:
-            return WorkerStats(**self._counts | {'frames_dropped': self._mailbox.dropped})
+            dropped = self._counts['frames_dropped'] + self._mailbox.dropped
+            waiting = len(self._mailbox) + self._in_work
+            gauges = {'frames_dropped': dropped, 'frames_waiting': waiting}
+            return WorkerStats(**self._counts | gauges)
+
+    @property
+    def overload(self) -> OverloadStatus:
+        """What the overload policy does, as of the last frame; from any thread."""
+        return self._overload_status
 
     # --- called from any thread; none of these waits for inference ---
 
@@ -141,10 +188,9 @@ class Worker(Generic[T]):
         """
         with self._changed:
             self._is_stopping = True
-            self._mailbox.take()
+            self._counts['frames_dropped'] += self._mailbox.take() is not None
             self._ring.clear()
-            self._counts['prompts_rejected'] += sum(c.prompt is not None for c in self._commands)
-            self._commands.clear()
+            self._counts['prompts_rejected'] += self._requests.clear()
             self._changed.notify_all()
             thread = self._thread
         if thread is threading.current_thread():
@@ -157,17 +203,23 @@ class Worker(Generic[T]):
         """
         Hand over the newest frame.
 
-        :return: the frame that it replaced, which will not be segmented; None if there was none.
+        :return: the frame that will not be segmented because of it: the one that it replaced, or
+            itself where its stamp is older than one that came before; None if there is none.
         """
         stamp_ns = self._stamp_of(item)
         with self._changed:
             if self._is_stopping:
                 return None
             self._counts['frames_in'] += 1
+            before_ns = self._timeline.newest_ns
+            step = self._timeline.judge(stamp_ns)
+            if step == 'overtaken':
+                self._counts['overtaken'] += 1
+                return item
+            if step == 'jump':
+                self._note_jump(before_ns, stamp_ns)
             self._ring.put(stamp_ns, item)
-            for command in self._commands:
-                if command.prompt is not None and command.prompt.stamp_ns:
-                    self._bind_to_newest(command, stamp_ns, item)
+            self._requests.frame_came(stamp_ns, item)
             dropped = self._mailbox.put(item)
             self._changed.notify_all()
             return dropped
@@ -180,104 +232,91 @@ class Worker(Generic[T]):
         """
         with self._changed:
             self._counts['prompts_in'] += 1
-            command = _Command[T](prompt)
-            newest = self._ring.newest()
-            if prompt.stamp_ns == 0:
-                command.takes_next = True
-            elif newest is None or prompt.stamp_ns > newest[0]:
-                command.deadline_s = time.monotonic() + self._init.wait_s
-            else:
-                command.item = self._ring.find(prompt.stamp_ns)
-                if command.item is None:
-                    self._apply_late_policy(command, newest[1])
-            self._enqueue(command)
+            try:
+                self._check_runs()
+                self._requests.add_prompt(prompt)
+            except VosError:
+                self._counts['prompts_rejected'] += 1
+                raise
+            self._changed.notify_all()
 
     def submit_remove(self, ids: Iterable[int]) -> None:
         """Queue the removal of objects, after the prompts that wait already."""
-        chosen = tuple(ids)
-        with self._changed:
-            self._enqueue(_Command(act=lambda: self._segmenter.remove_objects(chosen)))
+        self._submit_act(functools.partial(self._remove, tuple(ids)))
 
     def submit_reset(self) -> None:
         """Queue forgetting all objects; prompts that wait are reported as cancelled."""
         with self._changed:
-            for command in self._commands:
-                if command.prompt is not None:
-                    command.refusal = 'the prompt was cancelled by a reset; send it again'
-            self._enqueue(_Command(act=self._forget))
+            self._requests.refuse('the prompt was cancelled by a reset; send it again')
+            self._submit_act(self._forget)
+
+    def set_limits(self, limits: OverloadLimits) -> None:
+        """Change what a frame may cost, from the next frame on."""
+        with self._changed:
+            self._limits = limits
+
+    def _submit_act(self, act: Job) -> None:
+        with self._changed:  # reentrant
+            self._check_runs()
+            self._requests.add_act(act)
+            self._changed.notify_all()
 
     # --- with the lock held ---
 
-    def _enqueue(self, command: _Command[T]) -> None:
-        if self._is_stopping or len(self._commands) >= QUEUE_CAPACITY:
-            self._counts['prompts_rejected'] += command.prompt is not None
-            if self._is_stopping:
-                raise VosError('the worker is stopped; activate it and send this again')
-            raise VosError(f'{QUEUE_CAPACITY} requests wait already; send them more slowly')
-        self._commands.append(command)
-        self._changed.notify_all()
+    def _check_runs(self) -> None:
+        if self._is_stopping:
+            raise VosError('the worker is stopped; activate it and send this again')
 
-    def _bind_to_newest(self, command: _Command[T], stamp_ns: int, item: T) -> None:
-        """Give a waiting prompt the frame just submitted, if it is the one or came instead."""
-        if command.prompt is None or command.item is not None or command.refusal:
-            return
-        if stamp_ns == command.prompt.stamp_ns:
-            command.item = item
-        elif stamp_ns > command.prompt.stamp_ns:
-            self._apply_late_policy(command, item)
+    def _note_jump(self, before_ns: int, after_ns: int) -> None:
+        """Forget the frames of another time; the rest is for the worker thread."""
+        self._counts['time_jumps'] += 1
+        self._ring.clear()
+        if self._time_jump_policy == 'reset':
+            self._requests.refuse(
+                'the stamps jumped, and the frame of the prompt was forgotten; send it again',
+                only_bound=True,
+            )
+        self._jump = TimeJump(before_ns, after_ns, self._time_jump_policy)
 
-    def _apply_late_policy(self, command: _Command[T], newest: T) -> None:
-        if self._init.late_policy == 'apply_to_latest':
-            command.item = newest
-            return
-        command.refusal = (
-            'the frame of the prompt is not (or no longer) buffered; send the prompt sooner, '
-            'raise init.buffer_frames or set init.late_policy to apply_to_latest'
-        )
-
-    def _next_job(self) -> Callable[[], object] | None:
+    def _next_job(self) -> Job | None:
         """Return what to do now; None = wait."""
-        now_s = time.monotonic()
-        for command in self._commands:
-            if command.item is None and command.deadline_s <= now_s and not command.refusal:
-                command.refusal = (
-                    f'no frame with the stamp of the prompt came within {self._init.wait_s} s; '
-                    'stamp the prompt like the image that it was drawn on'
-                )
-            if command.is_ready(len(self._mailbox) > 0):
-                self._commands.remove(command)
-                return self._job_of(command)
+        if self._jump is not None:
+            jump, self._jump = self._jump, None
+            return functools.partial(self._cross, jump)
+        has_frame = len(self._mailbox) > 0
+        request = self._requests.take_ready(
+            has_frame=has_frame, prompts_wait=self._catch_up is not None
+        )
+        if request is not None:
+            return self._job_of(request)
+        if self._catch_up is not None and not (self._is_live_turn and has_frame):
+            # Without objects, a live frame would be answered with nothing: it rather waits.
+            self._is_live_turn = bool(self._segmenter.object_ids)
+            return self._step_catch_up
         item = self._mailbox.take()
         if item is None:
             return None
-        return lambda: self._process(item, (), True)
+        self._is_live_turn = False
+        self._in_work = True
+        return functools.partial(self._process, item, ())
 
-    def _job_of(self, command: _Command[T]) -> Callable[[], object]:
-        if command.act is not None:
-            return command.act
-        if command.refusal:
-            refusal = VosError(command.refusal)
-            return lambda: self._refuse(refusal)
+    def _job_of(self, request: Request[T]) -> Job:
+        if request.act is not None:
+            return request.act
+        if request.refusal:
+            return functools.partial(self._refuse, VosError(request.refusal))
         newest = self._mailbox.peek()
-        item = newest if command.item is None else command.item
-        is_fresh = item is newest
-        if is_fresh:
-            self._mailbox.take()  # so that no frame is processed twice
+        item = newest if request.item is None else request.item
         # Prompts for the same frame become one, so that they cost one prompted frame.
-        prompts = [command.prompt]
-        while self._commands and self._shares_frame(self._commands[0], command, item):
-            prompts.append(self._commands.popleft().prompt)
-        return lambda: self._process(item, [p for p in prompts if p is not None], is_fresh)
-
-    def _shares_frame(self, other: _Command[T], command: _Command[T], item: T | None) -> bool:
-        if other.prompt is None or other.refusal:
-            return False
-        return other.item is item or (other.takes_next and command.takes_next)
-
-    def _wait_s(self) -> float | None:
-        """Return the time until the first prompt gives up waiting, None = no such."""
-        first = min((c.deadline_s for c in self._commands if c.item is None), default=float('inf'))
-        return None if first == float('inf') else max(0.0, first - time.monotonic())
+        prompts = [request.prompt, *self._requests.take_sharing(request, item)]
+        given = [prompt for prompt in prompts if prompt is not None]
+        if item is None:
+            raise RuntimeError('a prompt is ready without a frame')
+        if item is newest:
+            self._mailbox.take()  # so that no frame is processed twice
+            self._in_work = True
+            return functools.partial(self._process, item, given)
+        return functools.partial(self._begin_catch_up, item, given)
 
     # --- in the worker thread, without the lock ---
 
@@ -286,50 +325,70 @@ class Worker(Generic[T]):
             try:
                 job()
             except Exception as error:  # whatever it is, the next frame must be served
-                self._count('errors')
-                self._report(error)
+                self._settle('frames_failed')
+                self._fail(error)
+        try:
+            self._end_catch_up()
+        except Exception as error:
+            self._fail(error)
 
-    def _await_job(self) -> Callable[[], object] | None:
+    def _await_job(self) -> Job | None:
         """Sleep until there is something to do; None = stop."""
         with self._changed:
             while not self._is_stopping:
                 job = self._next_job()
                 if job is not None:
                     return job
-                self._changed.wait(self._wait_s())
+                self._changed.wait(self._requests.wait_s())
         return None
 
-    def _process(self, item: T | None, prompts: Sequence[Prompt], is_fresh: bool) -> None:
-        """
-        Segment one frame and give the result away, then memorise it.
-
-        :param is_fresh: it was not processed before; otherwise it is here for its prompts only.
-        """
-        if item is None:
-            raise RuntimeError('a job without a frame')
+    def _process(self, item: T, prompts: Sequence[Prompt]) -> None:
+        """Segment one live frame and give the result away, then memorise it."""
+        age_before_ms = self._age_ms_of(item)
+        self._overload.set_limits(self._limits)
+        if not prompts and self._is_left_out(age_before_ms):
+            return
+        watch, size = Stopwatch(), self._segmenter.input_size
         frame = self._to_frame(item)
-        result = self._apply(frame, prompts)
-        if result is None:
-            if not is_fresh:
-                return
-            result = self._segmenter.segment(frame)
-        tracked = self._tracked_stamp_ns
-        if is_fresh or tracked is None or frame.stamp_ns > tracked:
-            if result.object_ids:
-                self._tracked_stamp_ns = frame.stamp_ns
-            self._deliver(result, frame)
+        result = self._apply(frame, prompts) or self._segmenter.segment(frame)
+        self._deliver(result, frame)
+        cost_ms = watch.lap_ms()
+        if self._overload.limits.is_missed(cost_ms):
+            self._count('deadline_misses')
+        age_after_ms = self._age_ms_of(item)
         self._segmenter.memorize()
-        if not is_fresh:
-            self._continue_with_newest()
+        if size == self._segmenter.input_size:  # else the camera changed, which cost extra
+            self._note(cost_ms, age_before_ms, age_after_ms)
+
+    def _is_left_out(self, age_ms: float) -> bool:
+        if self._overload.is_too_old(age_ms):
+            self._settle('skipped_late')
+        elif self._overload.is_paced_out():
+            self._settle('skipped_paced')
+        else:
+            return False
+        self._overload_status = self._overload.status
+        return True
+
+    def _note(self, cost_ms: float, age_before_ms: float, age_after_ms: float) -> None:
+        """Let the overload policy act on what the last frame cost."""
+        self._overload.note(cost_ms, age_before_ms, age_after_ms)
+        before = self._segmenter.level
+        try:
+            if self._segmenter.set_level(self._overload.shrink_level):
+                self._count('shrinks' if self._segmenter.level > before else 'grows')
+        except Exception as error:
+            self._overload.stay_at(before)
+            self._fail(error)
+        self._overload_status = self._overload.status
 
     def _apply(self, frame: Frame, prompts: Sequence[Prompt]) -> Segmentation | None:
         """Return the result of prompts on their frame; None when there is none to apply."""
-        is_merging = self._init.mode == 'merge'
         try:
             prompt = self._combine(frame, prompts)
             if prompt is None:
                 return None
-            if is_merging and self._segmenter.object_ids:
+            if self._init.mode == 'merge' and self._segmenter.object_ids:
                 return self._segmenter.add_objects(frame, prompt)
             return self._segmenter.start(frame, prompt)
         except VosError as error:
@@ -353,29 +412,94 @@ class Worker(Generic[T]):
                 combined = np.where(label_map > 0, label_map, combined)
         return None if combined is None else Prompt(combined)
 
-    def _continue_with_newest(self) -> None:
-        """Segment the newest frame again if it was given away before its objects were known."""
+    def _begin_catch_up(self, item: T, prompts: Sequence[Prompt]) -> None:
+        """Apply prompts to a frame that has been passed; nothing is published of it."""
+        self._catch_up_end_s = time.monotonic() + self._init.catch_up_ms / 1e3
+        replaces = self._init.mode == 'replace'
+        try:
+            frame = self._to_frame(item)
+            prompt = self._combine(frame, prompts)
+            if prompt is None:
+                return
+            self._catch_up = CatchUp(self._segmenter, frame, prompt, replaces=replaces)
+        except VosError as error:
+            self._refuse(error)
+            return
+        self._replayed = item
+        self._is_live_turn = False
+        self._warnings += self._catch_up.warnings
+        self._count('catch_up_frames')
+
+    def _step_catch_up(self) -> None:
+        """Follow late objects to a newer one of the frames kept; at the newest, they join."""
+        catch_up = self._catch_up
+        if catch_up is None or self._replayed is None:
+            return
+        pending = self._pending(self._replayed)
+        left_ms = (self._catch_up_end_s - time.monotonic()) * 1e3
+        if pending:
+            item = self._replayed = pending[stride(len(pending), left_ms, catch_up.cost_ms) - 1]
+            catch_up.replay(self._to_frame(item))
+            self._count('catch_up_frames')
+        if left_ms <= 0 or not self._pending(self._replayed):
+            self._end_catch_up()
+
+    def _pending(self, item: T) -> list[T]:
+        """Return the frames kept after this one, but for the one that waits as the next live."""
         with self._changed:
-            newest, tracked = self._ring.newest(), self._tracked_stamp_ns
-            if not len(self._mailbox) and newest and tracked is not None and newest[0] > tracked:
-                self._mailbox.put(newest[1])
+            live = self._mailbox.peek()
+            return [later for later in self._ring.after(item) if later is not live]
+
+    def _end_catch_up(self) -> None:
+        catch_up, self._catch_up, self._replayed = self._catch_up, None, None
+        if catch_up is not None:
+            self._warnings += catch_up.finish()
+
+    def _cross(self, jump: TimeJump) -> None:
+        """Follow the policy at a jump of the stamps."""
+        if jump.policy == 'reset':
+            self._forget()
+        else:
+            self._end_catch_up()
+            self._segmenter.forget_time()
+        self._on_time_jump(jump)
+
+    def _remove(self, object_ids: tuple[int, ...]) -> None:
+        self._segmenter.remove_objects(object_ids)
+        if self._catch_up is not None:
+            self._catch_up.remove(object_ids)
+            if not self._catch_up.object_ids:
+                self._catch_up = self._replayed = None
 
     def _forget(self) -> None:
         self._segmenter.reset()
-        self._tracked_stamp_ns = None
+        self._catch_up = self._replayed = None
 
     def _deliver(self, result: Segmentation, frame: Frame) -> None:
         if self._is_stopping:  # whoever stopped us may have closed what on_result writes to
+            self._settle('frames_dropped')
             return
-        self._count('frames_done')
+        self._settle('frames_done')
+        if self._warnings:
+            result = replace(result, warnings=(*self._warnings, *result.warnings))
+            self._warnings.clear()
         try:
             self._on_result(result, frame)
         except Exception as error:  # a frame that cannot be published is still memorised
-            self._count('errors')
-            self._report(error)
+            self._fail(error)
+
+    def _settle(self, outcome: str) -> None:
+        """Decide what the frame in work counts as; nothing if there is none."""
+        with self._changed:
+            self._counts[outcome] += self._in_work
+            self._in_work = False
 
     def _refuse(self, error: VosError) -> None:
         self._count('prompts_rejected')
+        self._report(error)
+
+    def _fail(self, error: Exception) -> None:
+        self._count('errors')
         self._report(error)
 
     def _report(self, error: Exception) -> None:
