@@ -23,11 +23,19 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LifecycleNode
 
 from launch import LaunchContext, LaunchDescription
+from vos_ros.config import NodeConfig, RuntimeConfig, settings
 
 #: Installed as share/vos_ros/launch/; this also works from a source tree.
 SHARE = Path(__file__).resolve().parent.parent
 FROM_FILE = 'as in params_file'
 FLAG = ['true', 'false']
+
+
+def choices(parameter: str) -> tuple:
+    """Look up what a parameter may be: the config dataclasses are the only home of that."""
+    known = (*settings(RuntimeConfig), *settings(NodeConfig))
+    return next(item.metadata['choices'] for name, item in known if name == parameter)
+
 
 ARGUMENTS = [
     DeclareLaunchArgument('image', default_value='image', description='camera topic, raw images'),
@@ -60,8 +68,14 @@ ARGUMENTS = [
     DeclareLaunchArgument(
         'backend',
         default_value=FROM_FILE,
-        choices=[FROM_FILE, 'auto', 'cpu'],
+        choices=[FROM_FILE, *choices('backend')],
         description='what runs the network',
+    ),
+    DeclareLaunchArgument(
+        'precision',
+        default_value=FROM_FILE,
+        choices=[FROM_FILE, *choices('precision')],
+        description='what the network computes with',
     ),
     DeclareLaunchArgument(
         'max_objects', default_value=FROM_FILE, description='objects followed at once, 1 to 254'
@@ -69,13 +83,13 @@ ARGUMENTS = [
     DeclareLaunchArgument(
         'image_transport',
         default_value=FROM_FILE,
-        choices=[FROM_FILE, 'raw', 'compressed'],
+        choices=[FROM_FILE, *choices('image_transport')],
         description='compressed listens to <image>/compressed',
     ),
     DeclareLaunchArgument(
         'image_qos',
         default_value=FROM_FILE,
-        choices=[FROM_FILE, 'sensor_data', 'reliable'],
+        choices=[FROM_FILE, *choices('image_qos')],
         description='sensor_data (best effort) matches every camera',
     ),
     DeclareLaunchArgument(
@@ -115,6 +129,7 @@ ARGUMENTS = [
 OVERRIDES = {
     'model': 'model',
     'backend': 'backend',
+    'precision': 'precision',
     'max_objects': 'max_objects',
     'image_transport': 'image_transport',
     'image_qos': 'image_qos',

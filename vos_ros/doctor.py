@@ -12,11 +12,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 import importlib
+from importlib import metadata
 from importlib.util import find_spec
 import os
 from pathlib import Path
 import platform
 import re
+import shutil
 import sys
 from time import perf_counter
 from typing import Any
@@ -28,10 +30,11 @@ from vos_ros.errors import VosError
 OK, WARN, FAIL = 'ok', 'warn', 'fail'
 _OLDEST_PYTHON, _NEWEST_PYTHON = (3, 10), (3, 12)
 _MESSAGES = ('sensor_msgs', 'std_msgs', 'std_srvs', 'diagnostic_msgs')
-_OPTIONAL = {
-    'cv_bridge': 'not used by this node',
-    'vision_msgs': 'only for boxes and names of objects',
-}
+#: Free shared memory under which 16 MiB segments of several processes do not fit.
+_LEAST_SHM_BYTES = 64 << 20
+#: Domains whose ports Linux does not give to anybody (docs.ros.org, "The ROS_DOMAIN_ID").
+_SAFE_DOMAINS = (*range(102), *range(215, 233))
+_ORT_PACKAGES = ('onnxruntime', 'onnxruntime-gpu', 'onnxruntime-openvino', 'onnxruntime-directml')
 _PROFILE = 'config/fastdds_large_images.xml'
 _PROFILE_VARIABLES = ('FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES_FILE')
 # A 1280x720 colour image is 2.6 MiB; the default segment of 512 KiB loses nearly all of them.
@@ -68,22 +71,23 @@ def examine(model: str = '', size: int = 0) -> Iterator[Check]:
     checks: dict[str, Callable[[], Check]] = {
         'python': check_python,
         'numpy': lambda: _check_import('numpy', 'numpy'),
-        'opencv': lambda: _check_import('opencv', 'cv2'),
+        'opencv': check_opencv,
         'onnxruntime': check_onnxruntime,
+        'gpu': check_gpu,
         'model': lambda: check_model(model),
         'inference': lambda: check_inference(model, size),
         'video': check_h264,
         'rclpy': check_rclpy,
         'messages': check_messages,
+        'vision_msgs': check_vision_msgs,
         'rmw': check_rmw,
+        'domain': lambda: check_domain(dict(os.environ)),
         'large images': lambda: check_large_images(dict(os.environ)),
+        'shm': check_shared_memory,
         'ament index': lambda: check_ament_index(os.environ.get('AMENT_PREFIX_PATH', '')),
     }
     for name, check in checks.items():
         yield _guarded(name, check)
-    for package, use in _OPTIONAL.items():
-        found = 'found' if _exists(package) else f'not installed, not needed ({use})'
-        yield Check(package, OK, f'optional: {found}')
 
 
 def to_dict(checks: list[Check]) -> dict[str, Any]:
@@ -114,11 +118,47 @@ def check_python() -> Check:
     return Check('python', OK, f'{version} ({sys.executable})')
 
 
+def check_opencv() -> Check:
+    """Check that OpenCV loads; one built for NumPy 1 does not, beside NumPy 2."""
+    try:
+        return _check_import('opencv', 'cv2')
+    except ImportError as error:
+        return Check(
+            'opencv',
+            FAIL,
+            str(error).strip().splitlines()[-1],
+            "pip install 'opencv-python-headless>=4.10' for NumPy 2, or pip install 'numpy<2' "
+            "for the distribution's python3-opencv",
+        )
+
+
 def check_onnxruntime() -> Check:
-    """Check that onnxruntime loads, and list what it can run on."""
+    """Check that onnxruntime loads, is there once, and list what it can run on."""
     runtime = importlib.import_module('onnxruntime')
-    providers = ', '.join(runtime.get_available_providers())
-    return Check('onnxruntime', OK, f'{runtime.__version__}, providers: {providers}')
+    detail = f'{runtime.__version__}, providers: {", ".join(runtime.get_available_providers())}'
+    several = [name for name in _ORT_PACKAGES if _is_distribution(name)]
+    if len(several) > 1:
+        hint = f'uninstall all of them, then install the one you want: {", ".join(several)}'
+        return Check('onnxruntime', WARN, f'{detail}; packages overwrite each other', hint)
+    return Check('onnxruntime', OK, detail)
+
+
+def check_gpu() -> Check:
+    """Check that a GPU which is there can be used."""
+    from vos_ros.backends.machine import gpu_names
+
+    names = ', '.join(gpu_names())
+    if not names:
+        return Check('gpu', OK, 'no NVIDIA GPU found: the processor runs the network')
+    providers = importlib.import_module('onnxruntime').get_available_providers()
+    usable = [p for p in ('TensorrtExecutionProvider', 'CUDAExecutionProvider') if p in providers]
+    if usable:
+        return Check('gpu', OK, f'{names}, for {", ".join(usable)}')
+    hint = (
+        'pip uninstall onnxruntime, then pip install onnxruntime-gpu (on a Jetson: the wheel that '
+        'NVIDIA builds for your JetPack)'
+    )
+    return Check('gpu', WARN, f'{names}, but this onnxruntime has no provider for it', hint)
 
 
 def check_model(model: str) -> Check:
@@ -161,7 +201,11 @@ def check_inference(model: str, size: int = 0) -> Check:
         segmenter.step(Frame(image))
         times_ms.append(1e3 * (perf_counter() - start))
     p50 = float(np.median(times_ms[2:]))
-    detail = f'{p50:.0f} ms per frame (p50) at {width}x{height}, 1 object: {1e3 / p50:.1f} fps'
+    backend = f'{segmenter.backend_name} {segmenter.precision}'
+    fps = f'{1e3 / p50:.1f} fps'
+    detail = f'{p50:.0f} ms per frame (p50) at {width}x{height}, 1 object: {fps} on {backend}'
+    if segmenter.fallbacks:
+        return Check('inference', WARN, detail, '; '.join(segmenter.fallbacks))
     if p50 > _SLOW_MS:
         return Check(
             'inference', WARN, detail, 'take a smaller --size (input_size), or free the CPU'
@@ -197,12 +241,53 @@ def check_messages() -> Check:
     return Check('messages', OK, ', '.join(_MESSAGES))
 
 
+def check_vision_msgs() -> Check:
+    """Say whether boxes and names of objects can be exchanged; the rest works without."""
+    if _exists('vision_msgs'):
+        return Check('vision_msgs', OK, 'found: init_boxes, ~/objects and ~/label_info are on')
+    distro = os.environ.get('ROS_DISTRO', '<distribution>')
+    return Check(
+        'vision_msgs',
+        OK,
+        'not installed (optional): init_boxes, ~/objects and ~/label_info are off',
+        f'if you want them: apt install ros-{distro}-vision-msgs',
+    )
+
+
 def check_rmw() -> Check:
     """Say which middleware carries the messages."""
     if not _exists('rclpy'):
         return Check('rmw', WARN, 'unknown, for there is no rclpy', _ROS)
-    name = importlib.import_module('rclpy').get_rmw_implementation_identifier()
-    return Check('rmw', OK, str(name))
+    asked = os.environ.get('RMW_IMPLEMENTATION', '')
+    try:
+        name = importlib.import_module('rclpy').get_rmw_implementation_identifier()
+    except Exception as error:
+        hint = 'install it, or unset RMW_IMPLEMENTATION'
+        return Check('rmw', FAIL, f'RMW_IMPLEMENTATION={asked} cannot be loaded: {error}', hint)
+    return Check('rmw', OK, f'{name} ({"RMW_IMPLEMENTATION" if asked else "the default"})')
+
+
+def check_domain(environment: dict[str, str]) -> Check:
+    """
+    Say with whom messages are exchanged; camera and node must agree.
+
+    :param environment: the variables that the node will see.
+    """
+    name = 'domain'
+    given = environment.get('ROS_DOMAIN_ID', '') or '0'
+    if not given.isdigit() or int(given) > 232:
+        hint = 'set a number from 0 to 101, the same for all nodes'
+        return Check(name, FAIL, f'ROS_DOMAIN_ID={given} is no domain', hint)
+    reach = 'this network'
+    if environment.get('ROS_LOCALHOST_ONLY', '') == '1':
+        reach = 'this host only (ROS_LOCALHOST_ONLY)'
+    elif found := environment.get('ROS_AUTOMATIC_DISCOVERY_RANGE', ''):
+        reach = f'{found} (ROS_AUTOMATIC_DISCOVERY_RANGE)'
+    detail = f'ROS_DOMAIN_ID={given}, reach: {reach}'
+    if int(given) not in _SAFE_DOMAINS:
+        hint = 'take one from 0 to 101: the ports of this one may be taken by any program'
+        return Check(name, WARN, detail, hint)
+    return Check(name, OK, detail, 'the camera driver needs the same')
 
 
 def check_large_images(environment: dict[str, str]) -> Check:
@@ -226,6 +311,27 @@ def check_large_images(environment: dict[str, str]) -> Check:
     if transports:
         found = f'FASTDDS_BUILTIN_TRANSPORTS={transports} is not enough: images will be lost'
     return Check(name, WARN, found, _profile_hint())
+
+
+def check_shared_memory(path: str = '/dev/shm') -> Check:
+    """
+    Check that the segments through which images go on one host fit.
+
+    :param path: where the system keeps shared memory.
+    """
+    name = 'shm'
+    try:
+        usage = shutil.disk_usage(path)
+    except OSError:
+        return Check(name, OK, f'there is no {path}: images go over the network stack')
+    detail = f'{usage.free >> 20} of {usage.total >> 20} MiB free in {path}'
+    if usage.free < _LEAST_SHM_BYTES:
+        hint = (
+            'docker run --ipc=host, or --shm-size=512m; on a host, remove what programs that '
+            'crashed have left there (fastdds shm clean)'
+        )
+        return Check(name, WARN, f'{detail}: a process needs 16 MiB or more', hint)
+    return Check(name, OK, detail)
 
 
 def check_ament_index(prefixes: str) -> Check:
@@ -265,6 +371,14 @@ def _guarded(name: str, check: Callable[[], Check]) -> Check:
 
 def _check_import(name: str, module: str) -> Check:
     return Check(name, OK, str(importlib.import_module(module).__version__))
+
+
+def _is_distribution(name: str) -> bool:
+    try:
+        metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
 
 
 def _exists(package: str) -> bool:

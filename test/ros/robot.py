@@ -22,6 +22,12 @@ import rclpy
 from rclpy.executors import SingleThreadedExecutor
 
 ROOT = Path(__file__).resolve().parents[2]
+HEIGHT, WIDTH = 96, 128
+SCENE = np.random.default_rng(3).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+#: Two objects, 1 and 4, on it.
+MASK = np.zeros((HEIGHT, WIDTH), np.uint8)
+MASK[20:60, 10:50] = 1
+MASK[40:90, 70:120] = 4
 #: Ends a hang; nothing waits this long when it works.
 PATIENCE_S = 60.0
 
@@ -144,6 +150,84 @@ class Client:
         """Give a stamp that was never used before, with odd nanoseconds."""
         self.stamp_s += 1
         return self.stamp_s, 123_456_789
+
+
+class Robot:
+    """A running node, and the client with its publishers and what it heard."""
+
+    def __init__(self, client: Client, node: NodeProcess, namespace: str = '') -> None:
+        """Wait until the node answers images of this namespace ('' or '/name')."""
+        from diagnostic_msgs.msg import DiagnosticArray
+        from sensor_msgs.msg import Image
+
+        self.client, self.process, self.name = client, node, f'{namespace}/vos'
+        self.labels = client.listen(Image, f'{self.name}/labels')
+        self.overlays = client.listen(Image, f'{self.name}/overlay')
+        self.reports = client.listen(DiagnosticArray, '/diagnostics')
+        self.masks = client.publisher(Image, f'{namespace}/init_mask')
+        self.images = client.publisher(Image, f'{namespace}/image')
+        # Until images go there and labels come back: DDS introduces them in its own time.
+        client.wait(lambda: self.send() and self.labels, 'the first labels')
+
+    def send(self, stamp=None, image=SCENE, **more) -> tuple[int, int]:
+        """Publish one camera image."""
+        stamp = stamp or self.client.next_stamp()
+        self.images.publish(image_msg(image, 'rgb8', stamp, **more))
+        return stamp
+
+    def answers(self, stamp: tuple[int, int]) -> list:
+        """Give the labels that carry this stamp."""
+        return [m for m in self.labels if (m.header.stamp.sec, m.header.stamp.nanosec) == stamp]
+
+    def segment(self, **more) -> Any:
+        """Publish one camera image and wait for its labels."""
+        stamp = self.send(**more)
+        return self.client.wait(lambda: self.answers(stamp), f'labels of {stamp}')[0]
+
+    def prompt(self, mask=MASK, encoding: str = 'mono8', **more) -> Any:
+        """Publish a mask, then the image that it was drawn on, and wait for that one's labels."""
+        stamp = self.client.next_stamp()
+        self.offer(mask, encoding, stamp, **more)
+        return self.segment(stamp=stamp)
+
+    def offer(self, mask, encoding: str = 'mono8', stamp=(0, 0), **more) -> None:
+        """Publish a mask and wait until the node has it: no image can overtake it then."""
+        seen = self.fresh('objects')
+        self.masks.publish(image_msg(mask, encoding, stamp, **more))
+        for counter in ('masks_in', 'masks_duplicate'):
+            seen[counter] = int(seen[counter])
+        self.client.wait(
+            lambda: any(
+                int(self.status('objects')[counter]) > seen[counter]
+                for counter in ('masks_in', 'masks_duplicate')
+            ),
+            'the mask to arrive',
+        )
+
+    def fresh(self, part: str) -> dict:
+        """Give a report that was made after this call."""
+        known = len(self._own_reports()) + 1  # the next one may be on its way already
+        self.client.wait(lambda: len(self._own_reports()) > known, 'a new report')
+        return self.status(part)
+
+    def status(self, part: str) -> dict[str, str]:
+        """Give the newest report of one part of the node."""
+        own = self.client.wait(self._own_reports, 'a report')
+        for status in own[-1].status:
+            if status.name == f'{self.name[1:]}: {part}':
+                values = {value.key: value.value for value in status.values}
+                return values | {'level': status.level, 'message': status.message}
+        return {}
+
+    def _own_reports(self) -> list:
+        name = f'{self.name[1:]}: '
+        return [r for r in self.reports if r.status[0].name.startswith(name)]
+
+    def reset(self) -> Any:
+        """Forget all objects."""
+        from std_srvs.srv import Trigger
+
+        return self.client.call(Trigger, f'{self.name}/reset', Trigger.Request())
 
 
 def image_msg(

@@ -4,6 +4,7 @@
 
 from pathlib import Path
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -13,6 +14,7 @@ import pytest
 pytest.importorskip('rclpy', reason='needs rclpy')
 
 import cv2
+from diagnostic_msgs.msg import DiagnosticArray
 from lifecycle_msgs.msg import Transition
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from robot import image_msg, ROOT, to_array
@@ -166,6 +168,45 @@ def test_sigint_ends_every_state_cleanly(client, start_node) -> None:
         assert node.interrupt() == 0, node.log
         assert 'Traceback' not in node.log
     client.node.destroy_timer(camera)
+
+
+def test_sigterm_ends_it_as_sigint_does(client, start_node) -> None:
+    node = start_node('-r', '__ns:=/terminated', model=TINY)
+    images = client.publisher(Image, '/terminated/image')
+    next_labels(client, client.listen(Image, '/terminated/vos/labels'), images)
+    node.process.send_signal(signal.SIGTERM)
+    assert node.process.wait(60) == 0, node.log
+    assert 'Traceback' not in node.log
+
+
+def test_a_killed_node_that_is_started_again_takes_the_latched_mask(client, start_node) -> None:
+    latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    # Sent once, before anything runs: what a detector that is asked once has done.
+    client.node.create_publisher(Image, '/respawned/init_mask', latched).publish(
+        image_msg(MASK, 'mono8')
+    )
+    images = client.node.create_publisher(Image, '/respawned/image', 10)
+    labels = client.listen(Image, '/respawned/vos/labels')
+    reports = client.listen(DiagnosticArray, '/diagnostics')
+
+    def follows_it() -> bool:
+        # Not by the object's topic: the graph remembers that of a killed process for a while.
+        next_labels(client, labels, images)
+        values = {
+            status.name: {value.key: value.value for value in status.values}
+            for report in reports
+            for status in report.status
+        }
+        return values.get('respawned/vos: objects', {}).get('object_2_state') is not None
+
+    for _ in range(2):
+        client.spin(0.5)  # what the one before may have left on its way
+        labels.clear()
+        reports.clear()
+        node = start_node('-r', '__ns:=/respawned', model=TINY, **{'diagnostics.period_s': 0.1})
+        client.wait(follows_it, 'the object')
+        node.process.kill()  # no goodbye: no clean-up of topics, memory or locks
+        assert node.process.wait(60) == -signal.SIGKILL
 
 
 @pytest.mark.parametrize(

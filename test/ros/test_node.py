@@ -9,87 +9,12 @@ import pytest
 
 pytest.importorskip('rclpy', reason='needs rclpy')
 
-from diagnostic_msgs.msg import DiagnosticArray
 from lifecycle_msgs.msg import Transition
 from rclpy.qos import qos_profile_sensor_data
-from robot import image_msg, ROOT, to_array
+from robot import HEIGHT, image_msg, MASK, Robot, ROOT, SCENE, to_array, WIDTH
 from sensor_msgs.msg import Image
 from std_msgs.msg import UInt16MultiArray
-from std_srvs.srv import SetBool, Trigger
-
-HEIGHT, WIDTH = 96, 128
-RNG = np.random.default_rng(3)
-SCENE = RNG.integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
-MASK = np.zeros((HEIGHT, WIDTH), np.uint8)
-MASK[20:60, 10:50] = 1
-MASK[40:90, 70:120] = 4
-
-
-class Robot:
-    """The client with its publishers, and what it heard."""
-
-    def __init__(self, client, node) -> None:
-        self.client, self.process = client, node
-        self.labels = client.listen(Image, 'vos/labels')
-        self.overlays = client.listen(Image, 'vos/overlay')
-        self.reports = client.listen(DiagnosticArray, '/diagnostics')
-        self.masks = client.publisher(Image, 'init_mask')
-        self.images = client.publisher(Image, 'image')
-        # Until images go there and labels come back: DDS introduces them in its own time.
-        client.wait(lambda: self.send() and self.labels, 'the first labels')
-
-    def send(self, stamp=None, image=SCENE, **more) -> tuple[int, int]:
-        """Publish one camera image."""
-        stamp = stamp or self.client.next_stamp()
-        self.images.publish(image_msg(image, 'rgb8', stamp, **more))
-        return stamp
-
-    def answers(self, stamp: tuple[int, int]) -> list:
-        """Give the labels that carry this stamp."""
-        return [m for m in self.labels if (m.header.stamp.sec, m.header.stamp.nanosec) == stamp]
-
-    def segment(self, **more):
-        """Publish one camera image and wait for its labels."""
-        stamp = self.send(**more)
-        return self.client.wait(lambda: self.answers(stamp), f'labels of {stamp}')[0]
-
-    def prompt(self, mask=MASK, encoding: str = 'mono8', **more):
-        """Publish a mask, then the image that it was drawn on, and wait for that one's labels."""
-        stamp = self.client.next_stamp()
-        self.offer(mask, encoding, stamp, **more)
-        return self.segment(stamp=stamp)
-
-    def offer(self, mask, encoding: str = 'mono8', stamp=(0, 0), **more) -> None:
-        """Publish a mask and wait until the node has it: no image can overtake it then."""
-        seen = self.fresh('objects')
-        self.masks.publish(image_msg(mask, encoding, stamp, **more))
-        for counter in ('masks_in', 'masks_duplicate'):
-            seen[counter] = int(seen[counter])
-        self.client.wait(
-            lambda: any(
-                int(self.status('objects')[counter]) > seen[counter]
-                for counter in ('masks_in', 'masks_duplicate')
-            ),
-            'the mask to arrive',
-        )
-
-    def fresh(self, part: str) -> dict:
-        """Give a report that was made after this call."""
-        known = len(self.reports) + 1  # the next one may be on its way already
-        self.client.wait(lambda: len(self.reports) > known, 'a new report')
-        return self.status(part)
-
-    def status(self, part: str) -> dict[str, str]:
-        """Give the newest report of one part of the node."""
-        self.client.wait(lambda: self.reports, 'a report')
-        for status in self.reports[-1].status:
-            if status.name == f'vos: {part}':
-                values = {value.key: value.value for value in status.values}
-                return values | {'level': status.level, 'message': status.message}
-        return {}
-
-    def reset(self):
-        return self.client.call(Trigger, '/vos/reset', Trigger.Request())
+from std_srvs.srv import SetBool
 
 
 @pytest.fixture(scope='module')
@@ -312,6 +237,7 @@ def test_live_parameters_act_at_once_and_others_are_refused_with_the_reason(
     assert robot.client.set_parameter('deadline_ms', 0.0001).successful
     robot.segment()
     assert int(robot.fresh('inference')['deadline_misses']) > 0
+    assert robot.client.set_parameter('deadline_ms', 0.0).successful
     for name, value, reason in [
         ('overlay.alpha', 1.5, 'alpha'),
         ('overlay.alpha', 'much', 'DOUBLE'),
@@ -324,6 +250,43 @@ def test_live_parameters_act_at_once_and_others_are_refused_with_the_reason(
         assert not result.successful
         assert reason in result.reason
     robot.segment()
+
+
+def test_overload_is_said_with_its_level_and_ends(robot: Robot) -> None:
+    def live(**values: object) -> None:
+        for name, value in values.items():
+            name = name.replace('__', '.')
+            assert robot.client.set_parameter(name, value).successful
+
+    def level() -> int:
+        robot.send()
+        return int(robot.fresh('inference')['overload_level'])
+
+    live(deadline_ms=0.0001)
+    robot.client.wait(lambda: level() > 0, 'the overload')
+    skipping = robot.status('inference')
+    assert skipping['level'] == b'\x01'
+    assert 'overload: skip, level' in skipping['message']
+    robot.client.wait(
+        lambda: robot.send() and int(robot.fresh('inference')['skipped']) > 0, 'skipped frames'
+    )
+    live(overload__policy='error')
+    robot.client.wait(
+        lambda: level() == 1 and robot.status('inference')['overload_policy'] == 'error',
+        'the overload',
+    )
+    assert robot.status('inference')['level'] == b'\x02'
+    live(deadline_ms=0.0, overload__policy='skip')
+    robot.client.wait(lambda: level() == 0, 'the end of it')
+
+
+def test_stamp_0_is_a_warning_and_works(robot: Robot) -> None:
+    before = int(robot.fresh('input')['stamp_0'])
+    robot.segment(stamp=(0, 0))
+    report = robot.fresh('input')
+    assert int(report['stamp_0']) == before + 1
+    assert (report['level'], report['age_ms']) == (b'\x01', '0.0')
+    assert 'stamp 0' in report['message']
 
 
 def test_a_stray_transition_is_refused_and_nothing_dies(robot: Robot) -> None:
@@ -360,10 +323,18 @@ def test_silence_of_the_camera_is_an_error_with_a_hint_and_heals(robot: Robot) -
 def test_the_report_names_model_memory_and_percentiles(robot: Robot) -> None:
     robot.prompt()
     inference, objects = robot.fresh('inference'), robot.status('objects')
-    assert (inference['backend'], inference['model']) == ('cpu', 'tiny')
+    assert (inference['backend'], inference['precision']) == ('cpu', 'fp32')
+    assert inference['model'] == 'tiny'
     assert len(inference['model_sha256']) == 64
     figures = [float(inference[f'latency_{name}_ms']) for name in ('p50', 'p95', 'p99', 'max')]
     assert figures[0] > 0
     assert figures == sorted(figures)
-    assert int(objects['memory_bytes']) > 0
     assert (objects['count'], objects['max']) == ('2', '3')
+    assert (objects['object_1_state'], objects['object_4_state']) == ('tracked', 'tracked')
+    memory, engine = robot.status('memory'), robot.status('engine')
+    assert int(memory['resident_bytes']) > 0
+    assert (memory['slots_used'], memory['slots_max']) == ('2', '3')
+    assert (engine['asked'], engine['backend']) == ('auto', 'cpu')
+    assert float(engine['load_s']) > 0
+    for status in robot.reports[-1].status:
+        assert status.hardware_id == f'cpu {inference["model_sha256"][:12]}'

@@ -226,7 +226,7 @@ def record(
         )  # fmt: skip
         total = len(source.sequence)
         total = total if source.limit is None else min(total, source.limit)
-        _watch(children, player, playback, recorded, total, console)
+        watch(children, player, playback, recorded, total, console)
         recorder.stop()  # it writes what it still holds
     return read_recording(playback, recorded, logs / 'labels')
 
@@ -261,10 +261,19 @@ def find_profile() -> Path:
     raise VosError(f'{PROFILE} is not installed; install the package again: pip install .')
 
 
-def _watch(
+def watch(
     children: Children, player: Child, playback: Path, recorded: Path, total: int, console: Console
 ) -> None:
-    """Show progress until the player has ended and nothing more arrives."""
+    """
+    Show progress until the player has ended and nothing more arrives.
+
+    :param children: all that must keep running.
+    :param player: the one that may end.
+    :param playback: its log, a line per frame sent.
+    :param recorded: the recorder's, a line per mask.
+    :param total: frames that will be sent.
+    :raises ProcessError: a process failed.
+    """
     columns = (
         TextColumn('{task.description}'),
         BarColumn(),

@@ -181,7 +181,7 @@ def build(
     figures: Sequence[Figure],
     figures_title: str,
     facts: Sequence[tuple[str, str]],
-    video: str,
+    video: str = '',
 ) -> str:
     """
     Return the page.
@@ -190,7 +190,7 @@ def build(
     :param plots: from `plot`.
     :param notes: how the figures are meant, one sentence each.
     :param facts: (name, value) for the table at the end.
-    :param video: file name of the overlay video, beside the page.
+    :param video: file name of the overlay video, beside the page; empty = there is none.
     """
     card_html = ''.join(
         f'<div class="card"><b>{escape(value)}</b><span class="dim">{escape(name)}</span></div>'
@@ -206,6 +206,11 @@ def build(
         f'<tr><th>{escape(name)}</th><td>{escape(value)}</td></tr>' for name, value in facts
     )
     note_html = ''.join(f'<p class="dim">{escape(note)}</p>' for note in notes)
+    video_html = (
+        f'<video src="{escape(video)}" controls autoplay muted loop playsinline></video>'
+        if video
+        else ''
+    )
     return f"""<!doctype html>
 <html lang="en">
 <head>
@@ -218,7 +223,7 @@ def build(
 <h1>{escape(title)}</h1>
 <p>{escape(lead)}</p>
 <div class="cards">{card_html}</div>
-<video src="{escape(video)}" controls autoplay muted loop playsinline></video>
+{video_html}
 <h2>Frame by frame</h2>
 {''.join(plots)}
 {note_html}

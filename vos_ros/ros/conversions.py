@@ -3,15 +3,16 @@
 """
 Image messages to and from arrays: pure functions, without a node.
 
-Own conversion instead of cv_bridge, which is wrong for a padded `step` that is no multiple of the
-pixel size, breaks on big-endian images with NumPy 2, and is missing on a machine without ROS.
-Messages are filled through `array.array`: every other way costs 20 to 150 ms per image, with
-rclpy's field checks on or off.
+What the pixels mean is read by `image_codec`, which needs no ROS. Messages are filled through
+`array.array`: every other way costs 20 to 150 ms per image, with rclpy's field checks on or off.
 """
 
 import array
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from builtin_interfaces.msg import Time
 import cv2
@@ -19,49 +20,18 @@ import numpy as np
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
-from vos_ros.datatypes import Frame, Prompt
-from vos_ros.errors import VosError
-from vos_ros.label_png import (
-    davis_palette,
-    is_binary,
-    read_label_png,
-    read_prompt_png,
-    to_object_ids,
+from vos_ros.datatypes import Frame, Prompt, Segmentation
+from vos_ros.image_codec import (
+    decode_compressed_image,
+    decode_image,
+    decode_labels,
+    to_prompt_ids,
 )
+from vos_ros.label_png import davis_palette, decode_label_png, read_label_png
 
-#: The largest id that labels of one byte hold (255 is void).
-MAX_BYTE_ID = 254
 _NS = 1_000_000_000
-
-# encoding -> (dtype, channels, cv2 conversion to bgr8 or None, encoding of the result)
-_CAMERA_ENCODINGS = {
-    'rgb8': (np.uint8, 3, None, 'rgb8'),
-    'bgr8': (np.uint8, 3, None, 'bgr8'),
-    '8UC3': (np.uint8, 3, None, 'bgr8'),
-    'rgba8': (np.uint8, 4, cv2.COLOR_RGBA2BGR, 'bgr8'),
-    'bgra8': (np.uint8, 4, cv2.COLOR_BGRA2BGR, 'bgr8'),
-    '8UC4': (np.uint8, 4, cv2.COLOR_BGRA2BGR, 'bgr8'),
-    'mono8': (np.uint8, 1, cv2.COLOR_GRAY2BGR, 'bgr8'),
-    '8UC1': (np.uint8, 1, cv2.COLOR_GRAY2BGR, 'bgr8'),
-    'mono16': (np.uint16, 1, cv2.COLOR_GRAY2BGR, 'bgr8'),
-    '16UC1': (np.uint16, 1, cv2.COLOR_GRAY2BGR, 'bgr8'),
-    'yuv422': (np.uint8, 2, cv2.COLOR_YUV2BGR_UYVY, 'bgr8'),
-    'uyvy': (np.uint8, 2, cv2.COLOR_YUV2BGR_UYVY, 'bgr8'),
-    'yuv422_yuy2': (np.uint8, 2, cv2.COLOR_YUV2BGR_YUY2, 'bgr8'),
-    'yuyv': (np.uint8, 2, cv2.COLOR_YUV2BGR_YUY2, 'bgr8'),
-    # OpenCV names a Bayer pattern by its second row, ROS by its first.
-    'bayer_rggb8': (np.uint8, 1, cv2.COLOR_BayerBG2BGR, 'bgr8'),
-    'bayer_bggr8': (np.uint8, 1, cv2.COLOR_BayerRG2BGR, 'bgr8'),
-    'bayer_gbrg8': (np.uint8, 1, cv2.COLOR_BayerGR2BGR, 'bgr8'),
-    'bayer_grbg8': (np.uint8, 1, cv2.COLOR_BayerGB2BGR, 'bgr8'),
-}
-_MASK_ENCODINGS = {
-    'mono8': np.uint8,
-    '8UC1': np.uint8,
-    'mono16': np.uint16,
-    '16UC1': np.uint16,
-    '32SC1': np.int32,
-}
+_FONT = cv2.FONT_HERSHEY_SIMPLEX
+_NO_NOTES: Mapping[int, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,18 +64,7 @@ def to_frame(msg: Image, arrived: float = 0.0) -> CameraFrame:
     :param arrived: `time.perf_counter()` at its arrival.
     :raises VosError: the encoding is unknown, or size, step and data do not fit together.
     """
-    if msg.encoding not in _CAMERA_ENCODINGS:
-        known = ', '.join(sorted(_CAMERA_ENCODINGS))
-        raise VosError(f"image encoding '{msg.encoding}' is not supported; use one of {known}")
-    dtype, channels, code, encoding = _CAMERA_ENCODINGS[msg.encoding]
-    pixels = _pixels(msg, np.dtype(dtype), channels)
-    if dtype is np.uint16:
-        # The high byte: an automatic gain would make brightness jump from frame to frame.
-        pixels = (pixels >> 8).astype(np.uint8)
-    if code is not None:
-        if channels == 2:
-            _check(msg.width % 2 == 0, f'a {msg.encoding} image needs an even width')
-        pixels = cv2.cvtColor(np.ascontiguousarray(pixels), code)
+    pixels, encoding = decode_image(msg)
     return CameraFrame(
         image=pixels,
         encoding=encoding,
@@ -124,21 +83,33 @@ def to_frame_from_compressed(msg: CompressedImage, arrived: float = 0.0) -> Came
     :param arrived: `time.perf_counter()` at its arrival.
     :raises VosError: the data are no image that OpenCV reads.
     """
-    data = np.frombuffer(msg.data, np.uint8)
-    pixels = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
-    if pixels is None:
-        raise VosError(
-            f"compressed image (format '{msg.format}', {data.size} bytes) cannot be decoded; "
-            'publish jpeg or png'
-        )
     return CameraFrame(
-        image=pixels,
+        image=decode_compressed_image(msg),
         encoding='bgr8',
         stamp_ns=to_stamp_ns(msg.header.stamp),
         frame_id=msg.header.frame_id,
         header=msg.header,
         arrived=arrived,
     )
+
+
+class Arrival(NamedTuple):
+    """An image message, not looked at yet, and `time.perf_counter()` when it came, in s."""
+
+    msg: Any
+    arrived: float
+
+
+def to_any_frame(item: Arrival) -> CameraFrame:
+    """
+    Read a camera image of either kind.
+
+    :param item: as it arrived.
+    :raises VosError: it cannot be read.
+    """
+    if isinstance(item.msg, CompressedImage):
+        return to_frame_from_compressed(item.msg, item.arrived)
+    return to_frame(item.msg, item.arrived)
 
 
 def to_label_map(msg: Image, binary_id: int = 1) -> np.ndarray:
@@ -154,23 +125,20 @@ def to_label_map(msg: Image, binary_id: int = 1) -> np.ndarray:
     :return: (H, W) uint8 or uint16, with at least one object.
     :raises VosError: another encoding, sizes that do not fit, ids outside 0 to 65535, no object.
     """
-    if msg.encoding not in _MASK_ENCODINGS:
-        known = ', '.join(_MASK_ENCODINGS)
-        raise VosError(f"init mask encoding '{msg.encoding}' is not supported; use one of {known}")
-    stored = _pixels(msg, np.dtype(_MASK_ENCODINGS[msg.encoding]), 1)
-    low, high = int(stored.min()), int(stored.max())
-    if low < 0 or high > np.iinfo(np.uint16).max:
-        raise VosError(f'init mask holds ids from {low} to {high}; ids go from 0 to 65535')
-    stored = stored.astype(np.uint8 if stored.itemsize == 1 else np.uint16)
-    is_one_object = is_binary(stored)
-    labels = to_object_ids(stored, binary=is_one_object)
-    if is_one_object and binary_id != 1:
-        labels = _as_object(labels, binary_id)
-    if not labels.any():
-        raise VosError(
-            'init mask is empty: no pixel belongs to an object; paint ids 1, 2, ... or 255'
-        )
-    return labels
+    return to_prompt_ids(decode_labels(msg, 'init mask'), binary_id)
+
+
+def to_label_map_from_compressed(msg: CompressedImage, binary_id: int = 1) -> np.ndarray:
+    """
+    Read an init mask that was sent as PNG, 8 or 16 bit, grey or indexed; the rules are the same.
+
+    :param msg: png; jpeg is refused, for it changes ids.
+    :param binary_id: the object which a binary mask means.
+    :return: (H, W) uint8 or uint16, with at least one object.
+    :raises VosError: not a PNG, damaged, or no object in it.
+    """
+    name = f"the compressed init mask (format '{msg.format}', {len(msg.data)} bytes)"
+    return to_prompt_ids(decode_label_png(bytes(msg.data), name), binary_id)
 
 
 def to_prompt_from_file(path: str, binary_id: int = 1) -> Prompt:
@@ -181,10 +149,7 @@ def to_prompt_from_file(path: str, binary_id: int = 1) -> Prompt:
     :param binary_id: the object which a binary mask means.
     :raises VosError: unreadable, or no object in it.
     """
-    labels = read_prompt_png(Path(path))
-    if binary_id != 1 and is_binary(read_label_png(Path(path))):
-        labels = _as_object(labels, binary_id)
-    return Prompt(labels)
+    return Prompt(to_prompt_ids(read_label_png(Path(path)), binary_id, f'init mask {path}'))
 
 
 def to_label_msg(label_map: np.ndarray, header: Header) -> Image:
@@ -208,13 +173,45 @@ def to_mask_msg(label_map: np.ndarray, object_id: int, header: Header) -> Image:
     return _to_image((label_map == object_id).astype(np.uint8) * np.uint8(255), 'mono8', header)
 
 
-def to_overlay(frame: Frame, label_map: np.ndarray, alpha: float) -> np.ndarray:
+def to_confidence(segmentation: Segmentation) -> np.ndarray:
+    """
+    Compute how sure each pixel's label is: the probability of the winning one, 255 = certain.
+
+    Upsampled before the maximum is taken, as the labels are: an outline is where two of them
+    are near each other.
+
+    :param segmentation: with `prob` at the network's stride.
+    :return: (H, W) uint8 at the camera's size.
+    """
+    height, width = segmentation.label_map.shape
+    best = np.zeros((height, width), np.float32)
+    plane = np.empty_like(best)
+    for row in segmentation.prob:
+        cv2.resize(row, (width, height), dst=plane, interpolation=cv2.INTER_LINEAR)
+        np.maximum(best, plane, out=best)
+    return cv2.convertScaleAbs(best, alpha=255.0)
+
+
+def to_mono_msg(pixels: np.ndarray, header: Header) -> Image:
+    """
+    Publish a grey picture.
+
+    :param pixels: (H, W) uint8.
+    :param header: the source image's.
+    """
+    return _to_image(pixels, 'mono8', header)
+
+
+def to_overlay(
+    frame: Frame, label_map: np.ndarray, alpha: float, notes: Mapping[int, str] = _NO_NOTES
+) -> np.ndarray:
     """
     Paint the objects over the picture, in DAVIS's colours.
 
     :param frame: the camera image.
     :param label_map: (H, W) uint8 or uint16, of the same size.
     :param alpha: 0 = only the picture, 1 = only the colours.
+    :param notes: object id -> a line about it, written into the upper left corner.
     :return: (H, W, 3) uint8 in the frame's encoding.
     """
     palette = davis_palette()[:, :: 1 if frame.encoding == 'rgb8' else -1]
@@ -225,7 +222,30 @@ def to_overlay(frame: Frame, label_map: np.ndarray, alpha: float) -> np.ndarray:
         colors = palette[label_map[rows, columns] % 255].astype(np.float32)
         pixels = image[rows, columns]
         image[rows, columns] = (pixels + alpha * (colors - pixels)).astype(np.uint8)
+    scale = max(0.4, frame.size[0] / 800)
+    for number, (object_id, line) in enumerate(notes.items(), 1):
+        color = [int(value) for value in palette[object_id % 255]]
+        # Black below, so that it can be read on anything.
+        for ink, thickness in (((0, 0, 0), 3), (color, 1)):
+            at = (round(8 * scale), round(30 * scale * number))
+            cv2.putText(image, line, at, _FONT, scale, ink, thickness, cv2.LINE_AA)
     return image
+
+
+def to_jpeg_msg(image: np.ndarray, encoding: str, header: Header) -> CompressedImage:
+    """
+    Publish a colour picture as jpeg, as image_transport's compressed plugin names it.
+
+    :param image: (H, W, 3) uint8.
+    :param encoding: rgb8 or bgr8.
+    :param header: the source image's.
+    """
+    bgr = image[..., ::-1] if encoding == 'rgb8' else image
+    _, jpeg = cv2.imencode('.jpg', np.ascontiguousarray(bgr), [cv2.IMWRITE_JPEG_QUALITY, 80])
+    msg = CompressedImage(format=f'{encoding}; jpeg compressed bgr8')
+    msg.header = header
+    msg.data = array.array('B', jpeg.tobytes())
+    return msg
 
 
 def to_color_msg(image: np.ndarray, encoding: str, header: Header) -> Image:
@@ -237,10 +257,6 @@ def to_color_msg(image: np.ndarray, encoding: str, header: Header) -> Image:
     :param header: the source image's.
     """
     return _to_image(image, encoding, header)
-
-
-def _as_object(ones: np.ndarray, object_id: int) -> np.ndarray:
-    return ones * np.array(object_id, np.uint8 if object_id <= MAX_BYTE_ID else np.uint16)
 
 
 def _to_image(pixels: np.ndarray, encoding: str, header: Header) -> Image:
@@ -255,36 +271,3 @@ def _to_image(pixels: np.ndarray, encoding: str, header: Header) -> Image:
     msg.step = int(pixels.strides[0]) if pixels.size else 0
     msg.data = data
     return msg
-
-
-def _pixels(msg: Image, dtype: np.dtype, channels: int) -> np.ndarray:
-    """
-    View a message's data as (H, W) or (H, W, C), read-only, without the padding of its rows.
-
-    :param msg: the image.
-    :param dtype: of one channel, in this machine's byte order.
-    :param channels: 1 gives two dimensions.
-    """
-    height, width, step = int(msg.height), int(msg.width), int(msg.step)
-    row = width * channels * dtype.itemsize
-    what = f'{msg.encoding} image of {width}x{height}'
-    _check(height > 0 and width > 0, f'{what} is empty')
-    _check(step >= row, f'{what} has step {step}, needs at least {row}')
-    data = np.frombuffer(msg.data, np.uint8)
-    # The last row's padding may be missing: some drivers cut it off.
-    needed = (height - 1) * step + row
-    _check(data.size >= needed, f'{what} with step {step} needs {needed} bytes, has {data.size}')
-    # rclpy's array is writeable and belongs to the message: nobody may scribble into it.
-    data.flags.writeable = False
-    shape: tuple[int, ...] = (height, width)
-    strides: tuple[int, ...] = (step, channels * dtype.itemsize)
-    if channels > 1:
-        shape, strides = (*shape, channels), (*strides, dtype.itemsize)
-    order = dtype.newbyteorder('>' if msg.is_bigendian else '<')
-    pixels: np.ndarray = np.ndarray(shape, order, data, strides=strides)
-    return pixels if pixels.dtype.isnative else pixels.astype(dtype)
-
-
-def _check(fits: bool, complaint: str) -> None:
-    if not fits:
-        raise VosError(complaint)

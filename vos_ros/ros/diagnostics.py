@@ -8,21 +8,28 @@ diagnostics timer; each method takes the lock for a few assignments only.
 """
 
 from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 import threading
 import time
 
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
 from vos_ros.config import NodeConfig
-from vos_ros.datatypes import Segmentation, StepTiming
+from vos_ros.datatypes import ObjectState, Segmentation, StepTiming
+from vos_ros.errors import VosError
 from vos_ros.latency import LatencyWindow
+from vos_ros.overload import OverloadStatus
+from vos_ros.segmenter import VideoSegmenter
 
 #: Latencies that the percentiles are taken over.
 WINDOW = 512
 #: Arrivals that the rate is taken over; 2 s at 30 Hz.
 _RATE_WINDOW = 60
-#: How long a rejection or an error colours the status; the counts stay.
+#: How long a rejection, an error or a time jump colours the status; the counts stay.
 _RECENT_S = 10.0
+
+OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
 
 
 class Health:
@@ -33,20 +40,22 @@ class Health:
         self._lock = threading.Lock()
         self._arrivals: deque[float] = deque(maxlen=_RATE_WINDOW)
         self._latency = LatencyWindow(WINDOW)
+        self._age = LatencyWindow(WINDOW)
         self._since = time.perf_counter()
-        self._frames_in = 0
-        self._frames_out = 0
-        self._dropped = 0
+        self._lost = 0
         self._errors = 0
         self._duplicates = 0
         self._masks_in = 0
         self._rejected = 0
         self._rejected_why = ''
-        self._rejected_at = self._failed_at = float('-inf')
+        self._stamps_0 = 0
+        self._when = dict.fromkeys(('rejected', 'failed', 'jumped', 'stamp_0'), float('-inf'))
+        self._jump_s = 0.0
         self._encoding = ''
         self._size = (0, 0)
         self._age_ms = 0.0
         self._scores: dict[int, float] = {}
+        self._states: Mapping[int, ObjectState] = {}
         self._timing = StepTiming()
 
     def restart(self) -> None:
@@ -55,40 +64,62 @@ class Health:
             self._since = time.perf_counter()
             self._arrivals.clear()
 
-    def image_arrived(self, encoding: str, *, dropped: bool) -> None:
+    def image_arrived(self, encoding: str, stamp_ns: int) -> None:
         """
         Note an image at its arrival.
 
         :param encoding: as the camera says.
-        :param dropped: it took the place of one that nobody had looked at.
+        :param stamp_ns: of its header.
         """
         with self._lock:
             self._arrivals.append(time.perf_counter())
-            self._frames_in += 1
-            self._dropped += dropped
             self._encoding = encoding
+        if stamp_ns == 0:
+            self.stamp_0()
 
-    def published(
-        self, segmentation: Segmentation, latency_ms: float, age_ms: float, deadline_ms: float
-    ) -> None:
+    def images_lost(self, count: int) -> None:
+        """
+        Note images that the middleware lost on their way to us.
+
+        :param count: since it told us last.
+        """
+        with self._lock:
+            self._lost += count
+
+    def published(self, segmentation: Segmentation, latency_ms: float, age_ms: float) -> None:
         """
         Note a published result.
 
         :param segmentation: what was published.
         :param latency_ms: from the image's arrival to its labels' publishing.
         :param age_ms: from the image's stamp to its labels' publishing.
-        :param deadline_ms: what the latency is held against; 0 = nothing.
         """
         with self._lock:
-            self._latency.deadline_ms = deadline_ms
             self._latency.add(latency_ms)
-            self._frames_out += 1
+            self._age.add(age_ms)
             self._age_ms = age_ms
             self._size = segmentation.label_map.shape
-            self._scores, self._timing = segmentation.scores, segmentation.timing
+            self._scores, self._states = segmentation.scores, segmentation.states
+            self._timing = segmentation.timing
+
+    def stamp_0(self) -> None:
+        """Note an image or a mask with stamp 0."""
+        with self._lock:
+            self._stamps_0 += 1
+            self._when['stamp_0'] = time.perf_counter()
+
+    def time_jumped(self, seconds: float) -> None:
+        """
+        Note that the images' stamps have jumped.
+
+        :param seconds: how far; below 0 = back.
+        """
+        with self._lock:
+            self._jump_s = seconds
+            self._when['jumped'] = time.perf_counter()
 
     def mask_arrived(self) -> None:
-        """Note an init mask, whatever becomes of it."""
+        """Note an init mask (or boxes), whatever becomes of it."""
         with self._lock:
             self._masks_in += 1
 
@@ -101,7 +132,16 @@ class Health:
         with self._lock:
             self._rejected += 1
             self._rejected_why = reason
-            self._rejected_at = time.perf_counter()
+            self._when['rejected'] = time.perf_counter()
+
+    @contextmanager
+    def rejections(self) -> Iterator[None]:
+        """Note a VosError in the block as a rejected mask, and let it pass."""
+        try:
+            yield
+        except VosError as error:
+            self.mask_rejected(str(error))
+            raise
 
     def mask_repeated(self) -> None:
         """Note an init mask that came a second time."""
@@ -112,100 +152,188 @@ class Health:
         """Note anything else that went wrong."""
         with self._lock:
             self._errors += 1
-            self._failed_at = time.perf_counter()
+            self._when['failed'] = time.perf_counter()
 
     def input_status(
-        self, config: NodeConfig, *, is_expected: bool, hint: str = ''
+        self,
+        config: NodeConfig,
+        counts: Mapping[str, int],
+        *,
+        is_expected: bool,
+        hint: str = '',
+        offers: Sequence[str] = (),
+        mismatches: Sequence[str] = (),
     ) -> DiagnosticStatus:
         """
         Report on the camera.
 
         :param config: with the limits.
+        :param counts: of the worker, by name.
         :param is_expected: the node is active and not paused, so that silence is an error.
         :param hint: what may be the reason for silence.
+        :param offers: QoS of each publisher of images.
+        :param mismatches: topics on which somebody's QoS does not match.
         """
         with self._lock:
-            now = time.perf_counter()
-            silence = now - (self._arrivals[-1] if self._arrivals else self._since)
+            silence = time.perf_counter() - (self._arrivals[-1] if self._arrivals else self._since)
+            is_silent = silence > config.diagnostics.no_image_s
             rate = 0.0
-            if len(self._arrivals) > 1 and silence < config.diagnostics.no_image_s:
+            if len(self._arrivals) > 1 and not is_silent:
                 rate = (len(self._arrivals) - 1) / (self._arrivals[-1] - self._arrivals[0])
-            level, message = DiagnosticStatus.OK, f'{rate:.1f} Hz'
-            if is_expected and silence > config.diagnostics.no_image_s:
-                level = DiagnosticStatus.ERROR
-                message = f'no image for {silence:.1f} s' + (f': {hint}' if hint else '')
+            findings = Findings(f'{rate:.1f} Hz' if is_expected else 'not listening')
+            for line in mismatches:
+                findings.add(ERROR, f'incompatible QoS on {line}')
+            if is_expected and is_silent:
+                why = f': {hint}' if hint else ''
+                findings.add(ERROR, f'no image for {silence:.1f} s{why}')
             elif 0 < config.max_age_ms < self._age_ms:
-                level = DiagnosticStatus.WARN
-                message = f'results are {self._age_ms:.0f} ms old, limit {config.max_age_ms:.0f}'
-            elif not is_expected:
-                message = 'not listening'
-            return _status(
-                level,
-                message,
+                limit = f'limit {config.max_age_ms:.0f}'
+                findings.add(WARN, f'results are {self._age_ms:.0f} ms old, {limit}')
+            if self._is_recent('jumped'):
+                findings.add(WARN, f'the stamps jumped by {self._jump_s:+.3f} s')
+            if self._is_recent('stamp_0'):
+                findings.add(WARN, 'stamp 0 on an image or an init mask')
+            return findings.status(
                 rate_hz=f'{rate:.2f}',
                 age_ms=f'{self._age_ms:.1f}',
+                **{f'age_{name}_ms': f'{v:.1f}' for name, v in self._age.summary().items()},
                 encoding=self._encoding,
                 width=self._size[1],
                 height=self._size[0],
-                frames_in=self._frames_in,
-                frames_out=self._frames_out,
-                dropped=self._dropped,
+                offered_qos='; '.join(offers),
+                incompatible_qos='; '.join(mismatches),
+                frames_in=counts['frames_in'],
+                frames_out=counts['frames_done'],
+                dropped=counts['frames_dropped'],
+                overtaken=counts['overtaken'],
+                failed=counts['frames_failed'],
+                lost=self._lost,
+                time_jumps=counts['time_jumps'],
+                stamp_0=self._stamps_0,
             )
 
-    def inference_status(self, backend: str, model: str, sha256: str) -> DiagnosticStatus:
+    def inference_status(
+        self,
+        segmenter: VideoSegmenter,
+        config: NodeConfig,
+        counts: Mapping[str, int],
+        overload: OverloadStatus | None,
+    ) -> DiagnosticStatus:
         """
         Report on time.
 
-        :param backend: what runs the network.
-        :param model: its name.
-        :param sha256: of the model.
+        :param segmenter: at work.
+        :param config: with the limits.
+        :param counts: of the worker, by name.
+        :param overload: what its policy does; None while no worker runs.
         """
+        model = segmenter.manifest.name
         with self._lock:
-            figures = self._latency.summary()
-            timing = self._timing
-            is_sick = time.perf_counter() - self._failed_at < _RECENT_S
-            return _status(
-                DiagnosticStatus.WARN if is_sick else DiagnosticStatus.OK,
-                f'{model} on {backend}' + (f', {self._errors} errors' if is_sick else ''),
-                backend=backend,
+            figures, timing = self._latency.summary(), self._timing
+            findings = Findings(f'{model} on {segmenter.backend_name}')
+            if overload is not None and overload.level:
+                is_error = overload.policy == 'error'
+                findings.add(
+                    ERROR if is_error else WARN,
+                    f'overload: {overload.policy}, level {overload.level} of {overload.max_level}',
+                )
+            if overload is not None and overload.is_late_at_arrival:
+                findings.add(WARN, 'images are older than max_age_ms when they arrive')
+            if 0 < config.deadline_ms < figures['p99']:
+                findings.add(
+                    WARN, f'p99 is {figures["p99"]:.0f} ms, deadline {config.deadline_ms:.0f}'
+                )
+            if self._is_recent('failed'):
+                findings.add(WARN, f'{self._errors} errors')
+            height, width = segmenter.input_size
+            return findings.status(
+                backend=segmenter.backend_name,
+                precision=segmenter.precision,
                 model=model,
-                model_sha256=sha256,
+                model_sha256=segmenter.manifest.sha256,
+                input_size=f'{width}x{height}',
                 **{f'latency_{name}_ms': f'{value:.1f}' for name, value in figures.items()},
                 preprocess_ms=f'{timing.preprocess_ms:.1f}',
                 encode_ms=f'{timing.encode_ms:.1f}',
                 segment_ms=f'{timing.segment_ms:.1f}',
                 labels_ms=f'{timing.labels_ms:.1f}',
-                deadline_misses=self._latency.misses,
+                deadline_misses=counts['deadline_misses'],
+                skipped=counts['skipped_late'] + counts['skipped_paced'],
+                overload_policy=config.overload.policy,
+                overload_level=overload.level if overload is not None else 0,
+                catch_up_frames=counts['catch_up_frames'],
                 errors=self._errors,
             )
 
     def objects_status(
-        self, object_ids: tuple[int, ...], max_objects: int, memory_bytes: int
+        self, object_ids: tuple[int, ...], max_objects: int, names: Mapping[int, str]
     ) -> DiagnosticStatus:
         """
         Report on what is followed.
 
         :param object_ids: known at present.
         :param max_objects: the most there may be.
-        :param memory_bytes: held by the memory bank.
+        :param names: of those that were named.
         """
         with self._lock:
-            level, message = DiagnosticStatus.OK, f'{len(object_ids)} of {max_objects} objects'
-            if time.perf_counter() - self._rejected_at < _RECENT_S:
-                level = DiagnosticStatus.WARN
-                message += f'; last init mask rejected: {self._rejected_why}'
-            return _status(
-                level,
-                message,
+            findings = Findings(f'{len(object_ids)} of {max_objects} objects')
+            values: dict[str, object] = {}
+            for i in object_ids:
+                state = self._states.get(i, ObjectState.TRACKED)
+                values[f'object_{i}_state'] = state.value
+                values[f'object_{i}_score'] = f'{self._scores.get(i, 0.0):.3f}'
+                if i in names:
+                    values[f'object_{i}_name'] = names[i]
+                if state == ObjectState.LOST:
+                    findings.add(WARN, f'object {i} is lost')
+            if self._is_recent('rejected'):
+                findings.add(WARN, f'last init mask rejected: {self._rejected_why}')
+            return findings.status(
                 count=len(object_ids),
                 max=max_objects,
-                **{f'object_{i}_score': f'{self._scores.get(i, 0.0):.3f}' for i in object_ids},
-                memory_bytes=memory_bytes,
+                **values,
                 masks_in=self._masks_in,
                 masks_rejected=self._rejected,
                 masks_duplicate=self._duplicates,
                 last_rejection=self._rejected_why,
             )
+
+    def _is_recent(self, what: str) -> bool:
+        return time.perf_counter() - self._when[what] < _RECENT_S
+
+
+class Findings:
+    """
+    What is wrong with one part of the node, the worst first.
+
+    :param calm: the message when nothing is.
+    """
+
+    def __init__(self, calm: str) -> None:
+        self._calm = calm
+        self._found: list[tuple[bytes, str]] = []
+
+    def add(self, level: bytes, line: str) -> None:
+        """
+        Add one thing that is wrong.
+
+        :param level: WARN or ERROR.
+        :param line: what it is.
+        """
+        self._found.append((level, line))
+
+    def status(self, **values: object) -> DiagnosticStatus:
+        """
+        Write the status; name and hardware are added by the node.
+
+        :param values: key and value of each line, in their order.
+        """
+        found = sorted(self._found, key=lambda f: f[0], reverse=True)
+        return DiagnosticStatus(
+            level=found[0][0] if found else OK,
+            message='; '.join(line for _, line in found) or self._calm,
+            values=[KeyValue(key=key, value=str(value)) for key, value in values.items()],
+        )
 
 
 def node_status(state: str, complaint: str) -> DiagnosticStatus:
@@ -215,13 +343,46 @@ def node_status(state: str, complaint: str) -> DiagnosticStatus:
     :param state: label of the lifecycle state, 'paused' where ~/enable says so.
     :param complaint: why the node could not be configured; '' = it could, or has not tried.
     """
-    level = DiagnosticStatus.ERROR if complaint else DiagnosticStatus.OK
-    return _status(level, complaint or state, state=state)
+    findings = Findings(state)
+    if complaint:
+        findings.add(ERROR, complaint)
+    return findings.status(state=state)
 
 
-def _status(level: bytes, message: str, **values: object) -> DiagnosticStatus:
-    return DiagnosticStatus(
-        level=level,
-        message=message,
-        values=[KeyValue(key=key, value=str(value)) for key, value in values.items()],
+def memory_status(segmenter: VideoSegmenter, prompted_frames: int) -> DiagnosticStatus:
+    """
+    Report on the memory bank, which never grows.
+
+    :param segmenter: may be at work meanwhile.
+    :param prompted_frames: distinct ones in use, as of the newest result.
+    """
+    memory, config = segmenter.memory, segmenter.config
+    used = len(memory.object_ids)
+    return Findings(f'{used} of {config.max_objects} slots').status(
+        slots_used=used,
+        slots_max=config.max_objects,
+        prompted_frames=prompted_frames,
+        prompted_frames_max=config.memory.max_prompted_frames,
+        resident_bytes=memory.nbytes,
+        **{f'not_memorised_{reason}': count for reason, count in segmenter.doubts.items()},
+    )
+
+
+def engine_status(segmenter: VideoSegmenter, asked: str, load_s: float) -> DiagnosticStatus:
+    """
+    Report on what runs the network, and why not something better.
+
+    :param segmenter: at work.
+    :param asked: the parameter `backend`.
+    :param load_s: time that it took to load (or build) the model and to run it once.
+    """
+    findings = Findings(f'{segmenter.backend_name} {segmenter.precision}')
+    for line in segmenter.fallbacks:
+        findings.add(ERROR, f'fell back to {segmenter.backend_name}: {line}')
+    return findings.status(
+        asked=asked,
+        backend=segmenter.backend_name,
+        precision=segmenter.precision,
+        load_s=f'{load_s:.2f}',
+        fallbacks='; '.join(segmenter.fallbacks),
     )

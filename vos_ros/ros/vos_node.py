@@ -1,75 +1,49 @@
 # SPDX-FileCopyrightText: 2026 The vos_ros authors
 # SPDX-License-Identifier: Apache-2.0
 """
-VosNode: topics, services and transitions around the worker. Wiring only.
+VosNode: transitions, services and parameters around the worker. Wiring only.
 
-Two threads. The executor's runs every callback of this file that has no other note: it stores
-messages and answers services, never waits for the network. The worker's converts, segments and
-publishes, the latter in `_publish`, the one function that uses publishers from there.
+What comes in besides images is in `prompts`, what goes out in `publishing` and `reporting`.
 
-An exception that escapes a callback would end spin(), and with it the node: all are guarded.
+Two threads. The executor's runs every callback that has no other note: it stores messages and
+answers services, never waits for the network. The worker's converts, segments and publishes. (A
+third one draws masks for boxes, see `box_drawer`.)
 """
 
-from collections import deque
-from collections.abc import Callable
-import functools
-import hashlib
-import threading
+from collections import Counter
+from dataclasses import asdict
+import logging
 import time
-import traceback
-from typing import Any, NamedTuple
+from typing import Any
 
-from diagnostic_msgs.msg import DiagnosticArray
 import numpy as np
 from rcl_interfaces.msg import SetParametersResult
+from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
-from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CompressedImage, Image
-from std_msgs.msg import UInt16MultiArray
 from std_srvs.srv import SetBool, Trigger
 
 from vos_ros.datatypes import Frame, Prompt, Segmentation
 from vos_ros.errors import VosError
-from vos_ros.ros import conversions, diagnostics, parameters
+from vos_ros.overload import OverloadLimits
+from vos_ros.ros import conversions, detections, diagnostics, parameters
+from vos_ros.ros.box_drawer import BoxDrawer
+from vos_ros.ros.conversions import Arrival
+from vos_ros.ros.guard import Complaints, guarded, in_words, LogBridge
+from vos_ros.ros.prompts import PromptInputs
+from vos_ros.ros.publishing import Outputs
+from vos_ros.ros.qos import BEST_EFFORT, profile, QosWatch, RELIABLE
+from vos_ros.ros.reporting import image_topic, Reporter, Snapshot
 from vos_ros.segmenter import VideoSegmenter
-from vos_ros.worker import Worker
+from vos_ros.timeline import TimeJump
+from vos_ros.worker import Worker, WorkerStats
 
-#: Init masks that are kept while the node cannot use them (inactive, paused); the oldest go first.
-_HELD_PROMPTS = 8
-#: Init masks remembered so that a second delivery is told from a new mask.
-_SEEN_PROMPTS = 32
-#: How often to look whether somebody latches init masks.
-_LATCHED_POLL_S = 0.25
-#: A complaint that repeats with every frame is logged once in this time.
-_REPEAT_S = 5.0
 #: How long a stop waits for the network.
 _JOIN_S = 1.0
 
 SUCCESS = TransitionCallbackReturn.SUCCESS
 FAILURE = TransitionCallbackReturn.FAILURE
-
-
-class Arrival(NamedTuple):
-    """An image message, not looked at yet, and when it came."""
-
-    msg: Any
-    arrived: float
-
-
-def guarded(callback: Callable) -> Callable:
-    """Keep whatever goes wrong in a callback inside of it: one log line, and the node lives."""
-
-    @functools.wraps(callback)
-    def run(self: 'VosNode', *args: Any) -> Any:
-        try:
-            return callback(self, *args)
-        except Exception as error:
-            self._complain(error)
-            # Services must answer: the second argument is the response they were given.
-            return args[1] if len(args) > 1 else None
-
-    return run
 
 
 class VosNode(LifecycleNode):
@@ -89,38 +63,45 @@ class VosNode(LifecycleNode):
         :raises VosError: a parameter override is invalid.
         """
         super().__init__(name, **kwargs)
-        self._lock = threading.Lock()  # publishers of the objects, shared with the worker
-        self._object_publishers: dict[int, Any] = {}
-        self._wanted_ids: tuple[int, ...] = ()
-        self._publishers_by_name: dict[str, Any] = {}
-        self._subscriptions_of_node: list[Any] = []
+        # With simulated time, the node's own clock may stand still or go back: no timer may.
+        self.steady_clock = Clock(clock_type=ClockType.STEADY_TIME)
+        self._health = diagnostics.Health()
+        self.complain = Complaints(self.get_logger(), self._health.error)
+        self._log_bridge = LogBridge(self.get_logger())
+        logging.getLogger('vos_ros').addHandler(self._log_bridge)
+        self._watch = QosWatch(self)
+        self._vision = detections.find_vision_msgs()
+        self._prompts: PromptInputs | None = None
+        self._outputs: Outputs | None = None
+        self._boxes: BoxDrawer | None = None
         self._image_subscription: Any = None
-        self._durability_timer: Any = None
         self._segmenter: VideoSegmenter | None = None
         self._worker: Worker[Arrival] | None = None
-        self._held: deque[Prompt] = deque(maxlen=_HELD_PROMPTS)
-        self._seen: deque[tuple[int, bytes]] = deque(maxlen=_SEEN_PROMPTS)
+        self._past: Counter[str] = Counter()  # counts of workers that have ended
+        self._rejected = 0  # prompts that the worker refused, as last seen
+        self._prompted_frames = 0
+        self._load_s = 0.0
         self._is_paused = False
-        self._has_seen_stamp_0 = False
-        self._overlay_at = float('-inf')
-        self._rejected = 0  # masks that the worker refused, as last seen
         self._complaint = ''
-        self._complained: dict[str, float] = {}
-        self._health = diagnostics.Health()
 
         parameters.declare(self)
         self._config = parameters.read(self)
         self.add_on_set_parameters_callback(self._on_set_parameters)
         self._guard_change_state()
-        self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
+        self._reporter = Reporter(self, self._health, self._watch)
         self.create_service(Trigger, '~/reset', self._on_reset)
         self.create_service(SetBool, '~/enable', self._on_enable)
-        self._objects_changed = self.create_guard_condition(self._match_object_publishers)
-        period_s = self._config.node.diagnostics.period_s
-        self._diagnostics_timer = self.create_timer(period_s, self._on_diagnostics_timer)
+        # From the worker's thread to the executor's, which alone makes and destroys topics.
+        self._objects_changed = self.create_guard_condition(self._on_objects_changed)
+        self._time_jumped = self.create_guard_condition(self._on_time_jumped)
+        self._diagnostics_timer = self._start_diagnostics()
         self._start_timer = None
         if self._config.node.autostart:
-            self._start_timer = self.create_timer(0.0, self._on_start)
+            self._start_timer = self.create_timer(0.0, self._on_start, clock=self.steady_clock)
+        if self._vision is None:
+            self.get_logger().info(
+                'vision_msgs is not installed: init_boxes, ~/objects and ~/label_info are off'
+            )
 
     def close(self) -> bool:
         """
@@ -128,6 +109,7 @@ class VosNode(LifecycleNode):
 
         :return: the worker has ended; False = the network did not return within a second.
         """
+        logging.getLogger('vos_ros').removeHandler(self._log_bridge)
         return self._stop_worker()
 
     # Transitions
@@ -137,8 +119,8 @@ class VosNode(LifecycleNode):
         try:
             self._configure()
         except Exception as error:
-            self._complaint = f'cannot configure: {_in_words(error)}'
-            self._complain(error, f'{self._complaint}; mend it and configure again')
+            self._complaint = f'cannot configure: {in_words(error)}'
+            self.complain(error, f'{self._complaint}; mend it and configure again')
             self._release()
             return FAILURE
         return SUCCESS
@@ -148,8 +130,8 @@ class VosNode(LifecycleNode):
         try:
             self._activate()
         except Exception as error:
-            self._complaint = f'cannot activate: {_in_words(error)}'
-            self._complain(error, self._complaint)
+            self._complaint = f'cannot activate: {in_words(error)}'
+            self.complain(error, self._complaint)
             self._deactivate()
             return FAILURE
         return SUCCESS
@@ -179,129 +161,105 @@ class VosNode(LifecycleNode):
             self._release()
             self.get_logger().info(what)
         except Exception as error:
-            self._complain(error)
+            self.complain(error)
         return SUCCESS
 
     def _configure(self) -> None:
         self._complaint = ''
         config = self._config = parameters.read(self)
-        began = time.perf_counter()
-        self._segmenter = VideoSegmenter.open(config=config.segmenter, runtime=config.runtime)
-        _probe(self._segmenter)
-        manifest = self._segmenter.manifest
-        self.get_logger().info(
-            f'model {manifest.name} runs on {self._segmenter.backend_name}, loaded in '
-            f'{time.perf_counter() - began:.1f} s'
+        self._segmenter = self._load(config)
+        self._outputs = Outputs(
+            self._watch, config.node, self._vision, self._objects_changed.trigger
         )
-        reliable = _qos(2, ReliabilityPolicy.RELIABLE)
-        self._publishers_by_name['labels'] = self.create_publisher(Image, '~/labels', reliable)
-        if config.node.overlay.enabled:
-            self._publishers_by_name['overlay'] = self.create_publisher(
-                Image,
-                '~/overlay',
-                _qos(1, ReliabilityPolicy.RELIABLE),  # matches RViz and rqt
-            )
-        self._listen_for_masks(DurabilityPolicy.VOLATILE)
-        self._durability_timer = self.create_timer(_LATCHED_POLL_S, self._on_durability_timer)
-        self._subscriptions_of_node.append(
-            self.create_subscription(
-                UInt16MultiArray, 'remove_objects', self._on_remove_objects, reliable
-            )
+        self._prompts = PromptInputs(
+            self,
+            self._watch,
+            config.node.init,
+            vision=self._vision,
+            health=self._health,
+            complain=self.complain,
+            submit=self._submit_prompt,
+            known_ids=self._known_ids,
+            remove=self._remove_objects,
         )
-        if config.node.init.mask_file:
-            self._take_prompt(
-                conversions.to_prompt_from_file(
-                    config.node.init.mask_file, config.node.init.binary_id
-                )
-            )
         self.destroy_timer(self._diagnostics_timer)
-        self._diagnostics_timer = self.create_timer(
-            config.node.diagnostics.period_s, self._on_diagnostics_timer
+        self._diagnostics_timer = self._start_diagnostics()
+
+    def _load(self, config: parameters.Configuration) -> VideoSegmenter:
+        began = time.perf_counter()
+        segmenter = VideoSegmenter.open(config=config.segmenter, runtime=config.runtime)
+        _probe(segmenter)
+        if config.node.overload.policy == 'shrink':
+            segmenter.open_sizes()
+        self._load_s = time.perf_counter() - began
+        for line in segmenter.fallbacks:
+            self.get_logger().warning(f'fell back to {segmenter.backend_name}: {line}')
+        self.get_logger().info(
+            f'model {segmenter.manifest.name} runs on {segmenter.backend_name} '
+            f'({segmenter.precision}), loaded in {self._load_s:.1f} s'
         )
-
-    def _listen_for_masks(self, durability: DurabilityPolicy) -> None:
-        self._subscriptions_of_node.append(
-            self.create_subscription(
-                Image,
-                'init_mask',
-                self._on_init_mask,
-                _qos(_HELD_PROMPTS, ReliabilityPolicy.RELIABLE, durability),
-            )
-        )
-
-    @guarded
-    def _on_durability_timer(self) -> None:
-        """
-        Listen a second way once somebody latches init masks.
-
-        A volatile subscription matches every publisher, but the sample that was latched before is
-        sent only to a transient_local one; and that one would not match volatile publishers, which
-        log a warning about it. So it is made when it is of use, and `_is_new` drops what then
-        comes through both.
-        """
-        offers = self.get_publishers_info_by_topic(self.resolve_topic_name('init_mask'))
-        latched = DurabilityPolicy.TRANSIENT_LOCAL
-        if any(offer.qos_profile.durability == latched for offer in offers):
-            self.destroy_timer(self._durability_timer)
-            self._durability_timer = None
-            self._listen_for_masks(latched)
+        return segmenter
 
     def _activate(self) -> None:
-        if self._segmenter is None:
+        segmenter, outputs, prompts = self._segmenter, self._outputs, self._prompts
+        if segmenter is None or outputs is None or prompts is None:
             raise VosError('no model is loaded; configure first')
         node = self._config.node
-        is_raw = node.image_transport == 'raw'
         self._health.restart()
+        self._rejected = 0
         self._worker = Worker(
-            self._segmenter,
-            to_frame=_to_frame,
-            stamp_of=lambda item: conversions.to_stamp_ns(item.msg.header.stamp),
+            segmenter,
+            to_frame=conversions.to_any_frame,
+            stamp_of=_stamp_ns,
             on_result=self._publish,
             on_error=self._on_worker_error,
             init=node.init,
             nbytes_of=lambda item: len(item.msg.data),
+            limits=OverloadLimits.of(node),
+            age_ms_of=lambda item: self._age_ms(_stamp_ns(item)),
+            time_jump_policy=node.on_time_jump,
+            on_time_jump=self._on_time_jump,
         )
-        self._rejected = 0
         self._worker.start()
-        self._hand_over_held()
-        is_reliable = node.image_qos == 'reliable'
-        self._image_subscription = self.create_subscription(
-            Image if is_raw else CompressedImage,
-            'image' if is_raw else 'image/compressed',
+        if self._vision is not None:
+            self._boxes = BoxDrawer(node.init, self._submit_drawn, self._on_box_error)
+        prompts.hand_over_held()
+        self._image_subscription = self._watch.subscribe(
+            CompressedImage if node.image_transport == 'compressed' else Image,
+            image_topic(node),
             self._on_image,
-            _qos(1, ReliabilityPolicy.RELIABLE if is_reliable else ReliabilityPolicy.BEST_EFFORT),
+            profile(1, RELIABLE if node.image_qos == 'reliable' else BEST_EFFORT),
+            on_lost=self._health.images_lost,
             qos_overriding_options=QoSOverridingOptions.with_default_policies(),
         )
         self.get_logger().info(
-            f'active: {self._image_subscription.topic_name} in, '
-            f'{self._publishers_by_name["labels"].topic_name} out'
+            f'active: {self._image_subscription.topic_name} in, {outputs.labels_topic} out'
         )
 
     def _deactivate(self) -> bool:
         if self._image_subscription is not None:
-            self.destroy_subscription(self._image_subscription)
+            self._watch.release(self._image_subscription)
             self._image_subscription = None
         return self._stop_worker()
 
     def _stop_worker(self) -> bool:
         worker, self._worker = self._worker, None
-        return worker is None or worker.stop(_JOIN_S)
+        boxes, self._boxes = self._boxes, None
+        is_drawn = boxes is None or boxes.stop(_JOIN_S)
+        if worker is None:
+            return is_drawn
+        is_joined = worker.stop(_JOIN_S)
+        self._past.update(asdict(worker.stats))
+        return is_joined and is_drawn
 
     def _release(self) -> None:
         self._segmenter = None
-        self._wanted_ids = ()
-        self._match_object_publishers()
-        for subscription in self._subscriptions_of_node:
-            self.destroy_subscription(subscription)
-        self._subscriptions_of_node.clear()
-        if self._durability_timer is not None:
-            self.destroy_timer(self._durability_timer)
-            self._durability_timer = None
-        for publisher in self._publishers_by_name.values():
-            self.destroy_publisher(publisher)
-        self._publishers_by_name.clear()
-        self._held.clear()
-        self._seen.clear()
+        if self._outputs is not None:
+            self._outputs.close()
+            self._outputs = None
+        if self._prompts is not None:
+            self._prompts.close()
+            self._prompts = None
 
     @guarded
     def _on_start(self) -> None:
@@ -323,7 +281,7 @@ class VosNode(LifecycleNode):
             except Exception as error:
                 response.success = False
                 what = request.transition.label or request.transition.id
-                self.get_logger().warning(f'transition {what} refused: {_in_words(error)}')
+                self.get_logger().warning(f'transition {what} refused: {in_words(error)}')
                 return response
 
         service.callback = change_state
@@ -335,86 +293,75 @@ class VosNode(LifecycleNode):
         worker = self._worker
         if worker is None or self._is_paused:
             return
-        replaced = worker.submit_frame(Arrival(msg, time.perf_counter()))
-        self._health.image_arrived(
-            getattr(msg, 'encoding', '') or getattr(msg, 'format', ''),
-            dropped=replaced is not None,
-        )
+        item = Arrival(msg, time.perf_counter())
+        encoding = getattr(msg, 'encoding', '') or getattr(msg, 'format', '')
+        self._health.image_arrived(encoding, _stamp_ns(item))
+        worker.submit_frame(item)
+        if self._boxes is not None:
+            self._boxes.put_image(item)
 
-    @guarded
-    def _on_init_mask(self, msg: Image) -> None:
-        if not self._is_new(msg):
-            self._health.mask_repeated()
-            return
-        self._health.mask_arrived()
-        try:
-            label_map = conversions.to_label_map(msg, self._config.node.init.binary_id)
-        except VosError as error:
-            self._health.mask_rejected(str(error))
-            raise
-        stamp_ns = conversions.to_stamp_ns(msg.header.stamp)
-        if stamp_ns == 0 and not self._has_seen_stamp_0:
-            self._has_seen_stamp_0 = True
-            self.get_logger().warning(
-                'init mask has stamp 0 and is applied to the next image; give it the stamp of the '
-                'image that it was drawn on'
-            )
-        self._take_prompt(Prompt(label_map, stamp_ns))
-
-    def _is_new(self, msg: Image) -> bool:
-        digest = hashlib.blake2b(msg.data, digest_size=16)
-        digest.update(f'{msg.encoding} {msg.width} {msg.height} {msg.step}'.encode())
-        seen = (conversions.to_stamp_ns(msg.header.stamp), digest.digest())
-        if seen in self._seen:
+    def _submit_prompt(self, prompt: Prompt | detections.BoxPrompt) -> bool:
+        """Hand a prompt on; False = nobody can use it now."""
+        if self._worker is None or self._is_paused:
             return False
-        self._seen.append(seen)
+        if isinstance(prompt, Prompt):
+            self._worker.submit_prompt(prompt)
+        elif self._boxes is not None:
+            self._boxes.put_boxes(prompt)
         return True
 
-    def _take_prompt(self, prompt: Prompt) -> None:
-        if self._worker is not None and not self._is_paused:
-            self._submit_prompt(prompt)
-            return
-        self._held.append(prompt)
-        self.get_logger().info('init mask is held until the node is active and enabled')
+    def _submit_drawn(self, prompt: Prompt) -> None:
+        """Hand on the masks of boxes. Runs in the box drawer's thread."""
+        worker = self._worker
+        if worker is not None:
+            worker.submit_prompt(prompt)
 
-    def _hand_over_held(self) -> None:
-        while self._held:
-            self._submit_prompt(self._held.popleft())
+    def _on_box_error(self, error: Exception) -> None:
+        """Report boxes that are not followed. Runs in the box drawer's thread."""
+        self._health.mask_rejected(in_words(error))
+        self.complain(error)
 
-    def _submit_prompt(self, prompt: Prompt) -> None:
-        try:
-            self._worker.submit_prompt(prompt)
-        except VosError as error:
-            self._health.mask_rejected(str(error))
-            self._complain(error)
-
-    @guarded
-    def _on_remove_objects(self, msg: UInt16MultiArray) -> None:
+    def _remove_objects(self, object_ids: list[int]) -> None:
         if self._worker is not None:
-            self._worker.submit_remove(msg.data.tolist())
+            self._worker.submit_remove(object_ids)
         elif self._segmenter is not None:
-            self._segmenter.remove_objects(msg.data.tolist())
+            self._segmenter.remove_objects(object_ids)
 
     def _known_ids(self) -> tuple[int, ...]:
-        # While the worker runs, the segmenter is its alone; then the newest result tells.
-        if self._worker is None and self._segmenter is not None:
-            return self._segmenter.object_ids
-        return self._wanted_ids
+        return () if self._segmenter is None else self._segmenter.object_ids
+
+    def _on_time_jump(self, jump: TimeJump) -> None:
+        """Tell that the stamps have jumped. Runs in the worker's thread."""
+        seconds = (jump.after_ns - jump.before_ns) / 1e9
+        self._health.time_jumped(seconds)
+        does = 'objects are forgotten' if jump.policy == 'reset' else 'objects are kept'
+        self.get_logger().warning(f'the stamps of the images jumped by {seconds:+.3f} s: {does}')
+        if jump.policy == 'reset':
+            self._time_jumped.trigger()
+
+    @guarded
+    def _on_time_jumped(self) -> None:
+        """Begin again after a jump: latched masks and the mask file are meant again."""
+        if self._boxes is not None:
+            self._boxes.clear()
+        if self._prompts is not None:
+            self._prompts.repeat()
 
     # Services
 
     @guarded
     def _on_reset(self, request: Trigger.Request, response: Trigger.Response) -> Any:
-        if self._segmenter is None:
+        if self._segmenter is None or self._prompts is None:
             response.success, response.message = False, 'not configured, nothing to reset'
             return response
         known = len(self._known_ids())
-        self._held.clear()
-        self._seen.clear()  # the same mask may now be meant again
+        self._prompts.forget()
         if self._worker is not None:
             self._worker.submit_reset()
         else:
             self._segmenter.reset()
+        if self._boxes is not None:
+            self._boxes.clear()
         response.success = True
         response.message = f'{known} objects forgotten; send an init mask to start again'
         return response
@@ -422,7 +369,7 @@ class VosNode(LifecycleNode):
     @guarded
     def _on_enable(self, request: SetBool.Request, response: SetBool.Response) -> Any:
         was_paused, self._is_paused = self._is_paused, not request.data
-        if self._worker is None:
+        if self._worker is None or self._prompts is None:
             response.success = True
             response.message = 'not active; will be ' + (
                 'paused when activated' if self._is_paused else 'running when activated'
@@ -430,7 +377,7 @@ class VosNode(LifecycleNode):
             return response
         if was_paused and not self._is_paused:
             self._health.restart()
-            self._hand_over_held()
+            self._prompts.hand_over_held()
         response.success = True
         response.message = 'paused: images are ignored' if self._is_paused else 'running'
         return response
@@ -439,57 +386,28 @@ class VosNode(LifecycleNode):
 
     def _publish(self, segmentation: Segmentation, frame: Frame) -> None:
         """Publish one result. Runs in the worker's thread."""
-        if not self.context.ok():
+        outputs, prompts = self._outputs, self._prompts
+        if not self.context.ok() or outputs is None or prompts is None:
             return
-        header = frame.header
-        labels = self._publishers_by_name['labels']
-        labels.publish(conversions.to_label_msg(segmentation.label_map, header))
-        now = time.perf_counter()
-        age_ms = (self.get_clock().now().nanoseconds - segmentation.stamp_ns) / 1e6
-        node = self._config.node
-        self._health.published(segmentation, (now - frame.arrived) * 1e3, age_ms, node.deadline_ms)
-        with self._lock:
-            for object_id, publisher in self._object_publishers.items():
-                if publisher.get_subscription_count() > 0:
-                    publisher.publish(
-                        conversions.to_mask_msg(segmentation.label_map, object_id, header)
-                    )
-        self._publish_overlay(segmentation, frame, now)
+        outputs.publish_labels(segmentation, frame)
+        latency_ms = (time.perf_counter() - frame.arrived) * 1e3
+        self._health.published(segmentation, latency_ms, self._age_ms(segmentation.stamp_ns))
         for line in segmentation.warnings:
             self._health.mask_rejected(line)
             self.get_logger().warning(line)
-        if segmentation.object_ids != self._wanted_ids:
-            self._wanted_ids = segmentation.object_ids
-            self._objects_changed.trigger()
+        outputs.publish_rest(segmentation, frame, prompts.names, self._config.node.overlay)
+        self._prompted_frames = self._segmenter.memory.prompted_frames
 
-    def _publish_overlay(self, segmentation: Segmentation, frame: Frame, now: float) -> None:
-        publisher = self._publishers_by_name.get('overlay')
-        settings = self._config.node.overlay
-        if publisher is None or publisher.get_subscription_count() == 0:
-            return
-        if settings.max_rate_hz > 0 and now - self._overlay_at < 1 / settings.max_rate_hz:
-            return
-        self._overlay_at = now
-        picture = conversions.to_overlay(frame, segmentation.label_map, settings.alpha)
-        publisher.publish(conversions.to_color_msg(picture, frame.encoding, frame.header))
+    def _age_ms(self, stamp_ns: int) -> float:
+        """Return the age by the node's clock, which may be simulated; 0 where it is unknown."""
+        if stamp_ns == 0:
+            return 0.0
+        return (self.get_clock().now().nanoseconds - stamp_ns) / 1e6
 
     @guarded
-    def _match_object_publishers(self) -> None:
-        """Create and destroy publishers so that there is one for every known object."""
-        wanted = self._wanted_ids if self._config.node.publish.object_masks else ()
-        with self._lock:
-            gone = {i: p for i, p in self._object_publishers.items() if i not in wanted}
-            for object_id in gone:
-                del self._object_publishers[object_id]
-        for publisher in gone.values():
-            self.destroy_publisher(publisher)
-        for object_id in wanted:
-            if object_id not in self._object_publishers:
-                publisher = self.create_publisher(
-                    Image, f'~/object_{object_id}/mask', _qos(2, ReliabilityPolicy.RELIABLE)
-                )
-                with self._lock:
-                    self._object_publishers[object_id] = publisher
+    def _on_objects_changed(self) -> None:
+        if self._outputs is not None:
+            self._outputs.match_objects()
 
     # Health
 
@@ -502,70 +420,30 @@ class VosNode(LifecycleNode):
         if rejected > self._rejected:
             self._rejected = rejected
             self._health.mask_rejected(str(error))
-        self._complain(error)
+        self.complain(error)
 
-    def _complain(self, error: Exception, line: str = '') -> None:
-        """Log one line; the same one again only after a while. Runs in either thread."""
-        line = line or _in_words(error)
-        self._health.error()
-        now = time.perf_counter()
-        if now - self._complained.get(line, float('-inf')) < _REPEAT_S:
-            return
-        if len(self._complained) > 100:
-            self._complained.clear()
-        self._complained[line] = now
-        self.get_logger().error(line)
-        if not isinstance(error, VosError):
-            self.get_logger().error(''.join(traceback.format_exception(error)))
+    def _start_diagnostics(self) -> Any:
+        period_s = self._config.node.diagnostics.period_s
+        return self.create_timer(period_s, self._on_diagnostics_timer, clock=self.steady_clock)
 
     @guarded
     def _on_diagnostics_timer(self) -> None:
-        segmenter, config = self._segmenter, self._config
-        is_active = self._worker is not None
-        state = self._state_machine.current_state[1]
-        parts = {
-            'node': diagnostics.node_status(
-                'paused' if is_active and self._is_paused else state, self._complaint
+        worker, prompts = self._worker, self._prompts
+        stats = asdict(worker.stats if worker is not None else WorkerStats())
+        self._reporter.report(
+            Snapshot(
+                state=self._state_machine.current_state[1],
+                is_active=worker is not None,
+                is_paused=self._is_paused,
+                complaint=self._complaint,
+                config=self._config,
+                segmenter=self._segmenter,
+                counts={name: self._past[name] + count for name, count in stats.items()},
+                overload=worker.overload if worker is not None else None,
+                names=prompts.names if prompts is not None else {},
+                prompted_frames=self._prompted_frames,
+                load_s=self._load_s,
             )
-        }
-        parts['input'] = self._health.input_status(
-            config.node,
-            is_expected=is_active and not self._is_paused,
-            hint=self._why_silent() if is_active else '',
-        )
-        hardware = 'no model'
-        if segmenter is not None:
-            manifest = segmenter.manifest
-            hardware = f'{segmenter.backend_name} {manifest.sha256[:12]}'
-            parts['inference'] = self._health.inference_status(
-                segmenter.backend_name, manifest.name, manifest.sha256
-            )
-            parts['objects'] = self._health.objects_status(
-                self._known_ids(), config.segmenter.max_objects, segmenter.memory.nbytes
-            )
-        report = DiagnosticArray()
-        report.header.stamp = self.get_clock().now().to_msg()
-        for part, status in parts.items():
-            status.name = f'{self.get_fully_qualified_name()[1:]}: {part}'
-            status.hardware_id = hardware
-            report.status.append(status)
-        self._diagnostics.publish(report)
-
-    def _why_silent(self) -> str:
-        """Say what may keep images away, as far as the graph tells."""
-        is_raw = self._config.node.image_transport == 'raw'
-        topic = self.resolve_topic_name('image' if is_raw else 'image/compressed')
-        offers = self.get_publishers_info_by_topic(topic)
-        if not offers:
-            return f'nobody publishes {topic}'
-        best_effort = ReliabilityPolicy.BEST_EFFORT
-        if self._config.node.image_qos == 'reliable' and all(
-            offer.qos_profile.reliability == best_effort for offer in offers
-        ):
-            return f'{topic} is published best effort, set image_qos to sensor_data'
-        return (
-            f'{topic} has {len(offers)} publisher(s); if it is on the same host, both sides need '
-            'config/fastdds_large_images.xml'
         )
 
     def _on_set_parameters(self, changes: list) -> SetParametersResult:
@@ -573,9 +451,20 @@ class VosNode(LifecycleNode):
             values = {change.name: change.value for change in changes}
             parameters.check_change(self, values, is_configured=self._segmenter is not None)
             self._config = parameters.read(self, values)
+            self._apply_live()
         except Exception as error:
-            return SetParametersResult(successful=False, reason=_in_words(error))
+            return SetParametersResult(successful=False, reason=in_words(error))
         return SetParametersResult(successful=True)
+
+    def _apply_live(self) -> None:
+        if self._segmenter is not None:
+            self._segmenter.lost = self._config.segmenter.lost
+        if self._worker is not None:
+            self._worker.set_limits(OverloadLimits.of(self._config.node))
+
+
+def _stamp_ns(item: Arrival) -> int:
+    return conversions.to_stamp_ns(item.msg.header.stamp)
 
 
 def _probe(segmenter: VideoSegmenter) -> None:
@@ -591,28 +480,3 @@ def _probe(segmenter: VideoSegmenter) -> None:
             f'model {segmenter.manifest.name} gives no finite numbers on '
             f'{segmenter.backend_name}; export it again or take another backend'
         )
-
-
-def _to_frame(item: Arrival) -> Frame:
-    if isinstance(item.msg, CompressedImage):
-        return conversions.to_frame_from_compressed(item.msg, item.arrived)
-    return conversions.to_frame(item.msg, item.arrived)
-
-
-def _qos(
-    depth: int,
-    reliability: ReliabilityPolicy,
-    durability: DurabilityPolicy = DurabilityPolicy.VOLATILE,
-) -> QoSProfile:
-    return QoSProfile(
-        history=HistoryPolicy.KEEP_LAST,
-        depth=depth,
-        reliability=reliability,
-        durability=durability,
-    )
-
-
-def _in_words(error: Exception) -> str:
-    if isinstance(error, VosError):
-        return str(error)
-    return f'{type(error).__name__}: {error}'

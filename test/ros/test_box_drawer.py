@@ -1,0 +1,107 @@
+# SPDX-FileCopyrightText: 2026 The vos_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Boxes find their image: early, late, never, and not after they were called off."""
+
+from collections.abc import Callable, Iterator
+import queue
+
+import numpy as np
+import pytest
+
+pytest.importorskip('rclpy', reason='needs rclpy')
+
+from robot import image_msg, PATIENCE_S
+
+from vos_ros.boxes import Box
+from vos_ros.config import InitConfig
+from vos_ros.datatypes import Prompt
+from vos_ros.ros.box_drawer import BoxDrawer
+from vos_ros.ros.conversions import Arrival
+from vos_ros.ros.detections import BoxPrompt
+
+PICTURE = np.full((60, 80, 3), 40, np.uint8)
+PICTURE[20:40, 30:50] = (250, 30, 30)
+
+
+class Drawn:
+    """A drawer, and in one queue what comes out of it: prompts and errors."""
+
+    def __init__(self, **init: object) -> None:
+        self.out: queue.Queue = queue.Queue()
+        self.drawer = BoxDrawer(InitConfig(**init), self.out.put, self.out.put)
+
+    def image(self, seconds: int) -> None:
+        self.drawer.put_image(Arrival(image_msg(PICTURE, 'rgb8', (seconds, 5)), 0.0))
+
+    def boxes(self, stamp_ns: int, box: Box = Box(39.5, 29.5, 30, 30)) -> None:
+        self.drawer.put_boxes(BoxPrompt({6: box}, {}, stamp_ns))
+
+    def next(self) -> Prompt | Exception:
+        return self.out.get(timeout=PATIENCE_S)
+
+
+@pytest.fixture
+def make() -> Iterator[Callable[..., Drawn]]:
+    made: list[Drawn] = []
+
+    def start(**init: object) -> Drawn:
+        made.append(Drawn(**init))
+        return made[-1]
+
+    yield start
+    for drawn in made:
+        assert drawn.drawer.stop(PATIENCE_S)
+
+
+def is_the_square(prompt: object) -> bool:
+    truth = np.zeros((60, 80), np.uint8)
+    truth[20:40, 30:50] = 6
+    return isinstance(prompt, Prompt) and bool(np.mean(prompt.label_map == truth) > 0.99)
+
+
+def test_boxes_that_come_before_their_image_wait_for_it(make) -> None:
+    drawn = make(wait_s=60.0)
+    drawn.image(1)
+    drawn.boxes(2_000_000_005)
+    drawn.image(2)
+    prompt = drawn.next()
+    assert is_the_square(prompt)
+    assert prompt.stamp_ns == 2_000_000_005
+
+
+def test_boxes_with_stamp_0_take_the_newest_image_or_wait_for_the_first(make) -> None:
+    drawn = make()
+    drawn.boxes(0)
+    drawn.image(3)
+    prompt = drawn.next()
+    assert is_the_square(prompt)
+    assert prompt.stamp_ns == 3_000_000_005
+
+
+@pytest.mark.parametrize('policy', ['apply_to_latest', 'reject'])
+def test_boxes_for_an_image_that_is_gone_follow_the_policy(make, policy: str) -> None:
+    drawn = make(late_policy=policy, buffer_frames=1)
+    drawn.image(1)
+    drawn.image(2)
+    drawn.boxes(1_000_000_005)
+    result = drawn.next()
+    if policy == 'reject':
+        assert 'not (or no longer) buffered' in str(result)
+    else:
+        assert result.stamp_ns == 2_000_000_005
+
+
+def test_boxes_whose_image_never_comes_are_reported(make) -> None:
+    drawn = make(wait_s=0.0)
+    drawn.boxes(9)
+    assert 'no image with the stamp of the init boxes' in str(drawn.next())
+
+
+def test_boxes_that_were_called_off_are_not_drawn(make) -> None:
+    drawn = make(wait_s=60.0)
+    drawn.boxes(2_000_000_005)
+    drawn.drawer.clear()
+    drawn.image(2)
+    drawn.boxes(2_000_000_005, Box(500, 500, 30, 30))
+    # The first thing to come out is of the second request.
+    assert 'lies outside of the image' in str(drawn.next())

@@ -1,0 +1,133 @@
+# SPDX-FileCopyrightText: 2026 The vos_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+vision_msgs to boxes and back.
+
+With stand-ins of the same fields where the package is not installed: it has no wheel.
+"""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+pytest.importorskip('rclpy', reason='needs rclpy')
+
+from std_msgs.msg import Header
+
+from vos_ros.datatypes import ObjectState, Segmentation, StepTiming
+from vos_ros.errors import VosError
+from vos_ros.ros import detections
+
+
+def stand_ins() -> SimpleNamespace:
+    """Make classes with the fields of vision_msgs 4."""
+
+    def result() -> SimpleNamespace:
+        return SimpleNamespace(hypothesis=SimpleNamespace(class_id='', score=0.0))
+
+    def detection() -> SimpleNamespace:
+        position = SimpleNamespace(x=0.0, y=0.0)
+        box = SimpleNamespace(
+            center=SimpleNamespace(position=position, theta=0.0), size_x=0.0, size_y=0.0
+        )
+        return SimpleNamespace(header=Header(), results=[], bbox=box, id='')
+
+    return SimpleNamespace(
+        ObjectHypothesisWithPose=result,
+        Detection2D=detection,
+        Detection2DArray=lambda: SimpleNamespace(header=Header(), detections=[]),
+        LabelInfo=lambda: SimpleNamespace(header=Header(), class_map=[], threshold=0.0),
+        VisionClass=lambda **fields: SimpleNamespace(**fields),
+    )
+
+
+KINDS = [pytest.param(stand_ins(), id='stand-ins')]
+installed = detections.find_vision_msgs()
+if installed is not None:
+    KINDS.append(pytest.param(installed, id='vision_msgs'))
+
+
+def array_of(kinds, *given: tuple[str, float, dict[str, float]]):
+    """Make detections of (id, side of the box, class -> score)."""
+    msg = kinds.Detection2DArray()
+    msg.header.stamp.sec = 7
+    for object_id, side, classes in given:
+        detection = kinds.Detection2D()
+        detection.id = object_id
+        detection.bbox.center.position.x, detection.bbox.center.position.y = 40.0, 30.0
+        detection.bbox.center.theta = 0.5
+        detection.bbox.size_x, detection.bbox.size_y = side, side
+        for name, score in classes.items():
+            result = kinds.ObjectHypothesisWithPose()
+            result.hypothesis.class_id, result.hypothesis.score = name, score
+            detection.results.append(result)
+        msg.detections.append(detection)
+    return msg
+
+
+@pytest.mark.parametrize('kinds', KINDS)
+def test_ids_are_kept_and_the_others_get_free_ones(kinds) -> None:
+    msg = array_of(
+        kinds,
+        ('', 10.0, {}),
+        ('3', 11.0, {'cup': 0.3, 'mug': 0.6}),
+        ('track_9', 12.0, {'dog': 0.9}),
+        ('70000', 13.0, {}),
+    )
+    prompt, problems = detections.to_boxes(msg, known=(1,))
+    assert problems == ()
+    assert {i: box.width for i, box in prompt.boxes.items()} == {2: 10, 3: 11, 4: 12, 5: 13}
+    assert prompt.names == {3: 'mug', 4: 'dog'}
+    assert prompt.stamp_ns == 7_000_000_000
+    assert prompt.boxes[3].theta == 0.5
+
+
+@pytest.mark.parametrize('kinds', KINDS)
+def test_useless_detections_are_named_and_the_rest_goes_in(kinds) -> None:
+    prompt, problems = detections.to_boxes(array_of(kinds, ('1', 0.0, {}), ('2', 10.0, {})))
+    assert list(prompt.boxes) == [2]
+    assert problems[0].startswith('detection 0: a box of 0x0 px is too small')
+    with pytest.raises(VosError, match='there is no detection'):
+        detections.to_boxes(array_of(kinds))
+    with pytest.raises(VosError, match='too small'):
+        detections.to_boxes(array_of(kinds, ('1', 0.0, {})))
+
+
+@pytest.mark.parametrize('kinds', KINDS)
+def test_another_box_is_no_second_delivery(kinds) -> None:
+    prints = {
+        detections.fingerprint(array_of(kinds, *given))
+        for given in ([('1', 10.0, {})], [('1', 10.0, {})], [('1', 11.0, {})], [('2', 10.0, {})])
+    }
+    assert len(prints) == 3
+
+
+@pytest.mark.parametrize('kinds', KINDS)
+def test_objects_carry_id_name_score_state_and_box(kinds) -> None:
+    label_map = np.zeros((40, 60), np.uint16)
+    label_map[10:20, 5:8] = 300
+    segmentation = Segmentation(
+        label_map,
+        (2, 300),
+        {2: 0.0, 300: 0.75},
+        7,
+        'camera',
+        StepTiming(),
+        np.ones((3, 2, 2), np.float32),
+        states={2: ObjectState.LOST, 300: ObjectState.TRACKED},
+    )
+    header = Header(frame_id='camera')
+    msg = detections.to_objects_msg(kinds, segmentation, {300: 'cup'}, header)
+    lost, seen = msg.detections
+    assert (msg.header, seen.header) == (header, header)
+    assert [lost.id, seen.id] == ['2', '300']
+    assert [r.hypothesis.class_id for r in lost.results] == ['object_2', 'lost']
+    assert [r.hypothesis.class_id for r in seen.results] == ['cup', 'tracked']
+    assert [r.hypothesis.score for r in seen.results] == [0.75, 1.0]
+    assert (lost.bbox.size_x, lost.bbox.size_y) == (0, 0)
+    centre = seen.bbox.center.position
+    assert (centre.x, centre.y, seen.bbox.size_x, seen.bbox.size_y) == (6, 14.5, 3, 10)
+
+    info = detections.to_label_info_msg(kinds, {300: 'cup', 2: 'object_2'}, header)
+    assert [(c.class_id, c.class_name) for c in info.class_map] == [(2, 'object_2'), (300, 'cup')]

@@ -1,0 +1,120 @@
+# SPDX-FileCopyrightText: 2026 The vos_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Simulated time, bag loops and clocks that jump."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip('rclpy', reason='needs rclpy')
+
+from rclpy.qos import DurabilityPolicy, QoSProfile
+from robot import image_msg, MASK, Robot, ROOT, to_array
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import Image
+
+TINY = ROOT / 'test' / 'data' / 'tiny'
+LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+
+
+def start(client, start_node, namespace: str, **settings: object) -> Robot:
+    settings |= {'diagnostics.period_s': 0.1}
+    node = start_node('-r', f'__ns:={namespace}', model=TINY, **settings)
+    return Robot(client, node, namespace)
+
+
+def play(robot: Robot, first_s: int, count: int = 5) -> list:
+    """Publish images at 10 Hz of stamps, each after the answer to the one before."""
+    return [
+        robot.segment(stamp=(first_s + tenth // 10, tenth % 10 * 100_000_000))
+        for tenth in range(count)
+    ]
+
+
+def is_followed(robot: Robot) -> bool:
+    return robot.fresh('objects')['count'] == '2'
+
+
+def test_the_age_is_of_the_simulated_clock_and_nothing_waits_for_it(client, start_node) -> None:
+    # Robot() waits for labels and status() for reports: both come without any /clock.
+    robot = start(client, start_node, '/simulated', use_sim_time=True)
+    assert robot.fresh('node')['state'] == 'active'
+    clock = client.publisher(Clock, '/clock')
+    now = Clock()
+    now.clock.sec = 5000
+
+    def age_ms(stamp: tuple[int, int]) -> str:
+        clock.publish(now)
+        robot.segment(stamp=stamp)
+        return robot.fresh('input')['age_ms']
+
+    client.wait(lambda: age_ms((4999, 750_000_000)) == '250.0', 'an age of 250 ms')
+    # The clock of a simulator that was reset goes back, and so does the node's.
+    now.clock.sec = 100
+    client.wait(lambda: age_ms((99, 500_000_000)) == '500.0', 'an age of 500 ms')
+    assert robot.process.interrupt() == 0, robot.process.log
+
+
+def test_after_a_jump_back_by_an_hour_the_latched_mask_is_applied_again(
+    client, start_node
+) -> None:
+    robot = start(client, start_node, '/jumping')
+    masks = client.publisher(Image, '/jumping/init_mask', LATCHED, readers=2)
+    play(robot, 10_000)
+    masks.publish(image_msg(MASK, 'mono8'))
+    before = int(robot.fresh('input')['time_jumps'])
+    stamps = iter(range(10_001, 20_000))
+    client.wait(lambda: robot.segment(stamp=(next(stamps), 0)) and is_followed(robot), 'objects')
+
+    robot.segment(stamp=(6400, 0))
+    later = iter(range(6401, 20_000))
+    # The very pixels that were drawn: applied anew, not followed through the jump.
+    client.wait(
+        lambda: np.array_equal(to_array(robot.segment(stamp=(next(later), 0))), MASK),
+        'the mask, once more',
+    )
+    report = robot.fresh('input')
+    assert int(report['time_jumps']) == before + 1
+    assert report['level'] == b'\x01'
+    assert 'the stamps jumped by -3' in report['message']
+    assert robot.process.log.count('objects are forgotten') == before + 1
+    assert robot.process.interrupt() == 0, robot.process.log
+
+
+def test_a_looped_bag_with_a_latched_mask_is_segmented_in_every_round(client, start_node) -> None:
+    robot = start(client, start_node, '/looping')
+    masks = client.publisher(Image, '/looping/init_mask', LATCHED, readers=2)
+    masks.publish(image_msg(MASK, 'mono8', (20_000, 0)))
+    for round_number in range(3):
+        jumps = int(robot.fresh('input')['time_jumps'])
+        played = play(robot, 20_000)
+        assert len(played) == 5
+        if round_number:
+            assert int(robot.fresh('input')['time_jumps']) == jumps + 1
+        client.wait(lambda: is_followed(robot), f'the objects in round {round_number}')
+    assert robot.process.interrupt() == 0, robot.process.log
+
+
+def test_a_mask_from_a_file_is_applied_again_after_a_jump(client, start_node, tmp_path) -> None:
+    from vos_ros.label_png import write_label_png
+
+    write_label_png(tmp_path / 'mask.png', MASK)
+    robot = start(client, start_node, '/filed', **{'init.mask_file': tmp_path / 'mask.png'})
+    assert is_followed(robot)
+    robot.segment(stamp=(100, 0))
+    later = iter(range(101, 20_000))
+    client.wait(
+        lambda: np.array_equal(to_array(robot.segment(stamp=(next(later), 0))), MASK),
+        'the mask, once more',
+    )
+    assert robot.process.interrupt() == 0, robot.process.log
+
+
+def test_a_jump_that_is_ignored_keeps_the_objects(client, start_node) -> None:
+    robot = start(client, start_node, '/ignoring', on_time_jump='ignore')
+    robot.prompt()
+    # The first image after the jump is answered, with the objects.
+    robot.segment(stamp=(5, 0))
+    assert int(robot.fresh('input')['time_jumps']) == 1
+    assert is_followed(robot)
+    assert 'objects are kept' in robot.process.log
+    assert robot.process.interrupt() == 0, robot.process.log

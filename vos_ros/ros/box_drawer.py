@@ -1,0 +1,149 @@
+# SPDX-FileCopyrightText: 2026 The vos_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""A thread that turns boxes into masks: neither a callback nor a frame waits for it."""
+
+from collections import deque
+from collections.abc import Callable
+import threading
+import time
+
+from vos_ros.boxes import draw_boxes
+from vos_ros.config import InitConfig
+from vos_ros.datatypes import Prompt
+from vos_ros.errors import VosError
+from vos_ros.mailbox import FrameRing
+from vos_ros.ros.conversions import Arrival, CameraFrame, to_any_frame, to_stamp_ns
+from vos_ros.ros.detections import BoxPrompt
+
+#: Requests that may wait; beyond it the oldest go.
+_CAPACITY = 8
+
+
+class BoxDrawer:
+    """
+    Finds the image that boxes belong to, draws their masks and hands them on as a prompt.
+
+    The images are those that the worker keeps as well, so they take no memory of their own.
+
+    :param init: how long to wait for an image, and what to do when it has passed.
+    :param on_prompt: called from this thread with the masks, stamped like their image.
+    :param on_error: called from this thread with what went wrong.
+    """
+
+    def __init__(
+        self,
+        init: InitConfig,
+        on_prompt: Callable[[Prompt], None],
+        on_error: Callable[[Exception], None],
+    ) -> None:
+        self._init = init
+        self._on_prompt = on_prompt
+        self._on_error = on_error
+        self._changed = threading.Condition()
+        self._images: FrameRing[Arrival] = FrameRing(
+            init.buffer_frames, int(init.buffer_mib * 2**20), lambda item: len(item.msg.data)
+        )
+        self._requests: deque[BoxPrompt] = deque(maxlen=_CAPACITY)
+        self._is_stopping = False
+        self._clearings = 0
+        self._thread = threading.Thread(target=self._run, name='vos_boxes', daemon=True)
+        self._thread.start()
+
+    def put_image(self, item: Arrival) -> None:
+        """
+        Remember an image.
+
+        :param item: as it arrived.
+        """
+        with self._changed:
+            self._images.put(to_stamp_ns(item.msg.header.stamp), item)
+            self._changed.notify_all()
+
+    def put_boxes(self, boxes: BoxPrompt) -> None:
+        """
+        Queue boxes.
+
+        :param boxes: with the stamp of their image.
+        """
+        with self._changed:
+            self._requests.append(boxes)
+            self._changed.notify_all()
+
+    def clear(self) -> None:
+        """Forget what waits or is being drawn, and the images."""
+        with self._changed:
+            self._clearings += 1
+            self._requests.clear()
+            self._images.clear()
+            self._changed.notify_all()
+
+    def stop(self, timeout_s: float) -> bool:
+        """
+        End the thread after the boxes in progress.
+
+        :param timeout_s: how long to wait for them.
+        :return: it has ended.
+        """
+        with self._changed:
+            self._is_stopping = True
+            self._requests.clear()
+            self._changed.notify_all()
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._requests or self._is_stopping)
+                if self._is_stopping:
+                    return
+                request, clearings = self._requests.popleft(), self._clearings
+            try:
+                prompt = self._draw(request, clearings)
+                if prompt is not None:
+                    self._on_prompt(prompt)
+            except Exception as error:  # the next boxes must be served
+                self._on_error(error)
+
+    def _draw(self, request: BoxPrompt, clearings: int) -> Prompt | None:
+        item = self._await_image(request.stamp_ns, clearings)
+        if item is None:
+            return None
+        frame: CameraFrame = to_any_frame(item)
+        label_map, problems = draw_boxes(frame, request.boxes)
+        for problem in problems:
+            self._on_error(VosError(problem))
+        if not label_map.any() or self._is_over(clearings):
+            return None
+        return Prompt(label_map, frame.stamp_ns)
+
+    def _is_over(self, clearings: int) -> bool:
+        return self._is_stopping or self._clearings != clearings
+
+    def _await_image(self, stamp_ns: int, clearings: int) -> Arrival | None:
+        """Return the image that the boxes are for; None = nobody waits for it any more."""
+        end = time.monotonic() + self._init.wait_s
+        with self._changed:
+            while not self._is_over(clearings):
+                newest = self._images.newest()
+                if newest is not None:
+                    found = newest[1] if stamp_ns == 0 else self._images.find(stamp_ns)
+                    if found is not None:
+                        return found
+                    if newest[0] > stamp_ns:
+                        return self._late(newest[1])
+                if stamp_ns and time.monotonic() >= end:
+                    raise VosError(
+                        f'no image with the stamp of the init boxes came within '
+                        f'{self._init.wait_s} s; stamp them like the image they were found on'
+                    )
+                self._changed.wait(max(0.0, end - time.monotonic()) if stamp_ns else None)
+        return None
+
+    def _late(self, newest: Arrival) -> Arrival:
+        if self._init.late_policy == 'apply_to_latest':
+            return newest
+        raise VosError(
+            'the image of the init boxes is not (or no longer) buffered; send them sooner, raise '
+            'init.buffer_frames or set init.late_policy to apply_to_latest'
+        )

@@ -1,0 +1,179 @@
+# SPDX-FileCopyrightText: 2026 The vos_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+vision_msgs to boxes, and objects to vision_msgs; the package is optional.
+
+Functions that read a message look only at its fields; those that build one get the package's
+`msg` module from their caller.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+import importlib
+from typing import Any
+
+import cv2
+import numpy as np
+from std_msgs.msg import Header
+
+from vos_ros.boxes import Box
+from vos_ros.datatypes import Segmentation
+from vos_ros.errors import VosError
+from vos_ros.ros.conversions import to_stamp_ns
+
+#: What an object is called until somebody names it.
+_DEFAULT_NAME = 'object_{}'
+_MAX_ID = 65535
+
+
+def find_vision_msgs() -> Any | None:
+    """Return the module vision_msgs.msg, None where it is not installed."""
+    try:
+        return importlib.import_module('vision_msgs.msg')
+    except ImportError:
+        return None
+
+
+@dataclass(frozen=True)
+class BoxPrompt:
+    """
+    Boxes that say where objects are on one frame.
+
+    :param boxes: object id -> box.
+    :param names: object id -> what the detector calls it.
+    :param stamp_ns: of the frame on which they were found; 0 = the newest one.
+    """
+
+    boxes: Mapping[int, Box]
+    names: Mapping[int, str]
+    stamp_ns: int = 0
+
+
+def to_boxes(msg: Any, known: tuple[int, ...] = ()) -> tuple[BoxPrompt, tuple[str, ...]]:
+    """
+    Read a Detection2DArray.
+
+    A detection's `id` is the object's id where it is a number from 1 to 65535; else the object
+    gets the smallest one that is free. Its best hypothesis names it.
+
+    :param msg: vision_msgs/Detection2DArray.
+    :param known: ids in use.
+    :return: the boxes, and one line for each detection that is refused.
+    :raises VosError: no detection can be used.
+    """
+    boxes: dict[int, Box] = {}
+    names: dict[int, str] = {}
+    problems = []
+    given = {_given_id(detection) for detection in msg.detections}
+    for number, detection in enumerate(msg.detections):
+        object_id = _given_id(detection) or _free_id({*known, *given, *boxes})
+        box = detection.bbox
+        try:
+            boxes[object_id] = Box(
+                box.center.position.x,
+                box.center.position.y,
+                box.size_x,
+                box.size_y,
+                box.center.theta,
+            )
+        except VosError as error:
+            problems.append(f'detection {number}: {error}')
+            continue
+        best = max(detection.results, key=lambda r: r.hypothesis.score, default=None)
+        if best is not None and best.hypothesis.class_id:
+            names[object_id] = best.hypothesis.class_id
+    if not boxes:
+        raise VosError('; '.join(problems) or 'init boxes are empty: there is no detection')
+    return BoxPrompt(boxes, names, to_stamp_ns(msg.header.stamp)), tuple(problems)
+
+
+def fingerprint(msg: Any) -> bytes:
+    """
+    Give the content of a Detection2DArray in bytes, to tell a second delivery from a new one.
+
+    :param msg: vision_msgs/Detection2DArray.
+    """
+    numbers = [
+        (d.id, d.bbox.center.position.x, d.bbox.center.position.y, d.bbox.size_x, d.bbox.size_y)
+        for d in msg.detections
+    ]
+    return repr(numbers).encode()
+
+
+def name_of(object_id: int, names: Mapping[int, str]) -> str:
+    """
+    Say what an object is called.
+
+    :param object_id: the object.
+    :param names: those that are known.
+    """
+    return names.get(object_id, _DEFAULT_NAME.format(object_id))
+
+
+def to_objects_msg(
+    kinds: Any, segmentation: Segmentation, names: Mapping[int, str], header: Header
+) -> Any:
+    """
+    Write one detection per object: id, box, and two results.
+
+    The first result is the object's name with its score, the second its state (tracked,
+    occluded, lost). An object without a pixel has a box of size 0.
+
+    :param kinds: the module vision_msgs.msg.
+    :param segmentation: what was found.
+    :param names: of the objects.
+    :param header: the source image's.
+    """
+    msg = kinds.Detection2DArray()
+    msg.header = header
+    for object_id in segmentation.object_ids:
+        detection = kinds.Detection2D()
+        detection.header, detection.id = header, str(object_id)
+        score = segmentation.scores.get(object_id, 0.0)
+        detection.results = [_result(kinds, name_of(object_id, names), score)]
+        state = segmentation.states.get(object_id)
+        if state is not None:
+            detection.results.append(_result(kinds, state.value, 1.0))
+        mask = (segmentation.label_map == object_id).astype(np.uint8)
+        x, y, width, height = cv2.boundingRect(mask)
+        if width:
+            # Pixel centres lie at whole numbers, as in boxes.Box.
+            detection.bbox.center.position.x = x + (width - 1) / 2
+            detection.bbox.center.position.y = y + (height - 1) / 2
+            detection.bbox.size_x, detection.bbox.size_y = float(width), float(height)
+        msg.detections.append(detection)
+    return msg
+
+
+def to_label_info_msg(kinds: Any, names: Mapping[int, str], header: Header) -> Any:
+    """
+    Write what each id on ~/labels is called.
+
+    :param kinds: the module vision_msgs.msg.
+    :param names: of all objects there are.
+    :param header: of the first image with these objects.
+    """
+    msg = kinds.LabelInfo()
+    msg.header = header
+    msg.class_map = [
+        kinds.VisionClass(class_id=object_id, class_name=name)
+        for object_id, name in sorted(names.items())
+    ]
+    return msg
+
+
+def _given_id(detection: Any) -> int:
+    """Return the object id that a detection carries, 0 where it has none."""
+    text = detection.id.strip()
+    is_id = text.isascii() and text.isdigit() and len(text) <= 5
+    return int(text) if is_id and 0 < int(text) <= _MAX_ID else 0
+
+
+def _free_id(taken: set[int]) -> int:
+    return next(i for i in range(1, _MAX_ID + 1) if i not in taken)
+
+
+def _result(kinds: Any, class_id: str, score: float) -> Any:
+    result = kinds.ObjectHypothesisWithPose()
+    result.hypothesis.class_id, result.hypothesis.score = class_id, float(score)
+    return result

@@ -1,0 +1,106 @@
+# SPDX-FileCopyrightText: 2026 The vos_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+What goes wrong in a callback stays inside of it: one log line, and the node lives.
+
+An exception that escapes a callback would end spin(), and with it the node.
+"""
+
+from collections.abc import Callable
+import functools
+import logging
+import time
+import traceback
+from typing import Any
+
+from vos_ros.errors import VosError
+
+#: A complaint that repeats with every frame is logged once in this time.
+_REPEAT_S = 5.0
+#: Different complaints remembered; beyond it some may be repeated early.
+_MOST = 100
+
+
+class Complaints:
+    """
+    Logs errors, each once in a while. For any thread.
+
+    :param logger: rclpy's, of the node.
+    :param note: called for every error, logged or not.
+    """
+
+    def __init__(self, logger: Any, note: Callable[[], None]) -> None:
+        self._logger = logger
+        self._note = note
+        self._logged: dict[str, float] = {}
+
+    def __call__(self, error: Exception, line: str = '') -> None:
+        """
+        Log one line; a defect of ours with its traceback.
+
+        :param error: a VosError is the user's, all else ours.
+        :param line: instead of the error's own words.
+        """
+        line = line or in_words(error)
+        self._note()
+        now = time.perf_counter()
+        if now - self._logged.get(line, float('-inf')) < _REPEAT_S:
+            return
+        if len(self._logged) > _MOST:
+            self._logged.clear()
+        self._logged[line] = now
+        self._logger.error(line)
+        if not isinstance(error, VosError):
+            self._logger.error(''.join(traceback.format_exception(error)))
+
+
+class LogBridge(logging.Handler):
+    """
+    Passes on what the engine logs, so that it stands in /rosout and `ros2 launch` shows it.
+
+    :param logger: rclpy's, of the node.
+    """
+
+    def __init__(self, logger: Any) -> None:
+        super().__init__(logging.INFO)
+        self._logger = logger
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """
+        Log one record.
+
+        :param record: of Python's logging.
+        """
+        # One call per level: rclpy wants each line of source to keep its own.
+        if record.levelno >= logging.ERROR:
+            self._logger.error(record.getMessage())
+        elif record.levelno >= logging.WARNING:
+            self._logger.warning(record.getMessage())
+        else:
+            self._logger.info(record.getMessage())
+
+
+def guarded(callback: Callable) -> Callable:
+    """Decorate a callback of an object that has its `Complaints` as `complain`."""
+
+    @functools.wraps(callback)
+    def run(self: Any, *args: Any) -> Any:
+        try:
+            return callback(self, *args)
+        except Exception as error:
+            self.complain(error)
+            # Services must answer: the second argument is the response they were given.
+            return args[1] if len(args) > 1 else None
+
+    return run
+
+
+def in_words(error: Exception) -> str:
+    """
+    Say what happened in one line.
+
+    :param error: a VosError speaks for itself.
+    """
+    if isinstance(error, VosError):
+        return str(error)
+    return f'{type(error).__name__}: {error}'

@@ -1,0 +1,211 @@
+# SPDX-FileCopyrightText: 2026 The vos_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+What objects to follow: init masks, raw or as PNG, boxes, a file; and which to forget.
+
+Callbacks of the executor's thread, from configure to clean-up.
+"""
+
+from collections import deque
+from collections.abc import Callable
+import hashlib
+from typing import Any
+
+from sensor_msgs.msg import CompressedImage, Image
+from std_msgs.msg import UInt16MultiArray
+
+from vos_ros.config import InitConfig
+from vos_ros.datatypes import Prompt
+from vos_ros.errors import VosError
+from vos_ros.ros import conversions, detections
+from vos_ros.ros.detections import BoxPrompt
+from vos_ros.ros.diagnostics import Health
+from vos_ros.ros.guard import Complaints, guarded
+from vos_ros.ros.qos import LATCHED, profile, QosWatch, RELIABLE, VOLATILE
+
+#: Prompts that are kept while the node cannot use them (inactive, paused); the oldest go first.
+_HELD = 8
+#: Prompts remembered so that a second delivery is told from a new one.
+_SEEN = 32
+#: How often to look whether somebody latches prompts.
+_LATCHED_POLL_S = 0.25
+
+
+class PromptInputs:
+    """
+    The topics that say what to follow.
+
+    :param node: for its timers and its log.
+    :param watch: makes the subscriptions.
+    :param config: what masks mean.
+    :param vision: the module vision_msgs.msg, None where it is not installed.
+    :param health: counts.
+    :param complain: logs.
+    :param submit: takes a prompt, or returns False while nobody can; then it is held.
+    :param known_ids: ids in use.
+    :param remove: forgets objects.
+    """
+
+    def __init__(
+        self,
+        node: Any,
+        watch: QosWatch,
+        config: InitConfig,
+        *,
+        vision: Any | None,
+        health: Health,
+        complain: Complaints,
+        submit: Callable[[Prompt | BoxPrompt], bool],
+        known_ids: Callable[[], tuple[int, ...]],
+        remove: Callable[[list[int]], None],
+    ) -> None:
+        self.names: dict[int, str] = {}  # of objects that a detector has named
+        self.complain = complain
+        self._node = node
+        self._watch = watch
+        self._config = config
+        self._health = health
+        self._submit = submit
+        self._known_ids = known_ids
+        self._remove = remove
+        self._held: deque[Prompt | BoxPrompt] = deque(maxlen=_HELD)
+        self._seen: deque[tuple[str, int, bytes]] = deque(maxlen=_SEEN)
+        self._has_seen_stamp_0 = False
+        self._topics: dict[str, tuple[type, Callable]] = {
+            'init_mask': (Image, self._on_mask),
+            'init_mask/compressed': (CompressedImage, self._on_compressed_mask),
+        }
+        if vision is not None:
+            self._topics['init_boxes'] = (vision.Detection2DArray, self._on_boxes)
+        self._latched: dict[str, Any] = {}  # topic -> its second subscription
+        self._subscriptions = [self._listen(topic, VOLATILE) for topic in self._topics]
+        self._subscriptions.append(
+            watch.subscribe(UInt16MultiArray, 'remove_objects', self._on_remove, profile(2))
+        )
+        self._timer = node.create_timer(
+            _LATCHED_POLL_S, self._look_for_latched, clock=node.steady_clock
+        )
+        self._take_file()
+
+    def close(self) -> None:
+        """Stop listening and forget what is held."""
+        self._node.destroy_timer(self._timer)
+        for subscription in (*self._subscriptions, *self._latched.values()):
+            self._watch.release(subscription)
+        self._subscriptions.clear()
+        self._latched.clear()
+        self._held.clear()
+
+    def hand_over_held(self) -> None:
+        """Submit what was held; the node can use it now."""
+        for _ in range(len(self._held)):
+            prompt = self._held.popleft()
+            if not self._submit_guarded(prompt):
+                self._held.append(prompt)
+
+    def forget(self) -> None:
+        """Forget everything after a reset: the same mask may now be meant again."""
+        self._held.clear()
+        self._seen.clear()
+        self.names = {}
+
+    def repeat(self) -> None:
+        """Ask for latched prompts again, and take the file again: the time has jumped."""
+        self.forget()
+        for topic, subscription in self._latched.items():
+            # A new subscription gets the latched message, as one that comes late does.
+            self._watch.release(subscription)
+            self._latched[topic] = self._listen(topic, LATCHED)
+        self._take_file()
+
+    def _take_file(self) -> None:
+        path = self._config.mask_file
+        if path:
+            self._take(conversions.to_prompt_from_file(path, self._config.binary_id))
+
+    def _listen(self, topic: str, durability: Any) -> Any:
+        kind, callback = self._topics[topic]
+        return self._watch.subscribe(kind, topic, callback, profile(_HELD, RELIABLE, durability))
+
+    @guarded
+    def _look_for_latched(self) -> None:
+        """
+        Listen a second way once somebody latches prompts.
+
+        A volatile subscription matches every publisher, but the sample that was latched before is
+        sent only to a transient_local one; and that one would not match volatile publishers. So it
+        is made when it is of use, and `_is_new` drops what then comes through both.
+        """
+        for topic in self._topics.keys() - self._latched.keys():
+            resolved = self._node.resolve_topic_name(topic)
+            offers = self._node.get_publishers_info_by_topic(resolved)
+            if any(offer.qos_profile.durability == LATCHED for offer in offers):
+                self._latched[topic] = self._listen(topic, LATCHED)
+
+    @guarded
+    def _on_mask(self, msg: Image) -> None:
+        shape = f'{msg.encoding} {msg.width} {msg.height} {msg.step}'.encode()
+        if self._is_new('raw', msg, shape, msg.data):
+            self._take_mask(msg, conversions.to_label_map)
+
+    @guarded
+    def _on_compressed_mask(self, msg: CompressedImage) -> None:
+        if self._is_new('compressed', msg, msg.data):
+            self._take_mask(msg, conversions.to_label_map_from_compressed)
+
+    @guarded
+    def _on_boxes(self, msg: Any) -> None:
+        if not self._is_new('boxes', msg, detections.fingerprint(msg)):
+            return
+        with self._health.rejections():
+            boxes, problems = detections.to_boxes(msg, self._known_ids())
+        for line in problems:
+            self._health.mask_rejected(line)
+            self._node.get_logger().warning(f'init boxes: {line}')
+        self.names = {**self.names, **boxes.names}
+        self._take(boxes)
+
+    def _take_mask(self, msg: Any, read: Callable[[Any, int], Any]) -> None:
+        with self._health.rejections():
+            label_map = read(msg, self._config.binary_id)
+        stamp_ns = conversions.to_stamp_ns(msg.header.stamp)
+        if stamp_ns == 0:
+            self._health.stamp_0()
+            if not self._has_seen_stamp_0:
+                self._has_seen_stamp_0 = True
+                self._node.get_logger().warning(
+                    'init mask has stamp 0 and is applied to the next image; give it the stamp '
+                    'of the image that it was drawn on'
+                )
+        self._take(Prompt(label_map, stamp_ns))
+
+    def _is_new(self, way: str, msg: Any, *content: Any) -> bool:
+        digest = hashlib.blake2b(digest_size=16)
+        for part in content:
+            digest.update(part)
+        seen = (way, conversions.to_stamp_ns(msg.header.stamp), digest.digest())
+        if seen in self._seen:
+            self._health.mask_repeated()
+            return False
+        self._seen.append(seen)
+        self._health.mask_arrived()
+        return True
+
+    def _take(self, prompt: Prompt | BoxPrompt) -> None:
+        if not self._submit_guarded(prompt):
+            self._held.append(prompt)
+            self._node.get_logger().info('init mask is held until the node is active and enabled')
+
+    def _submit_guarded(self, prompt: Prompt | BoxPrompt) -> bool:
+        try:
+            return self._submit(prompt)
+        except VosError as error:
+            self._health.mask_rejected(str(error))
+            self.complain(error)
+            return True
+
+    @guarded
+    def _on_remove(self, msg: UInt16MultiArray) -> None:
+        ids = msg.data.tolist()
+        self.names = {i: name for i, name in self.names.items() if i not in ids}
+        self._remove(ids)

@@ -1,0 +1,182 @@
+# SPDX-FileCopyrightText: 2026 The vos_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+All topics that the node gives away; what costs time is computed only where somebody subscribes.
+
+Publishers are made and destroyed by the executor's thread and used by the worker's.
+"""
+
+from collections.abc import Callable, Mapping
+import threading
+import time
+from typing import Any
+
+from sensor_msgs.msg import CompressedImage, Image
+
+from vos_ros.config import NodeConfig, OverlayConfig
+from vos_ros.datatypes import Frame, ObjectState, Segmentation
+from vos_ros.ros import conversions, detections
+from vos_ros.ros.qos import LATCHED, profile, QosWatch, RELIABLE
+
+
+class Outputs:
+    """
+    The node's outputs from configure to clean-up.
+
+    :param watch: makes the publishers.
+    :param config: of the node, with what is offered.
+    :param vision: the module vision_msgs.msg, None where it is not installed.
+    :param on_objects_changed: called from the worker's thread when other objects are known;
+        `match_objects` is to be called from the executor's then.
+    """
+
+    def __init__(
+        self,
+        watch: QosWatch,
+        config: NodeConfig,
+        vision: Any | None,
+        on_objects_changed: Callable[[], Any],
+    ) -> None:
+        self._watch = watch
+        self._vision = vision
+        self._has_object_masks = config.publish.object_masks
+        self._on_objects_changed = on_objects_changed
+        self._lock = threading.Lock()  # for the publishers of the objects
+        self._object_publishers: dict[int, Any] = {}
+        self._object_ids: tuple[int, ...] = ()
+        self._named: dict[int, str] | None = None  # as last published
+        self._overlay_at = float('-inf')
+        # Reliable also for pictures: it matches RViz, rqt and every other reader.
+        kinds = {'labels': (Image, 2), 'confidence': (Image, 1)}
+        if config.overlay.enabled:
+            kinds |= {'overlay': (Image, 1), 'overlay/compressed': (CompressedImage, 1)}
+        self._publishers = {
+            name: watch.advertise(kind, f'~/{name}', profile(depth))
+            for name, (kind, depth) in kinds.items()
+        }
+        if vision is not None:
+            self._publishers['objects'] = watch.advertise(
+                vision.Detection2DArray, '~/objects', profile(2)
+            )
+            self._publishers['label_info'] = watch.advertise(
+                vision.LabelInfo, '~/label_info', profile(1, RELIABLE, LATCHED)
+            )
+
+    @property
+    def object_ids(self) -> tuple[int, ...]:
+        """Ids on the newest labels."""
+        return self._object_ids
+
+    @property
+    def labels_topic(self) -> str:
+        """Resolved name of ~/labels."""
+        return self._publishers['labels'].topic_name
+
+    def close(self) -> None:
+        """Destroy all publishers; from the executor's thread, while no worker runs."""
+        self._object_ids = ()
+        self.match_objects()
+        for publisher in self._publishers.values():
+            self._watch.release(publisher)
+        self._publishers.clear()
+
+    def publish_labels(self, segmentation: Segmentation, frame: conversions.CameraFrame) -> None:
+        """
+        Publish the label map, which somebody waits for; in the worker's thread.
+
+        :param segmentation: what was found.
+        :param frame: on it.
+        """
+        msg = conversions.to_label_msg(segmentation.label_map, frame.header)
+        self._publishers['labels'].publish(msg)
+
+    def publish_rest(
+        self,
+        segmentation: Segmentation,
+        frame: conversions.CameraFrame,
+        names: Mapping[int, str],
+        overlay: OverlayConfig,
+    ) -> None:
+        """
+        Publish everything else that somebody subscribes to; in the worker's thread.
+
+        :param segmentation: what was found.
+        :param frame: on it.
+        :param names: object id -> name, for those that were named.
+        :param overlay: how to paint, at present.
+        """
+        labels, header = segmentation.label_map, frame.header
+        with self._lock:
+            for object_id, publisher in self._object_publishers.items():
+                if publisher.get_subscription_count() > 0:
+                    publisher.publish(conversions.to_mask_msg(labels, object_id, header))
+        if self._is_wanted('objects'):
+            self._publishers['objects'].publish(
+                detections.to_objects_msg(self._vision, segmentation, names, header)
+            )
+        if self._is_wanted('confidence'):
+            self._publishers['confidence'].publish(
+                conversions.to_mono_msg(conversions.to_confidence(segmentation), header)
+            )
+        self._publish_overlay(segmentation, frame, names, overlay)
+        self._publish_names(segmentation, names, header)
+        if segmentation.object_ids != self._object_ids:
+            self._object_ids = segmentation.object_ids
+            self._on_objects_changed()
+
+    def match_objects(self) -> None:
+        """Make and destroy publishers so that there is one for every known object."""
+        wanted = self._object_ids if self._has_object_masks else ()
+        with self._lock:
+            gone = {i: p for i, p in self._object_publishers.items() if i not in wanted}
+            for object_id in gone:
+                del self._object_publishers[object_id]
+        for publisher in gone.values():
+            self._watch.release(publisher)
+        for object_id in wanted:
+            if object_id not in self._object_publishers:
+                publisher = self._watch.advertise(Image, f'~/object_{object_id}/mask', profile(2))
+                with self._lock:
+                    self._object_publishers[object_id] = publisher
+
+    def _is_wanted(self, name: str) -> bool:
+        publisher = self._publishers.get(name)
+        return publisher is not None and publisher.get_subscription_count() > 0
+
+    def _publish_overlay(
+        self,
+        segmentation: Segmentation,
+        frame: Frame,
+        names: Mapping[int, str],
+        overlay: OverlayConfig,
+    ) -> None:
+        wanted = [n for n in ('overlay', 'overlay/compressed') if self._is_wanted(n)]
+        now = time.perf_counter()
+        is_early = overlay.max_rate_hz > 0 and now - self._overlay_at < 1 / overlay.max_rate_hz
+        if not wanted or is_early:
+            return
+        self._overlay_at = now
+        notes = {
+            object_id: f'{detections.name_of(object_id, names)}: {state.value}'
+            for object_id, state in segmentation.states.items()
+            if state != ObjectState.TRACKED
+        }
+        picture = conversions.to_overlay(frame, segmentation.label_map, overlay.alpha, notes)
+        write = {
+            'overlay': conversions.to_color_msg,
+            'overlay/compressed': conversions.to_jpeg_msg,
+        }
+        for name in wanted:
+            self._publishers[name].publish(write[name](picture, frame.encoding, frame.header))
+
+    def _publish_names(
+        self, segmentation: Segmentation, names: Mapping[int, str], header: Any
+    ) -> None:
+        if self._vision is None:
+            return
+        named = {i: detections.name_of(i, names) for i in segmentation.object_ids}
+        if named != self._named:
+            self._named = named
+            self._publishers['label_info'].publish(
+                detections.to_label_info_msg(self._vision, named, header)
+            )
