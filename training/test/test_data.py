@@ -2,20 +2,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """Clips: what the composer promises, on photographs and a video drawn here."""
 
-import logging
-from pathlib import Path
+from dataclasses import replace
 
 import cv2
 import numpy as np
 import pytest
 
+from vos_distill.compose import _thin_plate_basis
 from vos_distill.data import (
     ClipComposer,
     ClipConfig,
-    load_stills,
-    load_videos,
+    MemoryVideo,
     pick_object,
-    read_pair,
     Still,
     Video,
 )
@@ -37,7 +35,7 @@ def stills() -> list[Still]:
 
 @pytest.fixture(scope='module')
 def videos() -> list[Video]:
-    video = Video('disc')
+    video = MemoryVideo('disc')
     for t in range(12):
         image, label = disc(96, 30 + 2 * t, 50, 16)
         video.images.append(image)
@@ -95,42 +93,112 @@ def test_pick_object_leaves_out_what_fills_the_picture() -> None:
     assert pick_object(everything, np.random.default_rng(0)) is None
 
 
-def write_pair(root: Path, name: str, label: np.ndarray, image: np.ndarray) -> None:
-    for folder in ('images', 'labels'):
-        (root / 'set' / folder).mkdir(parents=True, exist_ok=True)
-    cv2.imwrite(str(root / 'set' / 'images' / f'{name}.jpg'), image)
-    cv2.imwrite(str(root / 'set' / 'labels' / f'{name}.png'), label)
+def filmed(labels: list[np.ndarray], stride: int = 1) -> MemoryVideo:
+    """Give a video whose red tells the number of the frame: 4 for each."""
+    video = MemoryVideo('film', stride=stride)
+    for number, label in enumerate(labels):
+        image = np.full((*label.shape, 3), 60, np.uint8)
+        image[..., 0] = 4 * number
+        video.images.append(image)
+        video.labels.append(label)
+    return video
 
 
-def test_bad_pairs_are_named_and_left_out(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+@pytest.fixture
+def plain(monkeypatch: pytest.MonkeyPatch) -> ClipConfig:
+    """Real clips with nothing drawn over them and their own colours."""
+    monkeypatch.setattr(ClipComposer, '_photometric', lambda _self, images: images)
+    return ClipConfig(
+        size=64, frames=3, real=1.0, paste_on_real=0.0, occluder=0.0, bars=0.0, max_gap=6
+    )
+
+
+def gaps(composer: ClipComposer, clips: int = 150) -> set[int]:
+    """Collect the gaps between neighbours of real clips, frames."""
+    found: set[int] = set()
+    source = iter(composer)
+    for _ in range(clips):
+        numbers = np.median(next(source)[0][..., 0], axis=(1, 2)) / 4
+        found |= set(np.abs(np.diff(np.round(numbers))).astype(int).tolist())
+    return found
+
+
+def test_gap_follows_its_schedule(stills: list[Still], plain: ClipConfig) -> None:
+    video = filmed([disc(64, 32, 32, 14)[1]] * 60)
+    always = ClipComposer(stills, [video], plain, seed=1)
+    always.progress = 0.5
+    assert gaps(always) == {1, 2, 3, 4, 5, 6}
+    config = replace(plain, gap_schedule=[[0.0, 2], [0.5, 10], [1.0, 3]])
+    composer = ClipComposer(stills, [video], config, seed=1)
+    for progress, widest in ((0.0, 2), (0.25, 6), (0.5, 10), (1.0, 3)):
+        composer.progress = progress
+        assert gaps(composer) == set(range(1, widest + 1))
+
+
+def test_gap_counts_frames_of_the_camera(stills: list[Still], plain: ClipConfig) -> None:
+    video = filmed([disc(64, 32, 32, 14)[1]] * 60, stride=3)
+    assert gaps(ClipComposer(stills, [video], plain, seed=1)) == {1, 2}
+
+
+@pytest.mark.parametrize(
+    'schedule', [[[0.5, 5], [0.1, 9]], [[0.0, 0]], [[2.0, 5]], [[0.1, 2, 3]]], ids=str
+)
+def test_schedule_that_makes_no_sense_is_refused(schedule: list[list[float]]) -> None:
+    with pytest.raises(ValueError, match=r'clip\.gap_schedule is'):
+        ClipConfig(gap_schedule=schedule)
+
+
+def test_what_the_first_frame_does_not_show_is_background(
+    stills: list[Still], plain: ClipConfig
 ) -> None:
-    image, label = disc(48, 20, 20, 9)
-    write_pair(tmp_path, 'good', label, image)
-    write_pair(tmp_path, 'small', label[:20, :20], image)
-    write_pair(tmp_path, 'corrupt', label, image)
-    (tmp_path / 'set' / 'labels' / 'corrupt.png').write_bytes(b'not a png')
-    write_pair(tmp_path, 'alone', label, image)
-    (tmp_path / 'set' / 'labels' / 'alone.png').unlink()
-    with caplog.at_level(logging.WARNING):
-        stills = load_stills(tmp_path)
-    assert len(stills) == 1
-    for name in ('small', 'corrupt', 'alone'):
-        assert f'{name}.png' in caplog.text
-    with pytest.raises(ValueError, match='20x20 but its image is 48x48'):
-        read_pair(
-            tmp_path / 'set' / 'images' / 'small.jpg', tmp_path / 'set' / 'labels' / 'small.png'
-        )
+    """Object 9 is there all the time, object 4 from frame 10 on."""
+    early, late = (np.zeros((64, 64), np.uint8) for _ in range(2))
+    early[20:44, 8:28] = late[20:44, 8:28] = 9
+    late[20:44, 36:56] = 4
+    video = filmed([early] * 10 + [late] * 10)
+    composer = ClipComposer(stills, [video], plain, seed=3)
+    alone = both = 0
+    for _ in range(60):
+        images, labels = next(iter(composer))
+        starts_late = np.median(images[0, ..., 0]) >= 38
+        assert ((labels[0] == 2).any()) == starts_late
+        if not starts_late:
+            assert not (labels == 2).any()
+        alone, both = alone + (not starts_late), both + starts_late
+    assert min(alone, both) > 5
 
 
-def test_a_one_frame_video_is_named_and_left_out(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+def test_a_clip_starts_where_an_object_is_seen(stills: list[Still], plain: ClipConfig) -> None:
+    """The object is seen on a third of the frames; a draw without it is made again."""
+    empty, seen = np.zeros((64, 64), np.uint8), disc(64, 32, 32, 14)[1]
+    video = filmed([seen if 8 <= t < 16 else empty for t in range(24)])
+    composer = ClipComposer(stills, [video], replace(plain, max_gap=1), seed=3)
+    found = [composer.compose() for _ in range(60)]
+    assert sum(clip is not None for clip in found) > 45
+    assert all((clip[1][0] == 1).any() for clip in found if clip is not None)
+
+
+def test_thin_plate_spline_moves_its_points_as_told() -> None:
+    places = (np.array([3, 10, 12, 5]) + 0.5) / 16  # middles of cells of the coarse grid
+    points = np.stack([places, places[::-1]], axis=1)
+    basis = _thin_plate_basis(points)
+    assert basis.shape == (16, 16, 4)
+    moved = basis @ np.array([[2.0, 0.0], [0.0, -3.0], [1.0, 1.0], [0.0, 0.0]])
+    for (x, y), expected in zip(
+        (points * 16).astype(int), ([2, 0], [0, -3], [1, 1], [0, 0]), strict=True
+    ):
+        np.testing.assert_allclose(moved[y, x], expected, atol=1e-8)
+    together = basis @ np.tile([5.0, -1.0], (4, 1))  # all of them alike: everything goes along
+    np.testing.assert_allclose(together, np.broadcast_to([5.0, -1.0], (16, 16, 2)), atol=1e-8)
+
+
+@pytest.mark.parametrize('what', ['spline', 'jpeg'])
+def test_more_augmentation_changes_clips_and_keeps_their_shape(
+    stills: list[Still], what: str
 ) -> None:
-    image, label = disc(48, 20, 20, 9)
-    for kind, suffix, what in (('JPEGImages', 'jpg', image), ('Annotations', 'png', label * 255)):
-        folder = tmp_path / kind / '480p' / 'short'
-        folder.mkdir(parents=True)
-        cv2.imwrite(str(folder / f'00000.{suffix}'), what)
-    with caplog.at_level(logging.WARNING):
-        assert load_videos([tmp_path]) == []
-    assert 'short' in caplog.text
+    plain = ClipConfig(size=64, frames=3, real=0.0, bend=0.03)
+    more = replace(plain, **{what: 1.0})
+    a, b = (next(iter(ClipComposer(stills, [], c, seed=5))) for c in (plain, more))
+    assert a[0].shape == b[0].shape
+    assert (a[0] != b[0]).mean() > 0.1
+    assert set(np.unique(b[1])) <= {0, 1, 2, 255}

@@ -187,3 +187,16 @@ def test_logit_distillation_counts_the_chosen_pixels_only() -> None:
     where[0, 0, 0] = False
     assert float(logit_distillation(student, teacher, where)) == pytest.approx(0, abs=1e-6)
     assert float(logit_distillation(student, teacher, ~where)) > 1
+
+
+def test_the_logit_loss_of_a_batch_is_the_mean_of_its_clips() -> None:
+    """Bands of any length count the same, so that two processes learn what one learns."""
+    draw = torch.Generator().manual_seed(0)
+    student = torch.rand(2, 2, 6, 6, generator=draw).softmax(1)
+    teacher = torch.rand(2, 2, 6, 6, generator=draw).softmax(1)
+    where = torch.zeros(2, 6, 6, dtype=torch.bool)
+    where[0, 0, 0] = True
+    where[1, 2:] = True
+    whole = logit_distillation(student, teacher, where)
+    parts = [logit_distillation(student[[i]], teacher[[i]], where[[i]]) for i in (0, 1)]
+    torch.testing.assert_close(whole, (parts[0] + parts[1]) / 2)

@@ -11,6 +11,7 @@ torch = pytest.importorskip('torch', reason='the training package needs torch')
 from vos_distill.losses import (  # noqa: E402
     bootstrapped_cross_entropy,
     dice,
+    poly1_cross_entropy,
     propagated_mask,
     soft_aggregate,
 )
@@ -60,3 +61,24 @@ def test_dice_is_zero_for_the_same_mask_and_high_for_a_disjoint_one() -> None:
 def test_propagated_mask_is_finite_for_saturated_input() -> None:
     ones, zeros = torch.ones(1, 4, 4), torch.zeros(1, 4, 4)
     assert float(propagated_mask(ones, zeros)) == pytest.approx(-math.log(1e-4), rel=1e-3)
+
+
+def test_poly1_is_the_cross_entropy_plus_a_part_of_the_doubt() -> None:
+    prob = torch.tensor([1.0, 0.5, 0.1])
+    plain = poly1_cross_entropy(prob, 0.0)
+    torch.testing.assert_close(plain, -prob.log())
+    torch.testing.assert_close(
+        poly1_cross_entropy(prob, 2.0) - plain, torch.tensor([0.0, 1.0, 1.8])
+    )
+
+
+@pytest.mark.parametrize('share', [1.0, 0.25])
+def test_the_loss_of_a_batch_is_the_mean_of_its_parts(share: float) -> None:
+    """Otherwise two processes with half a batch each would learn something else than one."""
+    prob = torch.rand(4, 3, 8, 8, generator=torch.Generator().manual_seed(0)).softmax(1)
+    target = torch.randint(0, 3, (4, 8, 8), generator=torch.Generator().manual_seed(1))
+    target[0, :6] = 255  # mostly void
+    whole = bootstrapped_cross_entropy(prob, target, share)
+    first = bootstrapped_cross_entropy(prob[:2], target[:2], share)
+    second = bootstrapped_cross_entropy(prob[2:], target[2:], share)
+    torch.testing.assert_close(whole, (first + second) / 2)

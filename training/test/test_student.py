@@ -136,3 +136,39 @@ def test_weights_of_another_backbone_are_refused_by_name() -> None:
 def test_unknown_preset_lists_the_known_ones() -> None:
     with pytest.raises(ValueError, match='fast_mb'):
         build_student('resnet50')
+
+
+def test_batch_norm_can_be_kept_for_training_unless_it_is_folded_already() -> None:
+    torch.manual_seed(0)
+    source = BACKBONES['resnet18']()
+    for name, value in source.state_dict().items():
+        if 'running' in name:
+            value.copy_(torch.rand_like(value) + 0.5)
+    kept = BACKBONES['resnet18']()
+    load_imagenet(kept, source.state_dict(), keep_norm=True)
+    image = torch.randn(2, 3, 64, 64)
+    for mode in (False, True):  # the same network in training too, which folding changes
+        outputs = zip(source.train(mode)(image), kept.train(mode)(image), strict=True)
+        for a, b in outputs:
+            torch.testing.assert_close(a, b)
+    folded = BACKBONES['resnet18'](folded=True)
+    with pytest.raises(ValueError, match='cannot be trained'):
+        load_imagenet(kept, folded.state_dict(), keep_norm=True)
+
+
+@torch.no_grad()
+def test_later_frames_share_one_softmax_in_the_fast_family() -> None:
+    torch.manual_seed(0)
+    student = build_student('tiny').eval()
+    assert isinstance(student, FastStudent)
+    key = torch.randn(2, student.key_dim, 4, 5)
+    memory = torch.randn(2, 4, student.key_dim, 20)
+    affinity, match = student.affinity(key, memory)
+    torch.testing.assert_close(affinity[:, 0].sum(-1), torch.ones(2, 20))
+    torch.testing.assert_close(affinity[:, 1:].sum((1, 3)), torch.ones(2, 20))
+    assert match.shape == (2, 2, 20)
+    # a frame that is remembered twice counts twice in the softmax and changes no read-out
+    once, match_once = student.affinity(key, memory[:, :2])
+    twice, match_twice = student.affinity(key, memory[:, [0, 1, 1]])
+    torch.testing.assert_close(twice[:, 1] + twice[:, 2], once[:, 1])
+    torch.testing.assert_close(match_twice, match_once)

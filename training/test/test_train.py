@@ -3,45 +3,30 @@
 """Training on a drawn data set: it learns, it resumes to the step, its export runs."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
-import cv2
-import numpy as np
 import pytest
 
 torch = pytest.importorskip('torch', reason='the training package needs torch')
+pytest.importorskip('lightning_fabric', reason='training needs lightning-fabric')
 pytest.importorskip('onnx', reason='the export needs onnx')
 
+from tiny_run import tiny_recipe, write_stills  # noqa: E402
 from typer.testing import CliRunner  # noqa: E402
 
 from vos_distill.checkpoint import load_checkpoint  # noqa: E402
-from vos_distill.cli import app, load_student  # noqa: E402
+from vos_distill.cli import app  # noqa: E402
 from vos_distill.data import ClipConfig  # noqa: E402
-from vos_distill.train import rate_at, Recipe, train  # noqa: E402
+from vos_distill.evaluate import load_network  # noqa: E402
+from vos_distill.recipe import Recipe  # noqa: E402
+from vos_distill.train import prepare_network, rate_at, train  # noqa: E402
 
 
 @pytest.fixture(scope='module')
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp('data')
-    rng = np.random.default_rng(0)
-    for kind in ('images', 'labels'):
-        (root / 'static' / 'ecssd' / kind).mkdir(parents=True)
-    for index in range(8):
-        image = cv2.resize(rng.integers(0, 255, (7, 7, 3), dtype=np.uint8), (96, 96))
-        label = np.zeros((96, 96), np.uint8)
-        cv2.ellipse(label, (48, 48), (20, 28), float(20 * index), 0, 360, 1, -1)
-        image[label > 0] = rng.integers(0, 255, 3, dtype=np.uint8)
-        cv2.imwrite(str(root / 'static' / 'ecssd' / 'images' / f'{index}.jpg'), image)
-        cv2.imwrite(str(root / 'static' / 'ecssd' / 'labels' / f'{index}.png'), label)
+    write_stills(root)
     return root
-
-
-def tiny_recipe(**changes: object) -> Recipe:
-    settings: dict[str, object] = {
-        'preset': 'tiny', 'videos': [], 'steps': 12, 'batch': 2, 'workers': 0, 'amp': False,
-        'frozen_stages': 0, 'warmup': 2, 'save_every': 4, 'rate': 3e-3,
-        'clip': ClipConfig(size=64, frames=3, real=0.0, occluder=0.0, bars=0.0),
-    }  # fmt: skip
-    return Recipe(**{**settings, **changes})  # type: ignore[arg-type]
 
 
 def test_the_loss_falls(data: Path, tmp_path: Path) -> None:
@@ -78,8 +63,12 @@ def test_unknown_keys_of_a_recipe_are_refused(tmp_path: Path) -> None:
         Recipe.read(path)
 
 
+RECIPES = sorted((Path(__file__).parents[1] / 'recipes').glob('*.yaml'))
+
+
+# a study holds recipes, it is none
 @pytest.mark.parametrize(
-    'path', sorted((Path(__file__).parents[1] / 'recipes').glob('*.yaml')), ids=lambda p: p.stem
+    'path', [p for p in RECIPES if p.stem != 'ablation'], ids=lambda p: p.stem
 )
 def test_shipped_recipes_are_valid(path: Path) -> None:
     assert Recipe.read(path).steps > 0
@@ -96,7 +85,7 @@ def test_a_trained_checkpoint_exports_and_a_damaged_one_is_named(
     assert (out / 'manifest.json').exists()
     weights.write_bytes(weights.read_bytes()[:1000])
     with pytest.raises(ValueError, match='not a readable checkpoint'):
-        load_student(weights)
+        load_network(weights)
 
 
 def test_a_student_learns_from_an_infinite_teacher(data: Path, tmp_path: Path) -> None:
@@ -120,3 +109,46 @@ def test_an_unknown_kind_of_memory_is_refused(tmp_path: Path) -> None:
     path.write_text('memory: endless\n')
     with pytest.raises(ValueError, match='finite or infinite'):
         Recipe.read(path)
+
+
+def test_a_value_of_the_wrong_kind_is_named(tmp_path: Path) -> None:
+    path = tmp_path / 'recipe.yaml'
+    path.write_text('rate: 6e-4\n')
+    with pytest.raises(ValueError, match=r"recipe\.yaml: rate must be float, not '6e-4'"):
+        Recipe.read(path)
+    path.write_text('clip: {size: 64.5}\n')
+    with pytest.raises(ValueError, match=r'clip\.size must be int'):
+        Recipe.read(path)
+
+
+@pytest.mark.parametrize('frozen', [True, False])
+def test_batch_norm_is_frozen_or_learns(data: Path, tmp_path: Path, frozen: bool) -> None:
+    recipe = tiny_recipe(
+        preset='mobilenet_v2_no_aspp', steps=2, frozen_bn=frozen, frozen_stages=2, ema=0.0
+    )
+    before = prepare_network(recipe, data).state_dict()
+    after = load_checkpoint(train(recipe, data, tmp_path / 'run'))['student']
+    for layer, is_free in (('1.conv.0.1', False), ('13.conv.0.1', True)):  # of 4 stages, 2 frozen
+        name = f'backbone.features.{layer}.running_mean'
+        is_same = bool(torch.equal(before[name].float(), after[name]))
+        assert is_same == (frozen or not is_free)
+
+
+def test_batch_norm_cannot_be_trained_where_there_is_none(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match='preset tiny has no BatchNorm'):
+        train(tiny_recipe(frozen_bn=False), data, tmp_path / 'run')
+
+
+def test_mixed_precision_trains(data: Path, tmp_path: Path) -> None:
+    state = load_checkpoint(train(tiny_recipe(steps=2, amp=True), data, tmp_path / 'run'))
+    assert all(bool(torch.isfinite(v).all()) for v in state['student'].values())
+
+
+def test_a_batch_that_cannot_be_shared_equally_is_refused(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    two = SimpleNamespace(world_size=2)
+    monkeypatch.setattr('vos_distill.train.start_fabric', lambda amp: two)
+    with pytest.raises(ValueError, match='batch 3 cannot be shared equally by 2 processes'):
+        train(tiny_recipe(batch=3), data, tmp_path / 'run')
+    assert not (tmp_path / 'run').exists()

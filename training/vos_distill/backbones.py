@@ -19,6 +19,7 @@ import torch
 from torch import nn, Tensor
 
 BN_EPS = 1e-5
+_BN_ENTRIES = ('weight', 'bias', 'running_mean', 'running_var')
 
 
 def _norm(channels: int, folded: bool) -> nn.Module:
@@ -258,7 +259,9 @@ def _read_weights(path: Path) -> Mapping[str, Tensor]:
     return weights
 
 
-def load_imagenet(backbone: nn.Module, weights: Mapping[str, Tensor] | Path) -> list[str]:
+def load_imagenet(
+    backbone: nn.Module, weights: Mapping[str, Tensor] | Path, *, keep_norm: bool = False
+) -> list[str]:
     """
     Load ImageNet weights, with or without BatchNorm, into a backbone of either kind.
 
@@ -267,8 +270,11 @@ def load_imagenet(backbone: nn.Module, weights: Mapping[str, Tensor] | Path) -> 
     random weights for the surplus channels, scaled down, as STCN widens its value encoder.
 
     :param weights: a torchvision state dict, or the path of a .npz or .pth file of one.
+    :param keep_norm: take BatchNorm over as it is in the weights, for a backbone which goes on
+        training it; else its effect is folded into the convolutions.
     :return: names of the convolutions that were loaded.
-    :raises ValueError: a convolution is missing or has another shape.
+    :raises ValueError: a convolution is missing or has another shape, or there is no BatchNorm to
+        keep.
     """
     if isinstance(weights, Path):
         weights = _read_weights(weights)
@@ -281,7 +287,15 @@ def load_imagenet(backbone: nn.Module, weights: Mapping[str, Tensor] | Path) -> 
             raise ValueError(f'the weights have no {name}.weight: not this backbone?')
         weight = weights[f'{name}.weight'].float()
         bn = _bn_name(name)
-        if f'{bn}.running_var' in weights:
+        if keep_norm:
+            if f'{bn}.running_var' not in weights:
+                raise ValueError(
+                    f'the weights have no BatchNorm {bn} (folded already): it cannot be trained'
+                )
+            norm_state = {e: weights[f'{bn}.{e}'] for e in _BN_ENTRIES}
+            modules[bn].load_state_dict(norm_state, strict=False)
+            bias = torch.zeros(weight.shape[0])
+        elif f'{bn}.running_var' in weights:
             scale = weights[f'{bn}.weight'] / (weights[f'{bn}.running_var'] + BN_EPS).sqrt()
             bias = weights[f'{bn}.bias'] - weights[f'{bn}.running_mean'] * scale
             weight = weight * scale[:, None, None, None]
@@ -299,7 +313,7 @@ def load_imagenet(backbone: nn.Module, weights: Mapping[str, Tensor] | Path) -> 
         conv.weight.data.copy_(weight)
         if conv.bias is not None:
             conv.bias.data.copy_(bias)
-        else:
+        elif not keep_norm:
             norm = modules[bn]
             assert isinstance(norm, nn.BatchNorm2d)
             norm.weight.data.fill_(1.0)

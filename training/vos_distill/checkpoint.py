@@ -13,18 +13,28 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     """Write beside, then rename: a reader sees the old file or the new one, never half."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix('.partial')
-    torch.save(state, partial)
+    with partial.open('wb') as file:
+        torch.save(state, file)
+        file.flush()
+        os.fsync(file.fileno())  # or a power cut could leave the new name without its content
     os.replace(partial, path)
 
 
-def load_checkpoint(path: Path) -> dict[str, Any]:
+def load_checkpoint(path: Path, *needed: str) -> dict[str, Any]:
     """
     Read what `save_checkpoint` wrote.
 
-    :raises ValueError: the file is missing or damaged; names the path.
+    :param needed: entries that must be there.
+    :raises ValueError: the file is missing or damaged, or lacks an entry; names the path.
     """
     try:
         state: dict[str, Any] = torch.load(path, map_location='cpu', weights_only=True)
+    except FileNotFoundError as error:
+        raise ValueError(f'{path}: there is no such checkpoint') from error
     except Exception as error:  # torch raises many kinds for a damaged file
-        raise ValueError(f'{path}: not a readable checkpoint ({error})') from error
+        reason = str(error).splitlines()[0]
+        raise ValueError(f'{path}: not a readable checkpoint ({reason})') from error
+    missing = [name for name in needed if name not in state]
+    if missing:
+        raise ValueError(f'{path}: not a readable checkpoint (lacks {", ".join(missing)})')
     return state

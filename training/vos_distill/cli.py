@@ -3,6 +3,7 @@
 """The command `vos-distill`: train a student, measure it, export it."""
 
 import logging
+import os
 from pathlib import Path
 import sys
 import tempfile
@@ -12,12 +13,23 @@ import torch
 import typer
 import yaml
 
-from vos_distill.checkpoint import load_checkpoint
-from vos_distill.export import export_model
+from vos_distill.ablation import ablate, Study, table
+from vos_distill.chain import read_chain, run_chain
+from vos_distill.chain import table as table_of_stages
+from vos_distill.data import check_data
+from vos_distill.evaluate import evaluate_finite, evaluate_infinite, load_network
+from vos_distill.export import export_model, FixedShape, GRAPHS
+from vos_distill.generate import generate
 from vos_distill.pack import pack, unpack
-from vos_distill.student import build_student, count_parameters, PRESETS, Student
-from vos_distill.train import Recipe
+from vos_distill.processes import Interrupted
+from vos_distill.quantize import METHODS, quantize_model
+from vos_distill.recipe import Recipe
+from vos_distill.student import build_student, count_parameters, PRESETS
+from vos_distill.submission import MAX_OBJECTS, write_submission
 from vos_distill.train import train as run_training
+from vos_ros.config import RuntimeConfig, SegmenterConfig
+from vos_ros.errors import VosError
+from vos_ros.segmenter import VideoSegmenter
 
 app = typer.Typer(
     help='Train, measure and export finite-memory students for vos_ros.',
@@ -25,23 +37,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 Checkpoint = Annotated[Path, typer.Argument(help='student.pt of a run directory')]
-
-
-def load_student(path: Path) -> tuple[Student, dict[str, Any]]:
-    """
-    Build the student that a checkpoint holds, in eval mode.
-
-    :param path: `student.pt` of a run directory.
-    :return: the student, and the checkpoint's other entries (preset, step, seconds, recipe).
-    :raises ValueError: not a readable checkpoint, or of another architecture.
-    """
-    state = load_checkpoint(path)
-    student = build_student(state['preset'])
-    try:
-        student.load_state_dict(state.pop('student'))
-    except RuntimeError as error:
-        raise ValueError(f'{path}: does not fit preset {state["preset"]}: {error}') from error
-    return student.eval(), state
 
 
 @app.command()
@@ -78,11 +73,48 @@ def pack_data(
     )
 
 
+@data_app.command(name='check')
+def check(
+    root: Annotated[Path, typer.Argument(help='folder with stills and videos')],
+    stills: Annotated[str, typer.Option(help='folder of photographs below it')] = 'static',
+    videos: Annotated[list[str] | None, typer.Option(help='data sets; default: all')] = None,
+) -> None:
+    """
+    Read a whole data set and list what training would leave out; exit code 2 if there is any.
+
+    Example: vos-distill data check train --videos davis2016
+    """
+    problems = check_data(root, stills, videos or ())
+    for problem in problems:
+        typer.echo(problem)
+    typer.echo(f'{root}: {len(problems)} problem(s)')
+    if problems:
+        raise typer.Exit(2)
+
+
+@data_app.command(name='make')
+def make_data(
+    out: Annotated[Path, typer.Argument(help='folder to write to; made if missing')],
+    seed: Annotated[int, typer.Option(help='another one draws other objects')] = 0,
+) -> None:
+    """
+    Draw a small data set, to try everything on a machine without data.
+
+    Example: vos-distill data make generated
+    """
+    generate(out, seed)
+    typer.echo(f'{out}: train on {out / "train"}, measure on {out / "val" / "davis2016"}')
+
+
 @app.command()
 def train(
     recipe: Annotated[Path, typer.Argument(help='YAML file, see training/recipes')],
     data: Annotated[Path, typer.Option(help='folder with stills and videos, or its tar')],
-    run: Annotated[Path, typer.Option(help='run directory; an existing one is resumed')],
+    # torchrun takes --run for a short form of its own --run-path, wherever it stands
+    run: Annotated[
+        Path,
+        typer.Option('--run', '--run-dir', help='run directory; an existing one is resumed'),
+    ],
     init: Annotated[str, typer.Option(help='student.pt of a run, or a model folder')] = '',
     imagenet: Annotated[str, typer.Option(help='backbone weights, beats the recipe')] = '',
     minutes: Annotated[float, typer.Option(help='stop after this time; 0 = never')] = 0.0,
@@ -90,6 +122,9 @@ def train(
 ) -> None:
     """
     Train a student by a recipe, or go on where the run directory stopped.
+
+    Several processes, which share a batch, with --run-dir instead of --run:
+    torchrun --nproc-per-node 2 -m vos_distill.cli train RECIPE --data DATA --run-dir RUN
 
     Example: vos-distill train training/recipes/fast_mb_1_static.yaml --data train --run runs/mb
     """
@@ -114,13 +149,18 @@ def export(
     short_side: Annotated[int, typer.Option(help='short side of the input, px')] = 480,
     card: Annotated[Path | None, typer.Option(help='YAML: data, recipe, scores, license')] = None,
     fp32: Annotated[bool, typer.Option(help='store weights as float32, not float16')] = False,
+    fixed: Annotated[
+        str, typer.Option(metavar='WxH', help='all shapes static, for this network input, px')
+    ] = '',
+    objects: Annotated[int, typer.Option(help='with --fixed: objects in every call')] = 1,
 ) -> None:
     """
     Export to ONNX, compare with torch over a closed loop, write the manifest.
 
     Example: vos-distill export runs/mb/student.pt --out models/fast_mb --card card.yaml
     """
-    student, state = load_student(checkpoint)
+    shape = _fixed_shape(fixed, objects)
+    student, state = load_network(checkpoint)
     told: dict[str, Any] = yaml.safe_load(card.read_text()) if card else {}
     told.setdefault('license', 'unspecified')
     told.setdefault('data', [])
@@ -139,11 +179,80 @@ def export(
         short_side=short_side,
         card=told,
         fp16_weights=not fp32,
+        fixed=shape,
     )
     typer.echo(
         f'{out}: {parity.frames} frames in a closed loop, largest probability difference '
         f'{parity.max_prob_difference:.1e}, labels that differ {parity.label_differences}'
     )
+
+
+def _fixed_shape(size: str, objects: int) -> FixedShape | None:
+    """Read WxH; '' = shapes stay free."""
+    if not size:
+        return None
+    width, _, height = size.lower().partition('x')
+    if not (width.isdecimal() and height.isdecimal()):
+        raise ValueError(f"--fixed must be WIDTHxHEIGHT such as 640x480, not '{size}'")
+    return FixedShape(int(height), int(width), objects)
+
+
+@app.command()
+def quantize(
+    model: Annotated[str, typer.Argument(help='name or folder of a float model')],
+    calibration: Annotated[Path, typer.Argument(help='clips in DAVIS layout to calibrate on')],
+    out: Annotated[Path, typer.Option(help='model directory to write')],
+    graphs: Annotated[str, typer.Option(help='those to quantise, by commas')] = ','.join(GRAPHS),
+    method: Annotated[str, typer.Option(help=', '.join(METHODS))] = 'minmax',
+    frames: Annotated[int, typer.Option(help='of each clip; every 4th is calibrated on')] = 32,
+) -> None:
+    """
+    Make an int8 model: calibrated in the engine of the robot, biases corrected.
+
+    Example: vos-distill quantize fast_mb train/davis2016 --out models/fast_mb_int8
+    """
+    errors = quantize_model(
+        model, calibration, out, graphs=graphs.split(','), method=method, frames=frames
+    )
+    for name, error in errors.items():
+        typer.echo(f'{name:28s} mean error {100 * error:5.1f} % of the mean value')
+    typer.echo(f'{out}: measure it, for instance: vos eval DAVIS --model {out}')
+
+
+@app.command()
+def submit(
+    model: Annotated[Path, typer.Argument(help='model folder, or student.pt of a run directory')],
+    root: Annotated[Path, typer.Argument(help='YouTube-VOS valid, or DAVIS test-dev')],
+    out: Annotated[Path, typer.Option(help='folder to write Annotations/ to')],
+    short_side: Annotated[int, typer.Option(help='of the input, px; 0 = the model says')] = 0,
+    split: Annotated[str, typer.Option(help='list in ImageSets; all = every video')] = 'all',
+    archive: Annotated[bool, typer.Option('--zip', help='write submission.zip too')] = False,
+    threads: Annotated[int, typer.Option(help='CPU threads; 0 = the processors here')] = 0,
+) -> None:
+    """
+    Write the masks that the server of YouTube-VOS wants, through the engine of the robot.
+
+    Example: vos-distill submit models/fast_mb YTVOS/valid --out submission --zip
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        if model.is_file():
+            student, state = load_network(model)
+            model = Path(scratch) / 'student'
+            export_model(
+                student, model, name=model.stem, preset=state['preset'],
+                short_side=short_side or 480, card={'license': 'unspecified'},
+            )  # fmt: skip
+        segmenter = VideoSegmenter.open(
+            model,
+            config=SegmenterConfig(input_size=short_side, max_objects=MAX_OBJECTS),
+            runtime=RuntimeConfig(threads=threads),
+        )
+        videos, files, warnings = write_submission(
+            segmenter, root, out, split=split, archive=archive
+        )
+    for warning in warnings:
+        typer.echo(f'warning: {warning}', err=True)
+    typer.echo(f'{out}: {videos} videos, {files} masks')
 
 
 @app.command(name='eval')
@@ -152,25 +261,19 @@ def evaluate(
     root: Annotated[Path, typer.Argument(help='data set in DAVIS layout')],
     short_side: Annotated[int, typer.Option(help='short side of the input, px')] = 480,
     threads: Annotated[int, typer.Option(help='CPU threads; 0 = the processors here')] = 0,
+    infinite: Annotated[
+        bool, typer.Option('--infinite', help='in torch, first and every 5th frame kept')
+    ] = False,
 ) -> None:
     """
     Measure a checkpoint through the very engine that the robot runs.
 
     Example: vos-distill eval runs/mb/student.pt DAVIS --short-side 480
     """
-    from vos_ros.config import RuntimeConfig
-    from vos_ros.evaluate import evaluate_root
-    from vos_ros.segmenter import VideoSegmenter
-
-    student, state = load_student(checkpoint)
-    with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder) / 'student'
-        export_model(
-            student, out, name=checkpoint.stem, preset=state['preset'], short_side=short_side,
-            card={'license': 'unspecified', 'data': [], 'scores': {}, 'recipe': ''},
-        )  # fmt: skip
-        runtime = RuntimeConfig(model=str(out), threads=threads)
-        report = evaluate_root(root, lambda: VideoSegmenter.open(str(out), runtime=runtime))
+    if infinite:
+        report = evaluate_infinite(checkpoint, root, short_side=short_side)
+    else:
+        report = evaluate_finite(checkpoint, root, short_side=short_side, threads=threads)
     for name, sequence in report.sequences.items():
         part = sequence.summary
         if part is not None:
@@ -182,12 +285,87 @@ def evaluate(
         )
 
 
+@app.command(name='ablate')
+def run_ablation(
+    study: Annotated[Path, typer.Argument(help='YAML file, see training/recipes/ablation.yaml')],
+    data: Annotated[Path, typer.Option(help='folder with stills and videos')],
+    out: Annotated[Path, typer.Option(help='where the runs and table.md go; resumed if there')],
+    val: Annotated[list[str], typer.Option(help='NAME=ROOT to measure on; may be repeated')],
+    teacher: Annotated[str, typer.Option(help="student.pt of the study's TEACHER")] = '',
+    seeds: Annotated[int, typer.Option(help='number of seeds')] = 2,
+    short_side: Annotated[int, typer.Option(help='short side when measured, px')] = 256,
+    threads: Annotated[int, typer.Option(help='CPU threads; 0 = as torch finds best')] = 0,
+) -> None:
+    """
+    Train and measure variants of a recipe over seeds; a table says what is more than noise.
+
+    Example: vos-distill ablate STUDY --data train --out runs/ablation --val davis=val/davis2016
+    """
+    if threads:
+        torch.set_num_threads(threads)
+    roots = {}
+    for entry in val:
+        name, separator, root = entry.partition('=')
+        if not separator:
+            raise ValueError(f'--val {entry}: give NAME=ROOT')
+        roots[name] = Path(root)
+
+    def tell(variant: str, seed: int, scores: dict[str, Any]) -> None:
+        jf = '  '.join(f'{root} {scores[root]:.3f}' for root in roots)
+        typer.echo(f'{variant}, seed {seed}: {jf}')
+
+    results = ablate(
+        Study.read(study, teacher), data, out, roots,
+        seeds=range(seeds), short_side=short_side, threads=threads, on_run=tell,
+    )  # fmt: skip
+    text = table(results, list(roots))
+    (out / 'table.md').write_text(text)
+    typer.echo(f'\n{text}')
+
+
+@app.command(name='chain')
+def chain(
+    recipes: Annotated[Path, typer.Argument(help='folder of recipes, run in order of name')],
+    out: Annotated[Path, typer.Option(help='run directories and the model go there; resumed')],
+    data: Annotated[Path | None, typer.Option(help='what to train on; default: generated')] = None,
+    val: Annotated[Path | None, typer.Option(help='DAVIS layout, with --data')] = None,
+    short_side: Annotated[int, typer.Option(help='short side when measured, px')] = 160,
+    threads: Annotated[int, typer.Option(help='CPU threads; 0 = as torch finds best')] = 0,
+) -> None:
+    """
+    Train, measure and export a chain of stages: teacher, student, distilled student.
+
+    Without --data a small data set is drawn, so that this runs anywhere. The exported student
+    starts as it is: vos demo --model OUT/model, or model:=OUT/model in the launch file.
+
+    Example: vos-distill chain training/recipes/chain --out runs/chain
+    """
+    if (data is None) != (val is None):
+        raise ValueError('give --data and --val together, or neither')
+    if threads:
+        torch.set_num_threads(threads)
+    if data is None or val is None:
+        generate(out / 'generated')
+        data, val = out / 'generated' / 'train', out / 'generated' / 'val' / 'davis2016'
+    scores = run_chain(
+        read_chain(recipes), data, val, out, short_side=short_side, threads=threads,
+        on_score=lambda one: typer.echo(f'{one.name}: J&F {one.jf:.3f}'),
+    )  # fmt: skip
+    text = table_of_stages(scores)
+    (out / 'table.md').write_text(text)
+    typer.echo(f'\n{text}\nmodel: {out / "model"}')
+
+
 def main() -> None:
     """Run the command; errors that a user can mend are one line and exit code 2."""
-    logging.basicConfig(level=logging.INFO, format='%(message)s')
+    is_first = os.environ.get('RANK', '0') == '0'  # of the processes that torchrun starts
+    logging.basicConfig(level=logging.INFO if is_first else logging.WARNING, format='%(message)s')
     try:
         app()
-    except (ValueError, OSError) as error:
+    except Interrupted as end:
+        typer.echo(f'vos-distill: {end}', err=True)
+        sys.exit(128 + end.number)  # as a shell reports a signal, so that no script goes on
+    except (ValueError, OSError, VosError) as error:
         typer.echo(f'vos-distill: {error}', err=True)
         sys.exit(2)
 

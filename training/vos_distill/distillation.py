@@ -141,7 +141,7 @@ def logit_distillation(
     student: Tensor, teacher: Tensor, where: Tensor | None = None, temperature: float = 0.1
 ) -> Tensor:
     """
-    Give KL(teacher || student) of the class distributions of every pixel.
+    Give KL(teacher || student) of the class distributions, mean over pixels, then over frames.
 
     A temperature below 1 sharpens, so the student follows the teacher's decision more than its
     doubt. The gradient scales with 1 / temperature; there is no temperature^2 factor.
@@ -156,4 +156,5 @@ def logit_distillation(
     kl = (log_t.exp() * (log_t - log_s)).sum(1)
     if where is None:
         return kl.mean()
-    return (kl * where).sum() / where.sum().clamp(min=1)
+    kl = (kl * where).flatten(1).sum(1) / where.flatten(1).sum(1).clamp(min=1)
+    return kl.mean()

@@ -8,7 +8,7 @@ only then write the manifest. A directory with a manifest is therefore a verifie
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 import hashlib
 import json
 from pathlib import Path
@@ -23,7 +23,9 @@ from vos_distill.losses import soft_aggregate
 from vos_distill.rollout import others_of
 from vos_distill.student import build_student, count_parameters, Features, Student
 
-OPSET = 17  # the oldest with everything used here; TensorRT 8.6 and later take it
+# The newest that TensorRT 8.6 takes (its parser: up to 17; that of 10.0: 9 to 20), so that one
+# file serves both. A test holds the operators in use against the list of 8.6.
+OPSET = 17
 GRAPHS = ('encode_image', 'segment', 'encode_mask')
 _AXES: dict[str, dict[int, str]] = {
     'image': {2: 'height', 3: 'width'},
@@ -35,6 +37,35 @@ _AXES: dict[str, dict[int, str]] = {
     'logits': {0: 'objects', 1: 'h4', 2: 'w4'},
     'value': {0: 'objects', 2: 'tokens'},
 }
+
+
+@dataclass(frozen=True)
+class FixedShape:
+    """
+    The only input that a model takes, for engines without dynamic shapes.
+
+    :param height: of the network input, px, a multiple of 16.
+    :param width: likewise.
+    :param objects: in every call.
+    :raises ValueError: not such sizes.
+    """
+
+    height: int
+    width: int
+    objects: int = 1
+
+    def __post_init__(self) -> None:
+        if min(self.height, self.width) < 16 or self.height % 16 or self.width % 16:
+            raise ValueError(
+                f'a fixed size must be multiples of 16, not {self.width}x{self.height}: take '
+                f'{max(1, round(self.width / 16)) * 16}x{max(1, round(self.height / 16)) * 16}'
+            )
+        if self.objects < 1:
+            raise ValueError(f'a fixed number of objects must be at least 1, not {self.objects}')
+
+
+_FREE = FixedShape(96, 160, 2)  # what the graphs are traced with when shapes stay free
+_DEMO = FixedShape(128, 192, 2)
 
 
 class _EncodeImage(nn.Module):
@@ -100,19 +131,37 @@ def _store_fp16(path: Path) -> None:
     onnx.save(model, str(path))
 
 
-def export_graphs(student: Student, out: Path, *, fp16_weights: bool = True) -> None:
+def _fold_constants(path: Path) -> None:
+    """Compute ahead what no input changes: with fixed shapes all arithmetic on shapes goes."""
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    # basic: standard operators only; what comes above is for onnxruntime alone
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    folded = path.with_suffix('.folded')
+    options.optimized_model_filepath = str(folded)
+    ort.InferenceSession(str(path), options, providers=['CPUExecutionProvider'])
+    folded.replace(path)
+
+
+def export_graphs(
+    student: Student, out: Path, *, fp16_weights: bool = True, fixed: FixedShape | None = None
+) -> None:
     """
     Write `encode_image.onnx`, `segment.onnx` and `encode_mask.onnx`.
 
     :param student: on the CPU, in eval mode. With `fp16_weights` its weights are rounded to
         float16 in place, so that what is compared later is what was written.
+    :param fixed: the one shape to take, weights stored as float32 then; None = sizes and the
+        number of objects stay free.
     """
     out.mkdir(parents=True, exist_ok=True)
     if fp16_weights:
         for parameter in student.parameters():
             if parameter.numel() >= 256:
                 parameter.data.copy_(parameter.data.half().float())
-    h, w, k = 96, 160, 2
+    shape = fixed or _FREE
+    h, w, k = shape.height, shape.width, shape.objects
     image = torch.randn(1, 3, h, w)
     masks = torch.rand(k, h // 4, w // 4)
     with torch.no_grad():
@@ -158,14 +207,18 @@ def export_graphs(student: Student, out: Path, *, fp16_weights: bool = True) -> 
                 str(path),
                 input_names=list(inputs),
                 output_names=list(outputs),
-                dynamic_axes={n: _axes_of(n, t, h) for n, t in {**inputs, **outputs}.items()},
+                dynamic_axes={}
+                if fixed
+                else {n: _axes_of(n, t, h) for n, t in {**inputs, **outputs}.items()},
                 opset_version=OPSET,
                 # onnxruntime folds at load; here every weight keeps its name, so that
                 # `student_from_model` can read it back
                 do_constant_folding=False,
                 dynamo=False,
             )
-        if fp16_weights:
+        if fixed:
+            _fold_constants(path)
+        elif fp16_weights:
             _store_fp16(path)
 
 
@@ -282,19 +335,21 @@ def compare(student: Student, folder: Path, images: Tensor, first_masks: Tensor)
     return Parity(len(images) - 1, worst, differing, beyond)
 
 
-def _demo_clip(student: Student, frames: int = 8) -> tuple[Tensor, Tensor]:
-    """Make a smooth moving picture with two discs, for the comparison; not for accuracy."""
-    h, w = 128, 192
+def _demo_clip(student: Student, shape: FixedShape, frames: int = 8) -> tuple[Tensor, Tensor]:
+    """Make a smooth moving picture with a disc per object, to compare on; not for accuracy."""
+    h, w, objects = shape.height, shape.width, shape.objects
     rng = np.random.default_rng(0)
     noise = torch.from_numpy(rng.uniform(0, 255, (1, 3, 12, 18)).astype(np.float32))
     canvas = torch.nn.functional.interpolate(noise, (h + 32, w + 32), mode='bicubic')[0]
+    colours = torch.from_numpy(rng.uniform(0, 255, (objects, 3)).astype(np.float32))
     y, x = torch.meshgrid(torch.arange(h), torch.arange(w), indexing='ij')
-    images, first = [], torch.zeros(2, h, w)
+    images, first = [], torch.zeros(objects, h, w)
     for t in range(frames):
         image = canvas[:, t : t + h, 2 * t : 2 * t + w].clone().clamp(0, 255)
-        for k, (cx, cy, colour) in enumerate(((50, 60, (230, 30, 30)), (130, 70, (20, 40, 220)))):
-            disc = (x - cx - 3 * t) ** 2 + (y - cy - 2 * t * (-1) ** k) ** 2 < 22**2
-            image[:, disc] = torch.tensor(colour, dtype=torch.float32)[:, None]
+        for k in range(objects):
+            cx, cy = w * (k + 0.5) / objects + 3 * t, h / 2 + 2 * t * (-1) ** k
+            disc = (x - cx) ** 2 + (y - cy) ** 2 < (min(h, w / objects) / 6) ** 2
+            image[:, disc] = colours[k, :, None]
             if t == 0:
                 first[k] = disc.float()
         images.append(student.normalise(image))
@@ -310,18 +365,20 @@ def export_model(
     short_side: int,
     card: dict[str, Any],
     fp16_weights: bool = True,
+    fixed: FixedShape | None = None,
 ) -> Parity:
     """
     Export, verify, and write the manifest.
 
-    :param short_side: the shorter side of the network's input that the scores belong to, px.
+    :param short_side: the shorter side of the network's input that the scores belong to, px;
+        that of `fixed` where there is one.
     :param card: `data`, `recipe`, `scores`, `license` and whatever else the manifest tells.
     :raises RuntimeError: onnxruntime and torch differ; no manifest is written then.
     """
     student = student.cpu().eval()
     (out / 'manifest.json').unlink(missing_ok=True)
-    export_graphs(student, out, fp16_weights=fp16_weights)
-    parity = compare(student, out, *_demo_clip(student))
+    export_graphs(student, out, fp16_weights=fp16_weights, fixed=fixed)
+    parity = compare(student, out, *_demo_clip(student, fixed or _DEMO))
     if not parity.holds:
         raise RuntimeError(f'{out}: the exported graphs differ from torch: {parity}')
     manifest = {
@@ -334,7 +391,7 @@ def export_model(
         'key_dim': student.key_dim,
         'value_dim': student.value_dim,
         'input': {
-            'short_side': short_side,
+            'short_side': min(fixed.height, fixed.width) if fixed else short_side,
             'multiple': 16,
             'color': 'rgb',
             'mean': list(student.mean),
@@ -348,12 +405,13 @@ def export_model(
             for graph in GRAPHS
         },
         'opset': OPSET,
-        'weights_dtype': 'float16' if fp16_weights else 'float32',
+        'weights_dtype': 'float16' if fp16_weights and not fixed else 'float32',
         'parity': {
             'frames': parity.frames,
             'max_prob_difference': parity.max_prob_difference,
             'label_differences': parity.label_differences,
         },
+        **({'fixed': asdict(fixed)} if fixed else {}),
         **card,
     }
     (out / 'manifest.json').write_text(json.dumps(manifest, indent=2) + '\n')

@@ -22,22 +22,33 @@ def soft_aggregate(logits: Tensor) -> Tensor:
     return torch.logit(both).softmax(dim=1)
 
 
+def poly1_cross_entropy(prob: Tensor, epsilon: float) -> Tensor:
+    """
+    Give the cross entropy of each pixel, -log p + epsilon (1 - p) (PolyLoss, Leng et al. 2022).
+
+    :param prob: probability of the true class, any shape.
+    :param epsilon: 0 is the plain cross entropy; above, a doubtful pixel weighs more.
+    """
+    return -torch.log(prob.clamp(min=EPS)) + epsilon * (1 - prob)
+
+
 def bootstrapped_cross_entropy(
-    prob: Tensor, target: Tensor, share: float, ignore: int = 255
+    prob: Tensor, target: Tensor, share: float, ignore: int = 255, poly: float = 0.0
 ) -> Tensor:
     """
-    Cross entropy over the hardest pixels of every frame (STCN's bootstrapping).
+    Cross entropy over the hardest pixels of every frame (STCN's bootstrapping), mean over frames.
 
     :param prob: (B, C, h, w) probabilities which sum to 1.
     :param target: (B, h, w) int64 class of every pixel, `ignore` where there is none.
-    :param share: 0..1, share of the pixels that count; 1 is the plain mean.
+    :param share: 0..1, share of the pixels that count; 1 is the mean of those with a class.
+    :param poly: epsilon of `poly1_cross_entropy`.
     """
     known = target != ignore
     picked = prob.gather(1, target.clamp(max=prob.shape[1] - 1)[:, None])[:, 0]
-    loss = -torch.log(picked.clamp(min=EPS)) * known
-    if share >= 1.0:
-        return loss.sum() / known.sum().clamp(min=1)
+    loss = poly1_cross_entropy(picked, poly) * known
     flat = loss.flatten(1)
+    if share >= 1.0:
+        return (flat.sum(1) / known.flatten(1).sum(1).clamp(min=1)).mean()
     count = max(int(flat.shape[1] * share), 1)
     return flat.topk(count, dim=1, sorted=False).values.mean()
 

@@ -9,9 +9,12 @@ import tarfile
 
 import cv2
 
-from vos_distill.data import read_label
+from vos_distill.datasets import read_label, read_photo, reduce_to
+from vos_ros.label_png import encode_label_png
 
-SUFFIXES = ('.jpg', '.jpeg', '.png')
+_PICTURES = ('.jpg', '.jpeg', '.png')
+_LISTS = ('.txt', '.json')
+_LABEL_FOLDERS = {'labels', 'masks', 'Annotations'}
 
 
 def pack(root: Path, out: Path, *, short_side: int = 288, quality: int = 90) -> dict[str, int]:
@@ -19,7 +22,7 @@ def pack(root: Path, out: Path, *, short_side: int = 288, quality: int = 90) -> 
     Write the images (reduced, JPEG) and the label maps (reduced, PNG) of a folder to one tar.
 
     The layout inside is that of `root`, so what is unpacked can be trained on as it is. Files
-    that are neither images nor text lists are left out.
+    that are neither images nor lists are left out.
 
     :param root: the folder that a recipe's `stills` and `videos` are relative to.
     :param short_side: larger images are reduced to it, px.
@@ -27,31 +30,25 @@ def pack(root: Path, out: Path, *, short_side: int = 288, quality: int = 90) -> 
     :return: number of files of each kind, and `bytes` of the tar.
     :raises ValueError: nothing to pack, or a file that cannot be read; names the path.
     """
-    files = sorted(p for p in root.rglob('*') if p.suffix.lower() in (*SUFFIXES, '.txt'))
+    files = sorted(p for p in root.rglob('*') if p.suffix.lower() in (*_PICTURES, *_LISTS))
     if not files:
         raise ValueError(f'{root}: no images, label maps or lists to pack')
 
-    def shrink(path: Path) -> tuple[Path, bytes]:
-        if path.suffix == '.txt':
-            return path, path.read_bytes()
-        is_label = path.suffix.lower() == '.png'
-        image = read_label(path) if is_label else cv2.imread(str(path))
-        if image is None:
-            raise ValueError(f'{path}: not a readable image')
-        scale = short_side / min(image.shape[:2])
-        if scale < 1:
-            size = (round(image.shape[1] * scale), round(image.shape[0] * scale))
-            how = cv2.INTER_NEAREST if is_label else cv2.INTER_AREA
-            image = cv2.resize(image, size, interpolation=how)
-        options = [] if is_label else [cv2.IMWRITE_JPEG_QUALITY, quality]
-        suffix = '.png' if is_label else '.jpg'
-        return path, cv2.imencode(suffix, image, options)[1].tobytes()
+    def shrink(path: Path) -> tuple[str, Path, bytes]:
+        if path.suffix.lower() in _LISTS:
+            return 'lists', path, path.read_bytes()
+        if not _LABEL_FOLDERS.isdisjoint(path.relative_to(root).parts):
+            label = reduce_to(read_label(path), short_side, cv2.INTER_NEAREST)
+            return 'labels', path, encode_label_png(label)
+        image = reduce_to(read_photo(path), short_side, cv2.INTER_AREA)
+        bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+        data = cv2.imencode('.jpg', bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+        return 'images', path.with_suffix('.jpg'), data.tobytes()
 
     counts = {'images': 0, 'labels': 0, 'lists': 0}
-    kinds = {'.png': 'labels', '.txt': 'lists'}
     with tarfile.open(out, 'w') as tar, ThreadPoolExecutor() as pool:
-        for path, data in pool.map(shrink, files):
-            counts[kinds.get(path.suffix.lower(), 'images')] += 1
+        for kind, path, data in pool.map(shrink, files):
+            counts[kind] += 1
             info = tarfile.TarInfo(path.relative_to(root).as_posix())
             info.size = len(data)
             tar.addfile(info, io.BytesIO(data))

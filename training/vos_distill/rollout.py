@@ -78,7 +78,7 @@ def rollout(
     images: Tensor,
     first_masks: Tensor,
     exists: Tensor | None = None,
-    drop_recent: float = 0.0,
+    drop: Tensor | None = None,
     given: tuple[Tensor, Tensor] | None = None,
 ) -> list[StepOutput]:
     """
@@ -87,8 +87,8 @@ def rollout(
     :param images: (B, T, 3, H, W), normalised.
     :param first_masks: (B, K, H, W) masks of frame 0 in [0, 1].
     :param exists: (B, K) 1 where the object slot is in use; an unused one gets no probability.
-    :param drop_recent: probability that the recent row holds the prompted frame instead, as
-        the node does for an object that it has lost.
+    :param drop: (B, T) bool, frames on which the recent row holds the prompted frame instead,
+        as the node's does for an object that it has lost.
     :param given: (B,) bool, clips whose frame 1 enters the memory with the masks (B, K, H, W)
         beside it, instead of with the student's own. Such a clip may have a long pause between
         frames 0 and 1, as if it had been running since.
@@ -102,10 +102,10 @@ def rollout(
     recent_key, recent_value = first_key, first_value
     outputs = []
     for index in range(1, t):
-        if index > 1 and drop_recent > 0:
-            drop = torch.rand(b, device=images.device) < drop_recent
-            recent_key = torch.where(drop[:, None, None], first_key, recent_key)
-            recent_value = torch.where(drop[:, None, None, None], first_value, recent_value)
+        if index > 1 and drop is not None:
+            lost = drop[:, index]
+            recent_key = torch.where(lost[:, None, None], first_key, recent_key)
+            recent_value = torch.where(lost[:, None, None, None], first_value, recent_value)
         logits, extras = student.segment(
             frames[index],
             torch.stack([first_key, recent_key], dim=1),

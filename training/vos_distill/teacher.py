@@ -16,7 +16,7 @@ import torch.nn.functional as F
 
 from vos_distill.losses import soft_aggregate
 from vos_distill.rollout import others_of, StepOutput
-from vos_distill.student import Features, MobileVosStudent
+from vos_distill.student import build_student, Features, MobileVosStudent, Student
 
 TEACHERS: dict[str, tuple[Callable[[], MobileVosStudent], int]] = {
     # the published 54.4 M
@@ -46,6 +46,11 @@ def build_teacher(name: str) -> MobileVosStudent:
     if name not in TEACHERS:
         raise ValueError(f"unknown teacher '{name}': choose from {', '.join(TEACHERS)}")
     return TEACHERS[name][0]()
+
+
+def build_network(preset: str) -> Student:
+    """Build a student or a teacher by name."""
+    return build_teacher(preset) if preset in TEACHERS else build_student(preset)
 
 
 # Prefixes of the public STCN checkpoint and of ours, in the order in which they are tried.
@@ -109,7 +114,7 @@ def load_stcn(teacher: nn.Module, path: Path) -> None:
 
 
 def infinite_rollout(
-    teacher: MobileVosStudent,
+    teacher: Student,
     images: Tensor,
     masks: Tensor,
     known: Tensor | None = None,
@@ -134,8 +139,12 @@ def infinite_rollout(
     values = [teacher.encode_mask(frames[0], coarse[:, 0], others_of(coarse[:, 0]))]
     outputs = []
     for index in range(1, t):
+        # before there is a later frame, the first one stands in for it, as on the robot
+        later = slice(1 if index > 1 else 0, None)
         logits, extras = teacher.segment(
-            frames[index], torch.stack(keys, dim=1), torch.stack(values, dim=2)
+            frames[index],
+            torch.stack([keys[0], *keys[later]], dim=1),
+            torch.stack([values[0], *values[later]], dim=2),
         )
         if exists is not None:
             logits = logits.masked_fill(exists[:, :, None, None] == 0, -20.0)

@@ -1,0 +1,103 @@
+# SPDX-FileCopyrightText: 2026 The vos_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Measuring: the torch stepper with infinite memory, ablation tables, chains."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from vos_distill.ablation import Study, table
+from vos_distill.chain import read_chain
+from vos_distill.evaluate import InfiniteStepper
+from vos_distill.rollout import one_hot
+from vos_distill.student import build_student
+from vos_distill.teacher import infinite_rollout
+from vos_ros.datatypes import Frame, Prompt
+
+
+def frames(count: int) -> list[Frame]:
+    rng = np.random.default_rng(0)
+    scene = rng.integers(0, 255, (96, 160, 3), np.uint8)
+    shifted = [np.roll(scene, 2 * i, axis=1).copy() for i in range(count)]
+    return [Frame(image, stamp_ns=i * 33_000_000) for i, image in enumerate(shifted)]
+
+
+def prompt() -> Prompt:
+    label_map = np.zeros((96, 160), np.uint8)
+    label_map[30:70, 40:90] = 1
+    label_map[10:40, 100:140] = 2
+    return Prompt(label_map)
+
+
+def test_infinite_memory_equals_the_rollout_of_training() -> None:
+    torch.manual_seed(0)
+    student = build_student('tiny').eval()
+    stepper = InfiniteStepper(student, 96, every=1)
+    clip = frames(4)
+    stepped = [
+        stepper.step(frame, prompt() if index == 0 else None).prob
+        for index, frame in enumerate(clip)
+    ]
+    images = torch.from_numpy(np.stack([frame.image for frame in clip])).permute(0, 3, 1, 2)
+    first = one_hot(torch.from_numpy(prompt().label_map).long(), 2)
+    with torch.inference_mode():
+        expected = infinite_rollout(
+            student, student.normalise(images)[None], first.expand(4, -1, -1, -1)[None]
+        )
+    for out in expected:
+        np.testing.assert_allclose(stepped[out.frame], out.prob[0].numpy(), atol=1e-4)
+
+
+def test_infinite_memory_grows_and_is_forgotten() -> None:
+    stepper = InfiniteStepper(build_student('tiny').eval(), 96, every=2)
+    for index, frame in enumerate(frames(6)):
+        stepper.step(frame, prompt() if index == 0 else None)
+    assert len(stepper._kept) == 3
+    with pytest.raises(ValueError, match='one prompt'):
+        stepper.step(frames(1)[0], prompt())
+    stepper.reset()
+    assert not stepper._kept
+
+
+def results(second: float) -> dict[str, dict[int, dict[str, float]]]:
+    return {
+        'CE': {0: {'val': 0.60}, 1: {'val': 0.62}},
+        '+ logit': {0: {'val': second}, 1: {'val': second + 0.02}},
+    }
+
+
+def test_a_difference_inside_the_spread_is_called_noise() -> None:
+    assert '+0.010 noise' in table(results(0.61), ['val'])
+    clear = table(results(0.75), ['val'])
+    assert '+0.150' in clear
+    assert 'noise' not in clear
+    assert '0.610 ± 0.010' in clear
+
+
+def test_a_study_names_what_is_wrong_with_it(tmp_path: Path) -> None:
+    path = tmp_path / 'study.yaml'
+    path.write_text('base: {preset: tiny}\nvariants: {a: {}, b: {omga: 1}}\n')
+    with pytest.raises(ValueError, match='omga'):
+        Study.read(path)
+    path.write_text('variants: {a: {teacher: TEACHER}}\n')
+    with pytest.raises(ValueError, match='--teacher'):
+        Study.read(path)
+    path.write_text('variants: {a: {}}\ninfinite: [b]\n')
+    with pytest.raises(ValueError, match='no variant'):
+        Study.read(path)
+
+
+def test_the_studies_and_chains_in_the_repository_can_be_read() -> None:
+    recipes = Path(__file__).parents[1] / 'recipes'
+    study = Study.read(recipes / 'ablation.yaml', 'teacher.pt')
+    assert study.recipe('CE', 3).seed == 3
+    stages = read_chain(recipes / 'chain')
+    assert list(stages) == ['teacher', 'student', 'undistilled', 'distilled']
+    assert stages['distilled'].teacher == 'teacher'
+
+
+def test_a_folder_without_recipes_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match='holds no recipe'):
+        read_chain(tmp_path)

@@ -1,0 +1,118 @@
+# SPDX-FileCopyrightText: 2026 The vos_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Clip number i of a run is always the same clip.
+
+It is made from the seed (seed, i), whichever process or worker makes it and whatever was made
+before. So a run that was killed goes on with the clips that it would have seen, and several
+processes share one stream.
+"""
+
+from collections.abc import Sequence
+import signal
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from vos_distill.data import ClipComposer, Stills, Video
+from vos_distill.recipe import Recipe
+
+ATTEMPTS = 100  # a usable draw takes about one; without any, the data are at fault
+
+
+class Clips(NamedTuple):
+    """
+    A batch of clips (a single one has no B).
+
+    :param images: (B, T, 3, S, S) uint8 RGB.
+    :param labels: (B, T, S, S) uint8 with ids 0, 1, 2, 255 = void.
+    :param jumped: (B,) bool, clips with a long pause between frames 0 and 1.
+    :param number: (B,) int64, of the clip in its run.
+    """
+
+    images: Tensor
+    labels: Tensor
+    jumped: Tensor
+    number: Tensor
+
+    def to(self, device: torch.device) -> 'Clips':
+        """Give the same batch on another device; the numbers stay where they are."""
+        images, labels, jumped = (x.to(device, non_blocking=True) for x in self[:3])
+        return Clips(images, labels, jumped, self.number)
+
+
+def torch_generator(seed: int, number: int) -> torch.Generator:
+    """Give what decides the random choices of a training step on one clip."""
+    sequence = np.random.SeedSequence([seed, number], spawn_key=(1,))
+    return torch.Generator().manual_seed(int(sequence.generate_state(1, np.uint64)[0]))
+
+
+class ClipDataset(Dataset[Clips]):
+    """
+    The clips of a run by number.
+
+    :param composer: its random state and progress are set anew for every clip.
+    """
+
+    def __init__(self, composer: ClipComposer, recipe: Recipe) -> None:
+        self.composer, self.recipe = composer, recipe
+
+    def __getitem__(self, number: int) -> Clips:
+        """
+        Compose a clip.
+
+        :raises ValueError: no usable one in 100 draws.
+        """
+        self.composer.progress = number // self.recipe.batch / self.recipe.steps
+        for attempt in range(ATTEMPTS):
+            self.composer.rng = np.random.default_rng([self.recipe.seed, number, attempt])
+            clip = self.composer.compose()
+            if clip is not None:
+                images, labels = (torch.from_numpy(x) for x in clip)
+                jumped = torch.tensor(self.composer.jumped)
+                return Clips(images.permute(0, 3, 1, 2), labels, jumped, torch.tensor(number))
+        raise ValueError(
+            f'no usable clip in {ATTEMPTS} draws: the objects in the label maps are too small, '
+            'too large or missing'
+        )
+
+
+def _leave_signals_to_the_trainer(_worker: int) -> None:
+    # Ctrl-C and `kill` on a process group reach the workers too. The trainer still needs them
+    # until its step is done, and ends them itself.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
+def clip_loader(
+    stills: Stills,
+    videos: Sequence[Video],
+    recipe: Recipe,
+    steps: range,
+    *,
+    rank: int = 0,
+    processes: int = 1,
+    pin: bool = False,
+) -> DataLoader[Clips]:
+    """
+    Make the batches of some steps of a run.
+
+    :param steps: step s has the clips s * batch up to (s + 1) * batch.
+    :param rank: which part of each batch: the first, second, ... of `processes` equal ones.
+    :param pin: put them where a GPU can fetch them from.
+    """
+    cv2.setNumThreads(1)  # the workers are what runs side by side
+    share = recipe.batch // processes
+    firsts = (s * recipe.batch + rank * share for s in steps)
+    return DataLoader(
+        ClipDataset(ClipComposer(stills, videos, recipe.clip), recipe),
+        batch_sampler=[list(range(first, first + share)) for first in firsts],
+        num_workers=recipe.workers,
+        prefetch_factor=8 if recipe.workers else None,
+        pin_memory=pin,
+        worker_init_fn=_leave_signals_to_the_trainer,
+    )

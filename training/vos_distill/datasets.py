@@ -1,0 +1,639 @@
+# SPDX-FileCopyrightText: 2026 The vos_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Photographs and videos with masks, read from the layouts in which data sets are published.
+
+A mask is a PNG with an object id for every pixel: 0 background, 1..254 objects in any order and
+with gaps, 255 void (never an object, not judged). A mask of 0 and 255 alone is one object, which
+gets id 1. 16 bit is accepted as long as no id is above 255, and so is a colour picture in DAVIS's
+own palette.
+
+What cannot be used is named once with its path and left out. Where that is more than a share of a
+set, or nothing is left, loading stops: it would train on something else than was asked for. Small
+sets are read at once and checked in full. A set above the byte budget is read from the disk frame
+by frame, and its frames are checked when they are first read.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+import json
+import logging
+from pathlib import Path
+from typing import NoReturn, Protocol, TypeVar
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from vos_ros.errors import VosError
+from vos_ros.label_png import is_binary, read_label_png, VOID
+from vos_ros.sequences.folder import list_images, natural_key, read_image
+
+Image = npt.NDArray[np.uint8]
+MEMORY_BYTES = 2 << 30
+MAX_BAD_SHARE = 0.1
+Pair = tuple[Path, Path]  # of an image and its mask
+_THREADS = 2
+_T = TypeVar('_T')
+_CHECK_PX = 32  # nothing is kept of what a check reads
+log = logging.getLogger(__name__)
+
+
+class UnusableError(ValueError):
+    """A file that cannot be used; the message names it and says why."""
+
+
+# -- one file ---------------------------------------------------------------------------------
+
+
+def read_pair(image_path: Path, label_path: Path) -> tuple[Image, Image]:
+    """
+    Read an image (RGB) and its label map (ids).
+
+    :raises UnusableError: a file is missing or corrupt, or the sizes differ; names the path.
+    """
+    image = read_photo(image_path)
+    label = read_label(label_path)
+    if label.shape != image.shape[:2]:
+        raise UnusableError(
+            f'{label_path}: is {label.shape[1]}x{label.shape[0]} but its image is '
+            f'{image.shape[1]}x{image.shape[0]}'
+        )
+    return image, label
+
+
+def read_photo(path: Path) -> Image:
+    """
+    Read an image, (H, W, 3) RGB.
+
+    :raises UnusableError: missing, cut off or no image; names the path.
+    """
+    try:
+        return read_image(path)
+    except VosError as error:
+        raise UnusableError(str(error)) from error
+
+
+def read_label(path: Path) -> Image:
+    """
+    Read a label map as it is stored, (H, W): see the head of this module.
+
+    :raises UnusableError: missing, damaged, not ids, or an id that 8 bits do not hold.
+    """
+    if not path.exists():
+        raise UnusableError(f'{path}: there is no such mask')
+    try:
+        stored = read_label_png(path)
+    except VosError as error:
+        raise UnusableError(str(error)) from error
+    if stored.dtype != np.uint8:
+        if is_binary(stored):
+            return (stored > 0) * np.uint8(VOID)
+        if int(stored.max(initial=0)) > VOID:
+            raise UnusableError(
+                f'{path}: id {int(stored.max())} is out of range; ids are 1..254, 255 is void'
+            )
+    return stored.astype(np.uint8)
+
+
+def reduce_to(image: Image, short_side: int, interpolation: int) -> Image:
+    """Reduce an image or a label map until its short side is so long; never enlarge, px."""
+    scale = short_side / min(image.shape[:2])
+    if scale >= 1:
+        return image
+    size = (round(image.shape[1] * scale), round(image.shape[0] * scale))
+    return cv2.resize(image, size, interpolation=interpolation).astype(np.uint8)
+
+
+def _reduced_pair(image_path: Path, label_path: Path, short_side: int) -> tuple[Image, Image]:
+    image, label = read_pair(image_path, label_path)
+    return (
+        reduce_to(image, short_side, cv2.INTER_AREA),
+        reduce_to(label, short_side, cv2.INTER_NEAREST),
+    )
+
+
+class Findings:
+    """
+    What is wrong with one set: told when found, counted, refused when it is too much.
+
+    :param root: of the set, for the message.
+    :param files: images in it.
+    :param max_bad_share: of them that may be unusable.
+    :param tell: gets each message once; None = the log.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        files: int,
+        max_bad_share: float = 1.0,
+        tell: Callable[[str], None] | None = None,
+    ) -> None:
+        self.root = root
+        self.files = files
+        self.max_bad_share = max_bad_share
+        self._tell = tell
+        self._messages: dict[Path, str] = {}
+
+    def add(self, path: Path, message: str) -> None:
+        """Note a file (or a clip) that is left out; a second time changes nothing."""
+        if path in self._messages:
+            return
+        self._messages[path] = message
+        if self._tell is None:
+            log.warning('left out: %s', message)
+        else:
+            self._tell(message)
+
+    def check(self) -> None:
+        """
+        Refuse a set that is too bad to train on.
+
+        :raises ValueError: with the count, the limit and the first message.
+        """
+        bad = len(self._messages)
+        if bad > self.max_bad_share * self.files:
+            raise ValueError(
+                f'{self.root}: {bad} of {self.files} cannot be used, at most '
+                f'{self.max_bad_share:.0%} may be (max_bad_share); the first: '
+                f'{next(iter(self._messages.values()))}. '
+                f'`vos-distill data check` lists all of them'
+            )
+
+
+def _read_ahead(
+    read: Callable[[Pair], _T], pairs: Sequence[Pair]
+) -> Iterator[tuple[Pair, _T | UnusableError]]:
+    """Read with a few threads; in order, errors as values."""
+
+    def attempt(pair: Pair) -> _T | UnusableError:
+        try:
+            return read(pair)
+        except UnusableError as error:
+            return error
+
+    with ThreadPoolExecutor(_THREADS) as pool:
+        yield from zip(pairs, pool.map(attempt, pairs), strict=True)
+
+
+# -- stills -----------------------------------------------------------------------------------
+
+
+@dataclass
+class Still:
+    """One annotated photograph: image (H, W, 3) RGB, label (H, W) ids, source folder."""
+
+    image: Image
+    label: Image
+    source: str
+
+
+class Stills(Protocol):
+    """Photographs: a list of them, or files that are read when they are asked for."""
+
+    def __len__(self) -> int:
+        """Count the photographs."""
+
+    def __getitem__(self, index: int, /) -> Still:
+        """
+        Give one photograph.
+
+        :raises UnusableError: read from the disk, and it cannot be used.
+        """
+
+
+class _StillFiles:
+    def __init__(
+        self, pairs: Sequence[Pair], short_side: int, findings: dict[str, Findings]
+    ) -> None:
+        self._pairs = pairs
+        self._short_side = short_side
+        self._findings = findings
+
+    def __len__(self) -> int:
+        return len(self._pairs)
+
+    def __getitem__(self, index: int, /) -> Still:
+        pair = self._pairs[index]
+        try:
+            return _read_still(pair, self._short_side)
+        except UnusableError as error:
+            findings = self._findings[_set_of(pair)]
+            findings.add(pair[0], str(error))
+            findings.check()
+            raise
+
+
+def _set_of(pair: Pair) -> str:
+    return pair[0].parent.parent.name
+
+
+def _still_pairs(root: Path) -> list[Pair]:
+    return [
+        (image, folder.parent / 'labels' / f'{image.stem}.png')
+        for folder in sorted(root.glob('*/images'))
+        for image in list_images(folder)
+    ]
+
+
+def _still_findings(
+    root: Path,
+    pairs: Sequence[Pair],
+    max_bad_share: float = 1.0,
+    tell: Callable[[str], None] | None = None,
+) -> dict[str, Findings]:
+    sets = Counter(_set_of(pair) for pair in pairs)
+    return {name: Findings(root / name, n, max_bad_share, tell) for name, n in sets.items()}
+
+
+def _read_still(pair: Pair, short_side: int) -> Still:
+    image, label = _reduced_pair(*pair, short_side)
+    if is_binary(label):
+        label = (label > 0).astype(np.uint8)
+    return Still(image, label, _set_of(pair))
+
+
+def _read_stills(
+    pairs: Sequence[Pair], short_side: int, findings: dict[str, Findings]
+) -> Iterator[Still]:
+    def read(pair: Pair) -> Still:
+        return _read_still(pair, short_side)
+
+    for pair, found in _read_ahead(read, pairs):
+        if isinstance(found, UnusableError):
+            findings[_set_of(pair)].add(pair[0], str(found))
+        else:
+            yield found
+
+
+def load_stills(
+    root: Path,
+    short_side: int = 288,
+    *,
+    memory: int = MEMORY_BYTES,
+    max_bad_share: float = MAX_BAD_SHARE,
+) -> Stills:
+    """
+    Open the photographs `root/<set>/images/*` with `root/<set>/labels/*.png`.
+
+    :param short_side: larger photographs are reduced to it, px.
+    :param memory: bytes; what would take more is read from the disk each time.
+    :param max_bad_share: of each set's photographs that may be unusable.
+    :return: the photographs; where they are read from the disk, one that cannot be used raises
+        UnusableError when it is asked for.
+    :raises ValueError: nothing there, or too much of it unusable.
+    """
+    pairs = _still_pairs(root)
+    findings = _still_findings(root, pairs, max_bad_share)
+    if _bytes_of(pairs, short_side) > memory:
+        log.info('%s: %d photographs are read from the disk as needed', root, len(pairs))
+        return _StillFiles(pairs, short_side, findings)
+    stills = list(_read_stills(pairs, short_side, findings))
+    for of_set in findings.values():
+        of_set.check()
+    if not stills:
+        raise ValueError(
+            f'{root}: no photographs; expected SET/images/*.jpg and SET/labels/*.png in it'
+        )
+    return stills
+
+
+def _bytes_of(pairs: Sequence[Pair], short_side: int) -> int:
+    """Estimate the size in memory, image and label, from the first readable image."""
+    for image_path, _ in pairs:
+        try:
+            image = reduce_to(read_photo(image_path), short_side, cv2.INTER_NEAREST)
+        except UnusableError:
+            continue
+        return len(pairs) * image.shape[0] * image.shape[1] * 4
+    return 0
+
+
+# -- videos -----------------------------------------------------------------------------------
+
+
+class Video(Protocol):
+    """
+    An annotated clip, wherever its frames are.
+
+    `stride` is how many frames of the camera lie between two of its frames, for data sets that
+    have a mask on every fifth one.
+    """
+
+    name: str
+    stride: int
+
+    def __len__(self) -> int:
+        """Count the frames."""
+
+    def label(self, index: int) -> Image:
+        """
+        Give the ids of one frame, (H, W), 255 = void.
+
+        :raises UnusableError: read from the disk, and it cannot be used.
+        """
+
+    def frame(self, index: int) -> tuple[Image, Image]:
+        """
+        Give image (H, W, 3) RGB and ids (H, W) of one frame.
+
+        :raises UnusableError: as `label`.
+        """
+
+
+@dataclass
+class MemoryVideo:
+    """A clip whose frames (H, W, 3) RGB and labels (H, W) are in memory."""
+
+    name: str
+    images: list[Image] = field(default_factory=list)
+    labels: list[Image] = field(default_factory=list)
+    stride: int = 1
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def label(self, index: int) -> Image:
+        return self.labels[index]
+
+    def frame(self, index: int) -> tuple[Image, Image]:
+        return self.images[index], self.labels[index]
+
+
+@dataclass(frozen=True)
+class ClipFiles:
+    """
+    The files of one clip, in time order.
+
+    :param folder: that has its images; stands for the clip in messages.
+    :param pairs: image and mask; the mask need not be there.
+    :param stride: see `Video`.
+    """
+
+    name: str
+    folder: Path
+    pairs: tuple[Pair, ...]
+    stride: int = 1
+
+
+class FileVideo:
+    """A clip whose frames are read from the disk whenever they are asked for."""
+
+    def __init__(self, clip: ClipFiles, binary: bool, short_side: int, findings: Findings) -> None:
+        self.name, self.stride = clip.name, clip.stride
+        self._pairs = clip.pairs
+        self._binary = binary
+        self._short_side = short_side
+        self._findings = findings
+
+    def __len__(self) -> int:
+        return len(self._pairs)
+
+    def label(self, index: int) -> Image:
+        try:
+            stored = read_label(self._pairs[index][1])
+        except UnusableError as error:
+            self._refuse(index, error)
+        return _ids(reduce_to(stored, self._short_side, cv2.INTER_NEAREST), self._binary)
+
+    def frame(self, index: int) -> tuple[Image, Image]:
+        try:
+            return _read_frame(self._pairs[index], self._binary, self._short_side)
+        except UnusableError as error:
+            self._refuse(index, error)
+
+    def _refuse(self, index: int, error: UnusableError) -> NoReturn:
+        self._findings.add(self._pairs[index][0], str(error))
+        self._findings.check()
+        raise error
+
+
+def _read_frame(pair: Pair, binary: bool, short_side: int) -> tuple[Image, Image]:
+    image, label = _reduced_pair(*pair, short_side)
+    return image, _ids(label, binary)
+
+
+def _ids(label: Image, binary: bool) -> Image:
+    return (label > 0).astype(np.uint8) if binary else label
+
+
+def find_clips(root: Path) -> list[ClipFiles]:
+    """
+    List the clips of a data set; its layout is told from its folders.
+
+    - DAVIS 2016/2017: `JPEGImages/480p/CLIP/*.jpg`, `Annotations/480p/CLIP/*.png`. Where there
+      are lists `ImageSets/*/train.txt`, only the clips in them.
+    - YouTube-VOS 2018/2019: `train/JPEGImages/CLIP/*.jpg`, `train/Annotations/CLIP/*.png`,
+      `train/meta.json`, which says which frames have a mask.
+    - BL30K: `BL30K/JPEGImages/CLIP/*`, `BL30K/Annotations/CLIP/*.png`.
+    - one's own: `CLIP/images/*`, `CLIP/masks/*.png`.
+
+    :param root: of the data set; for YouTube-VOS and BL30K also the folder below it.
+    :raises ValueError: no such folder, or none of these layouts.
+    """
+    for base in (root, root / 'train', root / 'BL30K'):
+        if (base / 'JPEGImages').is_dir():
+            return _davis_clips(base) or _flat_clips(base)
+    clips = [
+        _clip(folder / 'images', folder / 'masks', folder.name)
+        for folder in (root, *_subfolders(root))
+        if (folder / 'images').is_dir() and (folder / 'masks').is_dir()
+    ]
+    if not clips:
+        raise ValueError(
+            f'{root}: no videos with masks; expected JPEGImages/ and Annotations/ as in DAVIS, '
+            'YouTube-VOS or BL30K, or own clips as CLIP/images/ and CLIP/masks/'
+        )
+    return clips
+
+
+def _subfolders(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return []
+    return sorted((p for p in path.iterdir() if p.is_dir() and p.name[0] != '.'), key=natural_key)
+
+
+def _clip(images: Path, masks: Path, name: str) -> ClipFiles:
+    pairs = tuple((image, masks / f'{image.stem}.png') for image in list_images(images))
+    return ClipFiles(name, images, pairs)
+
+
+def _davis_clips(base: Path) -> list[ClipFiles]:
+    sizes = [size for size in _subfolders(base / 'JPEGImages') if _subfolders(size)]
+    if not sizes:
+        return []
+    # the full data set holds the same clips twice, the other time at several times the size
+    size = next((one for one in sizes if one.name == '480p'), sizes[0])
+    listed = _train_list(base / 'ImageSets')
+    return [
+        _clip(folder, base / 'Annotations' / size.name / folder.name, folder.name)
+        for folder in _subfolders(size)
+        if listed is None or folder.name in listed
+    ]
+
+
+def _train_list(folder: Path) -> set[str] | None:
+    """Read the names of the clips to train on; None where nothing is listed."""
+    files = sorted(folder.glob('*/train.txt'))
+    first = [line.split()[0] for file in files for line in file.read_text().splitlines() if line]
+    # 2016 lists the files of every frame, /JPEGImages/480p/bear/00000.jpg, 2017 names alone
+    return {Path(one).parent.name if '/' in one else one for one in first} if files else None
+
+
+def _flat_clips(base: Path) -> list[ClipFiles]:
+    """List the clips of YouTube-VOS or BL30K."""
+    clips = [
+        _clip(folder, base / 'Annotations' / folder.name, folder.name)
+        for folder in _subfolders(base / 'JPEGImages')
+    ]
+    meta = base / 'meta.json'
+    if not meta.exists():
+        return clips
+    try:
+        videos = json.loads(meta.read_text())['videos']
+        annotated = {
+            name: {stem for one in video['objects'].values() for stem in one['frames']}
+            for name, video in videos.items()
+        }
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f'{meta}: not the list of YouTube-VOS ({error!r})') from error
+    return [_annotated_alone(clip, annotated.get(clip.name, set())) for clip in clips]
+
+
+def _annotated_alone(clip: ClipFiles, stems: set[str]) -> ClipFiles:
+    """Leave out frames that need no mask: neither is one there nor does the list name one."""
+    pairs = tuple((i, m) for i, m in clip.pairs if i.stem in stems or m.exists())
+    numbers = [int(image.stem) for image, _ in pairs if image.stem.isdecimal()]
+    stride = max(int(np.median(np.diff(numbers))), 1) if len(numbers) > 1 else 1
+    return ClipFiles(clip.name, clip.folder, pairs, stride)
+
+
+def _start_of(clip: ClipFiles, findings: Findings) -> tuple[ClipFiles, bool]:
+    """
+    Leave out frames without a mask, and those before the first object is seen.
+
+    :return: what remains, and whether masks are binary, which the first one tells.
+    """
+    pairs = []
+    for image, mask in clip.pairs:
+        if mask.exists():
+            pairs.append((image, mask))
+        else:
+            findings.add(image, f'{mask}: there is no such mask')
+    binary = False
+    while pairs:
+        image, mask = pairs[0]
+        try:
+            label = read_label(mask)
+        except UnusableError as error:
+            findings.add(image, str(error))
+        else:
+            if ((label > 0) & (label < VOID)).any() or is_binary(label):
+                binary = is_binary(label)
+                break
+            findings.add(image, f'{mask}: no object yet; a clip starts with its first object')
+        del pairs[0]
+    if len(pairs) < 2:
+        findings.add(clip.folder, f'{clip.folder}: fewer than two usable frames')
+    return ClipFiles(clip.name, clip.folder, tuple(pairs), clip.stride), binary
+
+
+def _read_video(
+    clip: ClipFiles, binary: bool, short_side: int, findings: Findings
+) -> MemoryVideo | None:
+    """Read every frame of a clip that `_start_of` has seen; None where too few can be used."""
+    video = MemoryVideo(clip.name, stride=clip.stride)
+
+    def read(pair: Pair) -> tuple[Image, Image]:
+        return _read_frame(pair, binary, short_side)
+
+    for pair, found in _read_ahead(read, clip.pairs):
+        if isinstance(found, UnusableError):
+            findings.add(pair[0], str(found))
+        else:
+            video.images.append(found[0])
+            video.labels.append(found[1])
+    if len(video) < 2:
+        findings.add(clip.folder, f'{clip.folder}: fewer than two usable frames')
+        return None
+    return video
+
+
+def load_videos(
+    roots: Sequence[Path],
+    short_side: int = 384,
+    *,
+    memory: int = MEMORY_BYTES,
+    max_bad_share: float = MAX_BAD_SHARE,
+) -> list[Video]:
+    """
+    Open the clips of data sets in the layouts of `find_clips`.
+
+    :param short_side: larger frames are reduced to it, px.
+    :param memory: bytes for all of them together; a set that does not fit into what earlier ones
+        left of it is read from the disk.
+    :param max_bad_share: of each set's frames that may be unusable.
+    :raises ValueError: nothing there, or too much of it unusable.
+    """
+    videos: list[Video] = []
+    for root in roots:
+        clips = find_clips(root)
+        findings = Findings(root, sum(len(clip.pairs) for clip in clips), max_bad_share)
+        size = _bytes_of([pair for clip in clips for pair in clip.pairs], short_side)
+        is_small = size <= memory
+        memory -= size if is_small else 0
+        if not is_small:
+            log.info('%s: %d clips are read from the disk as needed', root, len(clips))
+        found: list[Video] = []
+        for clip in clips:
+            usable, binary = _start_of(clip, findings)
+            if len(usable.pairs) < 2:
+                continue
+            if is_small:
+                video = _read_video(usable, binary, short_side, findings)
+                found += [video] if video is not None else []
+            else:
+                found.append(FileVideo(usable, binary, short_side, findings))
+        findings.check()
+        if not found:
+            raise ValueError(f'{root}: no clip is left to train on')
+        videos += found
+    return videos
+
+
+# -- all of it --------------------------------------------------------------------------------
+
+
+def check_data(root: Path, stills: str = 'static', videos: Sequence[str] = ()) -> list[str]:
+    """
+    Read everything that training would read and collect what it would leave out.
+
+    :param root: the folder that a recipe's `stills` and `videos` are relative to.
+    :param stills: folder of photographs; not looked at where it is missing.
+    :param videos: data sets; empty = every other folder of `root`.
+    :return: one message for every problem, none where all is well.
+    :raises ValueError: there is nothing to check.
+    """
+    pairs = _still_pairs(root / stills)
+    roots = [root / v for v in videos] or [f for f in _subfolders(root) if f.name != stills]
+    if not pairs and not roots:
+        raise ValueError(f'{root}: nothing to check, neither {stills}/ nor videos')
+    messages: list[str] = []
+    of_stills = _still_findings(root / stills, pairs, tell=messages.append)
+    for _ in _read_stills(pairs, _CHECK_PX, of_stills):
+        pass
+    for of_videos in roots:
+        try:
+            clips = find_clips(of_videos)
+        except ValueError as error:
+            messages.append(str(error))
+            continue
+        findings = Findings(of_videos, len(clips), tell=messages.append)
+        for clip in clips:
+            usable, binary = _start_of(clip, findings)
+            if len(usable.pairs) >= 2:
+                _read_video(usable, binary, _CHECK_PX, findings)
+    return messages

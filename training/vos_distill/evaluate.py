@@ -1,0 +1,156 @@
+# SPDX-FileCopyrightText: 2026 The vos_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Measure a checkpoint on labelled sequences.
+
+A student is exported first and runs through the engine of the robot, so that its figure is the
+figure of the product. A network with infinite memory has no engine and runs in torch.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+import tempfile
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import torch
+
+from vos_distill.checkpoint import load_checkpoint
+from vos_distill.export import export_model
+from vos_distill.losses import soft_aggregate
+from vos_distill.rollout import others_of
+from vos_distill.student import Student
+from vos_distill.teacher import build_network
+from vos_ros.config import from_settings, RuntimeConfig, SegmenterConfig
+from vos_ros.datatypes import Frame, Prompt, Segmentation, StepTiming
+from vos_ros.evaluate import EvalReport, evaluate_root
+from vos_ros.labels import ids_in, Labeler, masks_at_stride, object_scores
+from vos_ros.preprocess import network_size, resize_image
+from vos_ros.segmenter import VideoSegmenter
+
+
+def load_network(path: Path) -> tuple[Student, dict[str, Any]]:
+    """
+    Build the student or teacher that a checkpoint holds, in eval mode.
+
+    :param path: `student.pt` of a run directory.
+    :return: the network, and the checkpoint's other entries (preset, step, seconds, recipe).
+    :raises ValueError: not a readable checkpoint, or of another architecture.
+    """
+    state = load_checkpoint(path)
+    network = build_network(state['preset'])
+    try:
+        network.load_state_dict(state.pop('student'))
+    except RuntimeError as error:
+        raise ValueError(f'{path}: does not fit preset {state["preset"]}: {error}') from error
+    return network.eval(), state
+
+
+def evaluate_finite(
+    checkpoint: Path,
+    root: Path,
+    *,
+    short_side: int = 480,
+    threads: int = 0,
+    settings: dict[str, object] | None = None,
+) -> EvalReport:
+    """
+    Export a student and run it through the engine, memory {first, most recent}.
+
+    :param root: data set in DAVIS layout.
+    :param settings: of the engine, such as {'memory.max_speed': 0.0} for no motion gate.
+    """
+    student, state = load_network(checkpoint)
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / 'student'
+        export_model(
+            student, out, name=checkpoint.stem, preset=state['preset'], short_side=short_side,
+            card={'license': 'unspecified', 'data': [], 'scores': {}, 'recipe': ''},
+        )  # fmt: skip
+        runtime = RuntimeConfig(model=str(out), threads=threads)
+        config = from_settings(SegmenterConfig, settings or {})
+        return evaluate_root(
+            root, lambda: VideoSegmenter.open(str(out), config=config, runtime=runtime)
+        )
+
+
+def evaluate_infinite(
+    checkpoint: Path, root: Path, *, short_side: int = 480, every: int = 5
+) -> EvalReport:
+    """
+    Run a network with infinite memory in torch: first, every n-th and the last frame (STCN).
+
+    :param root: data set in DAVIS layout.
+    """
+    network, _ = load_network(checkpoint)
+    return evaluate_root(root, lambda: InfiniteStepper(network, short_side, every))
+
+
+class InfiniteStepper:
+    """
+    What `evaluate_root` measures; the memory grows by a frame every n-th step.
+
+    :param short_side: of the network's input, px.
+    """
+
+    def __init__(self, network: Student, short_side: int, every: int) -> None:
+        self._network, self._short_side, self._every = network, short_side, every
+        self._labeler = Labeler()
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all objects."""
+        self._ids: Sequence[int] = ()
+        self._kept: list[tuple[torch.Tensor, torch.Tensor]] = []
+        self._last: tuple[torch.Tensor, torch.Tensor] | None = None
+        self._count = 0
+
+    @torch.inference_mode()
+    def step(self, frame: Frame, prompt: Prompt | None = None) -> Segmentation:
+        """
+        Segment one frame and remember it.
+
+        :raises ValueError: a prompt after the first one; objects all start together here.
+        """
+        began = perf_counter()
+        size = network_size(frame.size, self._short_side)
+        image = resize_image(frame.image, size)
+        if frame.encoding == 'bgr8':
+            image = image[..., ::-1]
+        pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None]
+        features = self._network.encode_image(self._network.normalise(pixels))
+        if prompt is not None:
+            if self._kept:
+                raise ValueError('a network with infinite memory takes one prompt, on frame 0')
+            self._ids = ids_in(prompt.label_map)
+            masks = masks_at_stride(prompt.label_map, self._ids, (size[0] // 4, size[1] // 4))
+            background = np.clip(1 - masks.sum(0, keepdims=True), 0, 1)
+            prob = np.concatenate([background, masks])
+            label_map = prompt.label_map
+        else:
+            memory = [*self._kept, *([self._last] if self._last is not None else [])]
+            rows = [*memory, memory[0]] if len(memory) == 1 else memory
+            logits, _ = self._network.segment(
+                features,
+                torch.stack([key for key, _ in rows], dim=1),
+                torch.stack([value for _, value in rows], dim=2),
+            )
+            prob = soft_aggregate(logits)[0].numpy()
+            label_map = self._labeler(prob, tuple(self._ids), frame.size)
+        mask = torch.from_numpy(prob[1:])[None]
+        newest = (
+            features['key'].flatten(2),
+            self._network.encode_mask(features, mask, others_of(mask)),
+        )
+        if self._count % self._every == 0:
+            self._kept.append(newest)
+            self._last = None
+        else:
+            self._last = newest
+        self._count += 1
+        timing = StepTiming(segment_ms=(perf_counter() - began) * 1e3)
+        scores = dict(zip(self._ids, object_scores(prob)))
+        return Segmentation(
+            label_map, tuple(self._ids), scores, frame.stamp_ns, frame.frame_id, timing, prob
+        )

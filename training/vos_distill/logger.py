@@ -1,0 +1,99 @@
+# SPDX-FileCopyrightText: 2026 The vos_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""What a run says about itself: `metrics.csv`, and TensorBoard's event files beside it."""
+
+import csv
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+log = logging.getLogger(__name__)
+
+# `data_wait` is the share of the time in which the step waited for clips.
+COLUMNS = (
+    'step', 'seconds', 'rate', 'gradient', 'ce', 'dice', 'carried', 'distil', 'iou', 'data_wait'
+)  # fmt: skip
+MEANS = COLUMNS[4:]
+
+
+class MetricsLog:
+    """
+    One row every `every` steps, the mean of those steps.
+
+    Rows that an interrupted run wrote after its last checkpoint are taken out, as the resumed
+    run writes them again.
+
+    :param step: of the checkpoint that the run goes on from, 0 for a new run.
+    :param window: sums over the steps since the last row, kept up to date here, as they are part
+        of a checkpoint; {} for a new run.
+    """
+
+    def __init__(self, run: Path, every: int, step: int, window: dict[str, float]) -> None:
+        self.every, self.window = every, window
+        path = run / 'metrics.csv'
+        _keep_rows_up_to(path, step)
+        self._file = path.open('a', newline='')
+        self._writer = csv.DictWriter(self._file, COLUMNS)
+        self._board = _open_board(run / 'tensorboard', step)
+
+    def add(self, values: dict[str, float]) -> None:
+        """
+        Take a step into the mean.
+
+        :param values: every name of `MEANS` but `data_wait`; `waited`, the seconds that the step
+            waited for clips; `took`, its seconds with that.
+        """
+        for name, value in {**values, 'count': 1.0}.items():
+            self.window[name] = self.window.get(name, 0.0) + value
+
+    def row(self, step: int, seconds: float, rate: float, gradient: float) -> dict[str, float]:
+        """
+        Write the row, where one is due.
+
+        :return: the means, {} where no row was due.
+        """
+        if step % self.every:
+            return {}
+        means = {n: self.window[n] / self.window['count'] for n in MEANS if n != 'data_wait'}
+        means['data_wait'] = self.window['waited'] / max(self.window['took'], 1e-9)
+        self.window.clear()
+        now = {'step': step, 'seconds': f'{seconds:.0f}', 'rate': f'{rate:.4f}'}
+        now['gradient'] = f'{gradient:.3f}'
+        self._writer.writerow({**now, **{n: f'{v:.4f}' for n, v in means.items()}})
+        self._file.flush()
+        if self._board is not None:
+            for name, value in {'rate': rate, 'gradient': gradient, **means}.items():
+                self._board.add_scalar(name, value, step)
+        return means
+
+    def close(self) -> None:
+        """Write out what is buffered."""
+        self._file.close()
+        if self._board is not None:
+            self._board.close()
+
+
+def _keep_rows_up_to(path: Path, step: int) -> None:
+    rows = []
+    if path.exists():
+        with path.open(newline='') as file:
+            # a line that a kill cut short has no number or too few cells
+            rows = [
+                r for r in csv.DictReader(file) if (r['step'] or '').isdigit() and all(r.values())
+            ]
+    partial = path.with_suffix('.partial')
+    with partial.open('w', newline='') as file:
+        writer = csv.DictWriter(file, COLUMNS, extrasaction='ignore')
+        writer.writeheader()
+        writer.writerows(r for r in rows if int(r['step']) <= step)
+    os.replace(partial, path)
+
+
+def _open_board(folder: Path, step: int) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        log.info('no TensorBoard files: the package tensorboard is not installed')
+        return None
+    return SummaryWriter(str(folder), purge_step=step + 1)

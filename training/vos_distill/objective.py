@@ -1,0 +1,199 @@
+# SPDX-FileCopyrightText: 2026 The vos_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+What is minimised: the student's loss over a batch of clips, alone or beside a teacher.
+
+Every loss is a mean over clips or is divided by a number that all processes share, so that equal
+shares of a batch add up to the whole one.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn, Tensor
+import torch.nn.functional as F
+
+from vos_distill.checkpoint import load_checkpoint
+from vos_distill.clips import Clips, torch_generator
+from vos_distill.data import VOID
+from vos_distill.distillation import (
+    boundary_band,
+    logit_distillation,
+    representation_loss,
+    sample_pixels,
+)
+from vos_distill.losses import bootstrapped_cross_entropy, dice, propagated_mask
+from vos_distill.processes import largest, mean
+from vos_distill.recipe import Recipe
+from vos_distill.rollout import corrupt, one_hot, rollout, StepOutput
+from vos_distill.student import Student
+from vos_distill.teacher import build_network, infinite_rollout
+
+
+@dataclass
+class Teacher:
+    """
+    A frozen network that shows how it is done.
+
+    :param is_infinite: it keeps every frame, with the true masks.
+    """
+
+    network: Student
+    is_infinite: bool
+
+    @classmethod
+    def load(cls, path: Path) -> 'Teacher':
+        """Read `student.pt` of the run that trained it."""
+        state = load_checkpoint(path, 'student', 'preset', 'recipe')
+        network = build_network(state['preset'])
+        network.load_state_dict(state['student'])
+        network.eval().requires_grad_(False)
+        return cls(network, state['recipe'].get('memory') == 'infinite')
+
+    def outputs(self, images: Tensor, masks: Tensor, exists: Tensor) -> list[StepOutput]:
+        """
+        Segment a batch of clips.
+
+        :param images: (B, T, 3, S, S) uint8.
+        :param masks: (B, T, K, S, S), true on every frame.
+        """
+        normalised = self.network.normalise(images)
+        if self.is_infinite:
+            known = torch.ones(images.shape[:2], dtype=torch.bool, device=images.device)
+            return infinite_rollout(self.network, normalised, masks, known, exists)
+        always = torch.ones(len(images), dtype=torch.bool, device=images.device)
+        return rollout(self.network, normalised, masks[:, 0], exists, None, (always, masks[:, 1]))
+
+
+def distillation_loss(
+    outputs: list[StepOutput],
+    taught: list[StepOutput],
+    labels: Tensor,
+    recipe: Recipe,
+    draws: list[torch.Generator],
+) -> Tensor:
+    """
+    Give the weighted sum of boundary logit distillation and representation distillation.
+
+    :param labels: (B, T, S, S); read at the stride of the features.
+    :param draws: B of them, for the choice of pixels.
+    """
+    logit = representation = torch.zeros((), device=labels.device)
+    pairs = 0
+    for own, shown in zip(outputs, taught, strict=True):
+        grid = labels[:, own.frame, 2::4, 2::4]
+        grid = torch.where(grid == VOID, 0, grid)
+        where = boundary_band(grid) if recipe.boundary else None
+        logit = logit + logit_distillation(own.prob, shown.prob, where, recipe.temperature)
+        b, k = own.logits.shape[:2]
+        z_s = own.extras['decoder'].unflatten(0, (b, k)).flatten(3)
+        z_t = shown.extras['decoder'].unflatten(0, (b, k)).flatten(3)
+        for clip in range(b):
+            for slot in range(k):
+                mask = grid[clip] == slot + 1
+                chosen = sample_pixels(
+                    mask, recipe.pixels, boundary=recipe.boundary, generator=draws[clip]
+                )
+                if chosen is None:
+                    continue
+                pairs += 1
+                representation = representation + representation_loss(
+                    z_s[clip, slot][:, chosen].T,
+                    z_t[clip, slot][:, chosen].T,
+                    mask.flatten()[chosen].long(),
+                    omega=recipe.omega,
+                    normalizer='none',
+                )
+    shared = mean({'pairs': pairs}, labels.device)['pairs']  # so that every pair weighs the same
+    logit = recipe.logit_weight * logit / len(outputs)
+    return logit + recipe.representation_weight * representation / (shared or 1.0)
+
+
+def clip_loss(
+    student: Student,
+    clips: Clips,
+    recipe: Recipe,
+    progress: float,
+    teacher: Teacher | None = None,
+) -> tuple[Tensor, dict[str, float]]:
+    """
+    Roll the student out over a batch of clips and judge every predicted frame.
+
+    :param progress: 0..1, the share of the run that is done.
+    :param teacher: adds the distillation terms.
+    :return: the loss, and its parts for the log.
+    """
+    images, labels = clips.images, clips.labels.long()
+    draws = [torch_generator(recipe.seed, int(number)) for number in clips.number]
+    # the empty slot of a clip with one object counts in the means, so all processes have it
+    objects = largest(2 if bool((labels[:, 0] == 2).any()) else 1, labels.device)
+    if objects == 1:
+        labels = torch.where(labels == 2, 0, labels)
+    masks = one_hot(labels, objects)  # (B, T, K, S, S)
+    exists = (masks[:, 0].flatten(2).sum(2) > 0).float()
+    if recipe.memory == 'infinite':
+        outputs = infinite_rollout(student, student.normalise(images), masks, None, exists)
+    else:
+        spoilt = torch.cat([corrupt(m[None], d) for m, d in zip(masks[:, 1], draws, strict=True)])
+        drop = torch.stack([torch.rand(images.shape[1], generator=d) for d in draws])
+        outputs = rollout(
+            student,
+            student.normalise(images),
+            masks[:, 0],
+            exists,
+            (drop < recipe.drop_recent).to(images.device),
+            (clips.jumped, spoilt),
+        )
+    ramp = (progress - recipe.hard_from) / max(0.75 - recipe.hard_from, 1e-6)
+    share = 1.0 - (1.0 - recipe.hard_share) * min(max(ramp, 0.0), 1.0)
+    entropy = overlap = carried = torch.zeros((), device=images.device)
+    hits = 0.0
+    for out in outputs:
+        target = labels[:, out.frame]
+        prob = F.interpolate(out.prob, scale_factor=4, mode='bilinear', align_corners=False)
+        entropy = entropy + bootstrapped_cross_entropy(prob, target, share, VOID, recipe.poly)
+        overlap = overlap + dice(prob[:, 1:], masks[:, out.frame])
+        if 'propagated' in out.extras:
+            coarse = F.avg_pool2d(masks[:, out.frame], 4)  # (B, K, h4, w4)
+            rows = out.extras['propagated']  # (B, K, 2, h4, w4)
+            carried = carried + 0.5 * sum(
+                propagated_mask(rows[:, :, r].flatten(0, 1), coarse.flatten(0, 1))
+                for r in range(2)
+            )
+        with torch.no_grad():
+            predicted = prob.argmax(1) == 1
+            truth = target == 1
+            union = (predicted | truth).flatten(1).sum(1)
+            hits += float(((predicted & truth).flatten(1).sum(1) / union.clamp(min=1)).mean())
+    n = len(outputs)
+    loss = (entropy + recipe.dice_weight * overlap + recipe.propagated_weight * carried) / n
+    distilled = torch.zeros((), device=images.device)
+    if teacher is not None:
+        with torch.no_grad():
+            taught = teacher.outputs(images, masks, exists)
+        distilled = distillation_loss(outputs, taught, labels, recipe, draws)
+        loss = recipe.segmentation_weight * loss + distilled
+    return loss, {
+        'distil': float(distilled.detach()),
+        'ce': float(entropy.detach()) / n,
+        'dice': float(overlap.detach()) / n,
+        'carried': float(carried.detach()) / n,
+        'iou': hits / n,
+    }
+
+
+class Objective(nn.Module):
+    """
+    The whole loss as one call of one module, which DistributedDataParallel can follow.
+
+    :param teacher: no part of the module, as nothing of it is trained.
+    """
+
+    def __init__(self, student: Student, recipe: Recipe, teacher: Teacher | None) -> None:
+        super().__init__()
+        self.student, self.recipe, self.teacher = student, recipe, teacher
+
+    def forward(self, clips: Clips, progress: float) -> tuple[Tensor, dict[str, float]]:
+        """See `clip_loss`."""
+        return clip_loss(self.student, clips, self.recipe, progress, self.teacher)

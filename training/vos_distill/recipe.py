@@ -1,0 +1,155 @@
+# SPDX-FileCopyrightText: 2026 The vos_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Everything that decides a training run, read from YAML."""
+
+from dataclasses import asdict, dataclass, Field, field, fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from vos_distill.data import ClipConfig
+
+# What may differ when a run goes on: how long and how fast, not what is learnt from which clip.
+FREE_TO_CHANGE = ('steps', 'save_every', 'log_every', 'workers')
+
+
+@dataclass
+class Recipe:
+    """
+    Everything that decides a run; unknown keys in the YAML are refused.
+
+    :param init: weights to start from: `student.pt` of an earlier stage, an exported model's
+        folder, or ''.
+    :param memory: `finite` is the robot's, {first, most recent}; `infinite` keeps every frame
+        and is for teachers.
+    :param teacher: `student.pt` of a trained teacher (or student), or ''.
+    :param segmentation_weight: of the loss on true masks when there is a teacher; 0 leaves the
+        teacher alone to show how.
+    :param logit_weight: of the distilled class distributions, at `temperature`.
+    :param representation_weight: of the pixel-pair loss, with `omega` between labels (0) and
+        teacher (1), over `pixels` of each object and frame.
+    :param boundary: both on the boundary band first; False draws from everywhere.
+    :param imagenet: weights of the backbone, .npz or .pth, relative to the data or absolute; ''.
+    :param clip: what the clips look like.
+    :param batch: clips a step, over all processes together.
+    :param rate: AdamW's learning rate at its height, for the heads.
+    :param warmup: steps up to it; a cosine then leads down to `final_rate` of it.
+    :param ema: share of the averaged weights that a step keeps.
+    :param drop_recent: probability that a clip's recent row holds the prompted frame, a frame.
+    :param save_every: steps between checkpoints.
+    :param log_every: steps that a row of the metrics is the mean of.
+    :param frozen_stages: stages of the backbone, from the front, that never change.
+    :param frozen_bn: BatchNorm keeps its statistics, as STCN's does; False is for presets that
+        have BatchNorm, and the statistics are those of one process.
+    :param backbone_rate: factor on the learning rate for the rest of the backbone.
+    :param hard_from: share of the run after which the hardest pixels start to count alone.
+    :param hard_share: share of the pixels that count at the end.
+    :param poly: epsilon of PolyLoss-1 on the cross entropy; 0 is the plain cross entropy.
+    :param workers: processes that make clips, for each training process.
+    """
+
+    preset: str = 'fast_r18'
+    stills: str = 'static'
+    videos: list[str] = field(default_factory=lambda: ['davis2016', 'davis2017'])
+    init: str = ''
+    memory: str = 'finite'
+    teacher: str = ''
+    segmentation_weight: float = 1.0
+    logit_weight: float = 1.0
+    representation_weight: float = 1.0
+    omega: float = 0.95
+    temperature: float = 0.1
+    pixels: int = 1024
+    boundary: bool = True
+    imagenet: str = ''
+    clip: ClipConfig = field(default_factory=ClipConfig)
+    steps: int = 6000
+    batch: int = 4
+    rate: float = 6e-4
+    backbone_rate: float = 0.1
+    frozen_stages: int = 3
+    frozen_bn: bool = True
+    warmup: int = 40
+    final_rate: float = 0.02
+    weight_decay: float = 1e-3
+    clip_gradient: float = 3.0
+    ema: float = 0.998
+    hard_from: float = 0.4
+    hard_share: float = 0.25
+    poly: float = 0.0
+    dice_weight: float = 0.5
+    propagated_weight: float = 0.5
+    drop_recent: float = 0.1
+    amp: bool = True
+    seed: int = 0
+    workers: int = 1
+    save_every: int = 100
+    log_every: int = 50
+
+    @classmethod
+    def read(cls, path: Path) -> 'Recipe':
+        """
+        Read a YAML recipe.
+
+        :raises ValueError: as `of`.
+        """
+        return cls.of(yaml.safe_load(path.read_text()) or {}, str(path))
+
+    @classmethod
+    def of(cls, keys: dict[str, Any], path: str) -> 'Recipe':
+        """
+        Build a recipe from its keys.
+
+        :param path: where they are from, for the message.
+        :raises ValueError: unknown key (lists the known ones), or a value of the wrong kind.
+        """
+        raw = dict(keys)
+        known = {f.name: f for f in fields(cls)}
+        clip_known = {f.name: f for f in fields(ClipConfig)}
+        clip = raw.pop('clip', {})
+        wrong = sorted(set(raw) - set(known)) + sorted(
+            f'clip.{k}' for k in set(clip) - set(clip_known)
+        )
+        if wrong:
+            raise ValueError(
+                f'{path}: unknown {", ".join(wrong)}; known are {", ".join(sorted(known))} '
+                f'and clip.{{{", ".join(sorted(clip_known))}}}'
+            )
+        for name, value in raw.items():
+            _check_kind(f'{path}: {name}', value, known[name])
+        for name, value in clip.items():
+            _check_kind(f'{path}: clip.{name}', value, clip_known[name])
+        if raw.get('memory', 'finite') not in ('finite', 'infinite'):
+            raise ValueError(f"{path}: memory must be finite or infinite, not '{raw['memory']}'")
+        return cls(clip=ClipConfig(**clip), **raw)
+
+    def write(self, path: Path) -> None:
+        """Write the YAML that `read` reads."""
+        path.write_text(yaml.safe_dump(asdict(self), sort_keys=False))
+
+    def differences(self, other: 'Recipe') -> list[str]:
+        """Name the keys in which two recipes differ and which decide what is learnt."""
+        mine, theirs = _flat(self), _flat(other)
+        return [k for k in mine if k not in FREE_TO_CHANGE and mine[k] != theirs[k]]
+
+
+def _flat(recipe: Recipe) -> dict[str, Any]:
+    # by way of YAML, as what was written and read again has lists for tuples
+    keys: dict[str, Any] = yaml.safe_load(yaml.safe_dump(asdict(recipe)))
+    clip = keys.pop('clip')
+    return {**keys, **{f'clip.{k}': v for k, v in clip.items()}}
+
+
+def _check_kind(name: str, value: object, item: Field[Any]) -> None:
+    kind = list if item.name in ('videos', 'gap_schedule') else type(item.default)
+    if kind is float:
+        is_right = isinstance(value, (int, float)) and not isinstance(value, bool)
+    elif kind is list:
+        is_right = isinstance(value, (list, tuple))
+    else:
+        is_right = type(value) is kind
+    if is_right:
+        return
+    hint = ' (YAML reads 6e-4 as text: write 6.0e-4)' if kind is float else ''
+    raise ValueError(f'{name} must be {kind.__name__}, not {value!r}{hint}')
