@@ -101,7 +101,7 @@ def _up(plane: npt.NDArray[np.float32], size: tuple[int, int]) -> npt.NDArray[An
 
 def test_weights_survive_the_way_to_onnx_and_back(tiny_model: Path) -> None:
     """The test model was exported with seed 0, its large weights rounded to float16."""
-    from vos_distill.student import build_student
+    from vos_distill.presets import build_student
 
     torch.manual_seed(0)
     expected = build_student('tiny').state_dict()

@@ -37,6 +37,7 @@ from vos_ros.workspace import mask_size, Workspace
 
 # The backend is opened for this camera, so that a broken model is found before the first frame.
 _USUAL_CAMERA: Size = (480, 640)
+_MAX_STRETCH = 1.1  # rounding to multiples of 16 alone stretches by up to 1.07
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,14 +88,19 @@ class VideoSegmenter:
         self.manifest = manifest
         self.config = config
         self.lost: LostConfig = config.lost  # live: may be replaced between frames
-        self.short_sides = ladder(config.input_size or manifest.short_side)
+        fixed = manifest.fixed
+        self.short_sides = (
+            ladder(config.input_size or manifest.short_side)
+            if fixed is None
+            else (min(fixed[:2]),)
+        )
         self.last_memorize_ms = 0.0  # of the newest memorize(), which comes after publishing
         self._open_for = open_for
         self._backends: dict[Size, Backend] = {}
         self._level = 0
-        self._camera = _USUAL_CAMERA
+        self._camera: Size = _USUAL_CAMERA if fixed is None else fixed[:2]
         self._labeler = Labeler()
-        self._work = self._workspace(self._sizes(_USUAL_CAMERA)[0])
+        self._work = self._workspace(self._sizes(self._camera)[0])
         self._doubts: Counter[Doubt] = Counter()
         self._newest: _Newest | None = None
         self._latest: _Latest | None = None
@@ -498,7 +504,21 @@ class VideoSegmenter:
     # The network's size
 
     def _sizes(self, camera: Size) -> list[Size]:
-        """Return the network input (H, W) of every step of `short_sides`."""
+        """
+        Return the network input (H, W) of every step of `short_sides`.
+
+        :raises VosError: the model takes one size, and that is of another shape.
+        """
+        if self.manifest.fixed is not None:
+            height, width = self.manifest.fixed[:2]
+            stretch = camera[1] * height / (camera[0] * width)
+            if not 1 / _MAX_STRETCH < stretch < _MAX_STRETCH:
+                raise VosError(
+                    f'model {self.manifest.name} takes {width}x{height} only, and images of '
+                    f'{camera[1]}x{camera[0]} are of another shape; export it with --fixed for '
+                    'this camera, or without'
+                )
+            return [(height, width)]
         return [network_size(camera, side, self.manifest.multiple) for side in self.short_sides]
 
     def _fit(self, camera: Size, *, keeps_objects: bool = True) -> None:

@@ -11,8 +11,8 @@ import torch
 from vos_distill.ablation import Study, table
 from vos_distill.chain import read_chain
 from vos_distill.evaluate import InfiniteStepper
+from vos_distill.presets import build_student
 from vos_distill.rollout import one_hot
-from vos_distill.student import build_student
 from vos_distill.teacher import infinite_rollout
 from vos_ros.datatypes import Frame, Prompt
 

@@ -18,7 +18,7 @@ from vos_distill.export import (  # noqa: E402
     OnnxStudent,
     OPSET,
 )
-from vos_distill.student import build_student, PRESETS  # noqa: E402
+from vos_distill.presets import build_student, PRESETS  # noqa: E402
 from vos_ros.config import SegmenterConfig  # noqa: E402
 from vos_ros.datatypes import Frame, Prompt  # noqa: E402
 from vos_ros.segmenter import VideoSegmenter  # noqa: E402
@@ -41,6 +41,7 @@ TENSORRT = frozenset(
         'DepthToSpace',
         'Div',
         'Equal',
+        'Erf',
         'Exp',
         'Expand',
         'Flatten',
@@ -49,7 +50,9 @@ TENSORRT = frozenset(
         'Gemm',
         'GlobalAveragePool',
         'Greater',
+        'GridSample',
         'Identity',
+        'LayerNormalization',
         'Less',
         'Log',
         'MatMul',

@@ -7,8 +7,8 @@ import pytest
 torch = pytest.importorskip('torch', reason='the training package needs torch')
 
 from vos_distill.losses import soft_aggregate  # noqa: E402
+from vos_distill.presets import build_student  # noqa: E402
 from vos_distill.rollout import one_hot, others_of, rollout  # noqa: E402
-from vos_distill.student import build_student  # noqa: E402
 
 
 def test_one_hot_splits_a_label_map() -> None:

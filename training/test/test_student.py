@@ -7,14 +7,8 @@ import pytest
 torch = pytest.importorskip('torch', reason='the training package needs torch')
 
 from vos_distill.backbones import BACKBONES, load_imagenet  # noqa: E402
-from vos_distill.student import (  # noqa: E402
-    build_student,
-    count_parameters,
-    FastStudent,
-    MobileVosStudent,
-    PRESETS,
-    Student,
-)
+from vos_distill.presets import build_student, count_parameters, PRESETS  # noqa: E402
+from vos_distill.student import FastStudent, MobileVosStudent, Student  # noqa: E402
 
 # The paper publishes 8.1, 2.5 and 1.9 M (CVPR 2023); widths are derived from those.
 PUBLISHED = {'resnet18': 8.1e6, 'mobilenet_v2': 2.5e6, 'mobilenet_v2_no_aspp': 1.9e6}

@@ -8,14 +8,13 @@ import pytest
 
 torch = pytest.importorskip('torch', reason='the training package needs torch')
 
+from vos_distill.presets import build_teacher, count_parameters, TEACHERS  # noqa: E402
 from vos_distill.rollout import rollout  # noqa: E402
-from vos_distill.student import count_parameters, MobileVosStudent  # noqa: E402
+from vos_distill.student import MobileVosStudent  # noqa: E402
 from vos_distill.teacher import (  # noqa: E402
-    build_teacher,
     from_stcn,
     infinite_rollout,
     load_stcn,
-    TEACHERS,
 )
 
 

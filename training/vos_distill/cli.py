@@ -21,10 +21,10 @@ from vos_distill.evaluate import evaluate_finite, evaluate_infinite, load_networ
 from vos_distill.export import export_model, FixedShape, GRAPHS
 from vos_distill.generate import generate
 from vos_distill.pack import pack, unpack
+from vos_distill.presets import build_student, count_parameters, PRESETS
 from vos_distill.processes import Interrupted
 from vos_distill.quantize import METHODS, quantize_model
 from vos_distill.recipe import Recipe
-from vos_distill.student import build_student, count_parameters, PRESETS
 from vos_distill.submission import MAX_OBJECTS, write_submission
 from vos_distill.train import train as run_training
 from vos_ros.config import RuntimeConfig, SegmenterConfig

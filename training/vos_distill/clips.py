@@ -14,13 +14,17 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from vos_distill.data import ClipComposer, Stills, Video
+from vos_distill.data import ClipComposer, Stills, Video, VOID
 from vos_distill.recipe import Recipe
 
+Frames = tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]
+
+MIN_SEEN = 64  # px of an object on the first frame; fewer cannot be told from a speck
 ATTEMPTS = 100  # a usable draw takes about one; without any, the data are at fault
 
 
@@ -29,7 +33,7 @@ class Clips(NamedTuple):
     A batch of clips (a single one has no B).
 
     :param images: (B, T, 3, S, S) uint8 RGB.
-    :param labels: (B, T, S, S) uint8 with ids 0, 1, 2, 255 = void.
+    :param labels: (B, T, S, S) uint8 with ids from 0 to 2, or 4 (`merge`), 255 = void.
     :param jumped: (B,) bool, clips with a long pause between frames 0 and 1.
     :param number: (B,) int64, of the clip in its run.
     """
@@ -72,13 +76,47 @@ class ClipDataset(Dataset[Clips]):
             self.composer.rng = np.random.default_rng([self.recipe.seed, number, attempt])
             clip = self.composer.compose()
             if clip is not None:
+                jumps = self.composer.jumped
+                clip = self._merge(clip, number)
                 images, labels = (torch.from_numpy(x) for x in clip)
-                jumped = torch.tensor(self.composer.jumped)
+                jumped = torch.tensor(jumps)
                 return Clips(images.permute(0, 3, 1, 2), labels, jumped, torch.tensor(number))
         raise ValueError(
             f'no usable clip in {ATTEMPTS} draws: the objects in the label maps are too small, '
             'too large or missing'
         )
+
+    def _merge(self, clip: Frames, number: int) -> Frames:
+        """Lay the objects of another clip over this one, with the probability of the recipe."""
+        if self.recipe.merge == 0.0:
+            return clip
+        rng = np.random.default_rng([self.recipe.seed, number, ATTEMPTS])
+        if rng.random() >= self.recipe.merge:
+            return clip
+        self.composer.rng = rng
+        other = self.composer.compose()
+        return clip if other is None else merge_clips(clip, other)
+
+
+def merge_clips(under: Frames, over: Frames) -> Frames:
+    """
+    Lay the objects of one clip over another one, with ids of their own (AOT's merge).
+
+    :param under: images (T, S, S, 3) and labels (T, S, S) uint8.
+    :param over: the same; its background is not seen.
+    :return: images and labels; an object that is hardly seen on the first frame is not tracked.
+    """
+    images, labels = under
+    front = (over[1] > 0) & (over[1] != VOID)
+    images = np.where(front[..., None], over[0], images)
+    known = np.where(labels == VOID, 0, labels)
+    merged = np.where(front, over[1] + known.max(), labels)
+    ids = [k for k in np.unique(merged[0]) if k not in (0, VOID)]
+    table = np.zeros(256, np.uint8)
+    table[VOID] = VOID
+    seen = [k for k in ids if np.count_nonzero(merged[0] == k) >= MIN_SEEN]
+    table[seen] = np.arange(1, len(seen) + 1)
+    return images, table[merged]
 
 
 def _leave_signals_to_the_trainer(_worker: int) -> None:

@@ -1,12 +1,18 @@
 # SPDX-FileCopyrightText: 2026 The vos_ros authors
 # SPDX-License-Identifier: Apache-2.0
 """
-What a student learns from its teacher: MobileVOS (Miles et al., CVPR 2023).
+What a student learns from its teacher.
+
+MobileVOS (Miles et al., CVPR 2023):
 
 `representation_loss` is the paper's equation 1 and 2: knowledge distillation and supervised
 contrastive learning are the same loss with another target matrix. Pixels are drawn at object
 boundaries, where segmentation errors are. Where the paper is silent, the choice taken is
 named in the docstring and in `docs/training.md`.
+
+Distillation of deformable attention (Truong et al., arXiv 2401.13937): `attention_loss` compares
+attention maps whatever they attend to, `intra_object_loss` and `inter_object_loss` compare class
+distributions by their relations only (after DIST, Huang et al., NeurIPS 2022).
 """
 
 from typing import Literal
@@ -158,3 +164,74 @@ def logit_distillation(
         return kl.mean()
     kl = (kl * where).flatten(1).sum(1) / where.flatten(1).sum(1).clamp(min=1)
     return kl.mean()
+
+
+def attention_loss(student: Tensor, teacher: Tensor) -> Tensor:
+    """
+    Give 1 - CKA of two attention maps, mean over the batch (linear kernel).
+
+    Centred kernel alignment (Kornblith et al., ICML 2019) compares how alike the queries are to
+    each other, so the two may attend to different places and to different numbers of them:
+    CKA = ||S' H T||^2 / (||S' H S|| ||T' H T||), H centres over the queries.
+
+    :param student: (B, N, M_s) attention of N queries, rows sum to 1.
+    :param teacher: (B, N, M_t); gets no gradient.
+    :raises ValueError: another number of queries.
+    """
+    if student.shape[:2] != teacher.shape[:2]:
+        raise ValueError(
+            f'attention maps of {student.shape[1]} and {teacher.shape[1]} queries cannot be '
+            'compared; train both at the same input size'
+        )
+    s = student.float() - student.float().mean(1, keepdim=True)
+    with torch.no_grad():
+        t = teacher.float() - teacher.float().mean(1, keepdim=True)
+        own_t = (t.transpose(1, 2) @ t).flatten(1).norm(dim=1)
+    own_s = (s.transpose(1, 2) @ s).flatten(1).norm(dim=1)
+    shared = (s.transpose(1, 2) @ t).flatten(1).square().sum(1)
+    return (1 - shared / (own_s * own_t).clamp_min(EPS)).mean()
+
+
+def pearson_distance(student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
+    """
+    Give 1 - Pearson's correlation along the last dimension.
+
+    :param student: (..., n).
+    :param teacher: (..., n); gets no gradient.
+    :return: distances (...) in 0..2, and bool (...): False where the teacher hardly varies, so
+        that there is nothing to correlate with.
+    """
+    s = student.float() - student.float().mean(-1, keepdim=True)
+    with torch.no_grad():
+        t = teacher.float() - teacher.float().mean(-1, keepdim=True)
+        varies = t.square().mean(-1) > 1e-6
+    scale = (s.square().sum(-1) * t.square().sum(-1)).clamp_min(EPS).sqrt()
+    return 1 - (s * t).sum(-1) / scale, varies
+
+
+def intra_object_loss(student: Tensor, teacher: Tensor) -> Tensor:
+    """
+    Give the mean Pearson distance between both maps of an object, over all pixels.
+
+    :param student: (B, C, h, w) probabilities after aggregation, background first.
+    :param teacher: (B, C, h, w), the same; channels that hardly vary do not count.
+    """
+    distance, varies = pearson_distance(student.flatten(2), teacher.flatten(2))
+    return (distance * varies).sum() / varies.sum().clamp(min=1)
+
+
+def inter_object_loss(student: Tensor, teacher: Tensor) -> Tensor:
+    """
+    Give the mean Pearson distance between both distributions over the objects, pixel by pixel.
+
+    0 for C = 2, where a correlation of two numbers that sum to 1 is always +1 or -1.
+
+    :param student: (B, C, h, w) probabilities after aggregation.
+    :param teacher: (B, C, h, w), the same.
+    """
+    if student.shape[1] < 3:
+        return student.new_zeros((), dtype=torch.float32)
+    distance, varies = pearson_distance(
+        student.flatten(2).transpose(1, 2), teacher.flatten(2).transpose(1, 2)
+    )
+    return (distance * varies).sum() / varies.sum().clamp(min=1)

@@ -19,9 +19,9 @@ import torch
 from vos_distill.checkpoint import load_checkpoint
 from vos_distill.export import export_model
 from vos_distill.losses import soft_aggregate
+from vos_distill.presets import build_network
 from vos_distill.rollout import others_of
 from vos_distill.student import Student
-from vos_distill.teacher import build_network
 from vos_ros.config import from_settings, RuntimeConfig, SegmenterConfig
 from vos_ros.datatypes import Frame, Prompt, Segmentation, StepTiming
 from vos_ros.evaluate import EvalReport, evaluate_root

@@ -20,8 +20,9 @@ import torch
 from torch import nn, Tensor
 
 from vos_distill.losses import soft_aggregate
+from vos_distill.presets import build_student, count_parameters
 from vos_distill.rollout import others_of
-from vos_distill.student import build_student, count_parameters, Features, Student
+from vos_distill.student import Features, Student
 
 # The newest that TensorRT 8.6 takes (its parser: up to 17; that of 10.0: 9 to 20), so that one
 # file serves both. A test holds the operators in use against the list of 8.6.
@@ -411,6 +412,7 @@ def export_model(
             'max_prob_difference': parity.max_prob_difference,
             'label_differences': parity.label_differences,
         },
+        **({'objects_per_call': student.max_objects} if student.max_objects else {}),
         **({'fixed': asdict(fixed)} if fixed else {}),
         **card,
     }

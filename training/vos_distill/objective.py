@@ -18,17 +18,25 @@ from vos_distill.checkpoint import load_checkpoint
 from vos_distill.clips import Clips, torch_generator
 from vos_distill.data import VOID
 from vos_distill.distillation import (
+    attention_loss,
     boundary_band,
+    inter_object_loss,
+    intra_object_loss,
     logit_distillation,
     representation_loss,
     sample_pixels,
 )
 from vos_distill.losses import bootstrapped_cross_entropy, dice, propagated_mask
+from vos_distill.presets import build_network
 from vos_distill.processes import largest, mean
 from vos_distill.recipe import Recipe
 from vos_distill.rollout import corrupt, one_hot, rollout, StepOutput
 from vos_distill.student import Student
-from vos_distill.teacher import build_network, infinite_rollout
+from vos_distill.teacher import infinite_rollout
+
+ATTENTION = ('attention_long', 'attention_short')
+ATTENTION_WARMUP = 0.1  # share of the run; CKA of two networks that match nothing yet is noise
+SURE = 0.7  # a teacher's probability from which its answer is a label
 
 
 @dataclass
@@ -51,19 +59,65 @@ class Teacher:
         network.eval().requires_grad_(False)
         return cls(network, state['recipe'].get('memory') == 'infinite')
 
-    def outputs(self, images: Tensor, masks: Tensor, exists: Tensor) -> list[StepOutput]:
+    @torch.no_grad()
+    def outputs(
+        self, images: Tensor, masks: Tensor, exists: Tensor, *, alone: bool = False
+    ) -> list[StepOutput]:
         """
         Segment a batch of clips.
 
         :param images: (B, T, 3, S, S) uint8.
         :param masks: (B, T, K, S, S), true on every frame.
+        :param alone: use the masks of frame 0 only.
         """
         normalised = self.network.normalise(images)
         if self.is_infinite:
-            known = torch.ones(images.shape[:2], dtype=torch.bool, device=images.device)
+            known = torch.full(images.shape[:2], not alone, device=images.device)
             return infinite_rollout(self.network, normalised, masks, known, exists)
-        always = torch.ones(len(images), dtype=torch.bool, device=images.device)
-        return rollout(self.network, normalised, masks[:, 0], exists, None, (always, masks[:, 1]))
+        told = torch.full((len(images),), not alone, device=images.device)
+        return rollout(self.network, normalised, masks[:, 0], exists, None, (told, masks[:, 1]))
+
+
+def pseudo_labels(labels: Tensor, taught: list[StepOutput], chosen: Tensor) -> Tensor:
+    """
+    Put the teacher's answer in the place of the labels; void where it is not sure.
+
+    :param labels: (B, T, S, S); frame 0 stays.
+    :param taught: frames 1 to T - 1.
+    :param chosen: (B,) bool, clips that this is done to.
+    """
+    labels = labels.clone()
+    for shown in taught:
+        prob = F.interpolate(shown.prob, scale_factor=4, mode='bilinear', align_corners=False)
+        sure, found = prob.max(1)
+        found = torch.where(sure < SURE, VOID, found)
+        labels[:, shown.frame] = torch.where(chosen[:, None, None], found, labels[:, shown.frame])
+    return labels
+
+
+def relation_loss(
+    outputs: list[StepOutput], taught: list[StepOutput], recipe: Recipe, progress: float
+) -> Tensor:
+    """
+    Give the weighted sum of the losses on attention maps and on relations of probabilities.
+
+    :param progress: 0..1, the share of the run that is done.
+    :raises ValueError: attention is to be compared and one of both has no maps.
+    """
+    total = torch.zeros((), device=outputs[0].logits.device)
+    warm = min(1.0, progress / ATTENTION_WARMUP)
+    for own, shown in zip(outputs, taught, strict=True):
+        if recipe.attention_weight:
+            names = [n for n in ATTENTION if n in own.extras and n in shown.extras]
+            if not names:
+                raise ValueError('attention_weight needs attention maps of student and teacher')
+            parts = [attention_loss(own.extras[n], shown.extras[n]) for n in names]
+            total = total + warm * recipe.attention_weight * sum(parts) / len(parts)
+        if recipe.intra_weight:
+            total = total + recipe.intra_weight * intra_object_loss(own.prob, shown.prob)
+        if recipe.inter_weight:
+            total = total + recipe.inter_weight * inter_object_loss(own.prob, shown.prob)
+    return total / len(outputs)
 
 
 def distillation_loss(
@@ -127,11 +181,12 @@ def clip_loss(
     images, labels = clips.images, clips.labels.long()
     draws = [torch_generator(recipe.seed, int(number)) for number in clips.number]
     # the empty slot of a clip with one object counts in the means, so all processes have it
-    objects = largest(2 if bool((labels[:, 0] == 2).any()) else 1, labels.device)
-    if objects == 1:
-        labels = torch.where(labels == 2, 0, labels)
+    first = torch.where(labels[:, 0] == VOID, 0, labels[:, 0])
+    objects = largest(max(1, int(first.max())), labels.device)
+    labels = torch.where((labels > objects) & (labels != VOID), 0, labels)
     masks = one_hot(labels, objects)  # (B, T, K, S, S)
     exists = (masks[:, 0].flatten(2).sum(2) > 0).float()
+    student.draw(draws)
     if recipe.memory == 'infinite':
         outputs = infinite_rollout(student, student.normalise(images), masks, None, exists)
     else:
@@ -145,6 +200,14 @@ def clip_loss(
             (drop < recipe.drop_recent).to(images.device),
             (clips.jumped, spoilt),
         )
+    taught: list[StepOutput] = []
+    if teacher is not None:
+        taught = teacher.outputs(images, masks, exists, alone=recipe.labels != 'gt')
+        if recipe.labels != 'gt':
+            heads = torch.stack([torch.rand((), generator=d) for d in draws]).to(images.device)
+            chosen = heads < (1.0 if recipe.labels == 'teacher' else 0.5)
+            labels = pseudo_labels(labels, taught, chosen)
+            masks = one_hot(labels, objects)
     ramp = (progress - recipe.hard_from) / max(0.75 - recipe.hard_from, 1e-6)
     share = 1.0 - (1.0 - recipe.hard_share) * min(max(ramp, 0.0), 1.0)
     entropy = overlap = carried = torch.zeros((), device=images.device)
@@ -170,9 +233,8 @@ def clip_loss(
     loss = (entropy + recipe.dice_weight * overlap + recipe.propagated_weight * carried) / n
     distilled = torch.zeros((), device=images.device)
     if teacher is not None:
-        with torch.no_grad():
-            taught = teacher.outputs(images, masks, exists)
         distilled = distillation_loss(outputs, taught, labels, recipe, draws)
+        distilled = distilled + relation_loss(outputs, taught, recipe, progress)
         loss = recipe.segmentation_weight * loss + distilled
     return loss, {
         'distil': float(distilled.detach()),

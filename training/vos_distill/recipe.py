@@ -29,9 +29,17 @@ class Recipe:
     :param logit_weight: of the distilled class distributions, at `temperature`.
     :param representation_weight: of the pixel-pair loss, with `omega` between labels (0) and
         teacher (1), over `pixels` of each object and frame.
+    :param attention_weight: of the attention maps (CKA); it grows from 0 over the first tenth.
+    :param intra_weight: of the relations between the pixels of an object.
+    :param inter_weight: of the relations between the objects at a pixel.
+    :param labels: what counts as true after the first frame: `gt` the labels of the data,
+        `teacher` what the teacher finds from the first mask alone (where it is sure), `mixed`
+        the one or the other for each clip.
     :param boundary: both on the boundary band first; False draws from everywhere.
     :param imagenet: weights of the backbone, .npz or .pth, relative to the data or absolute; ''.
     :param clip: what the clips look like.
+    :param merge: probability that the objects of a second clip are laid over a clip, as AOT
+        does: up to four objects then.
     :param batch: clips a step, over all processes together.
     :param rate: AdamW's learning rate at its height, for the heads.
     :param warmup: steps up to it; a cosine then leads down to `final_rate` of it.
@@ -58,12 +66,17 @@ class Recipe:
     segmentation_weight: float = 1.0
     logit_weight: float = 1.0
     representation_weight: float = 1.0
+    attention_weight: float = 0.0
+    intra_weight: float = 0.0
+    inter_weight: float = 0.0
+    labels: str = 'gt'
     omega: float = 0.95
     temperature: float = 0.1
     pixels: int = 1024
     boundary: bool = True
     imagenet: str = ''
     clip: ClipConfig = field(default_factory=ClipConfig)
+    merge: float = 0.0
     steps: int = 6000
     batch: int = 4
     rate: float = 6e-4
@@ -122,6 +135,10 @@ class Recipe:
             _check_kind(f'{path}: clip.{name}', value, clip_known[name])
         if raw.get('memory', 'finite') not in ('finite', 'infinite'):
             raise ValueError(f"{path}: memory must be finite or infinite, not '{raw['memory']}'")
+        if raw.get('labels', 'gt') not in ('gt', 'teacher', 'mixed'):
+            raise ValueError(f"{path}: labels must be gt, teacher or mixed, not '{raw['labels']}'")
+        if raw.get('labels', 'gt') != 'gt' and not raw.get('teacher'):
+            raise ValueError(f'{path}: labels: {raw["labels"]} needs a teacher')
         return cls(clip=ClipConfig(**clip), **raw)
 
     def write(self, path: Path) -> None:

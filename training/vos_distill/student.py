@@ -15,10 +15,7 @@ h16 = H/16, N = h16 * w16 tokens.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass
 import math
-from typing import Any
 
 import torch
 from torch import nn, Tensor
@@ -64,6 +61,7 @@ class Student(nn.Module, ABC):
 
     key_dim: int
     value_dim: int
+    max_objects: int = 0  # in one call of `segment`; 0 = any number
     segment_features: tuple[str, ...] = ()  # what `segment` reads beside the key
     mask_features: tuple[str, ...] = ()  # what `encode_mask` reads
     mean: tuple[float, float, float] = (123.675, 116.28, 103.53)
@@ -85,8 +83,13 @@ class Student(nn.Module, ABC):
         Read the memory and decode.
 
         :return: logits (B, K, h4, w4) and a dict of training-only extras: `decoder` the last
-            features (B * K, C, h4, w4), and `propagated` where the family has it.
+            features (B * K, C, h4, w4); where the family has them `propagated` and the attention
+            maps (B, N query, M) `attention_long` over the prompted frame and `attention_short`
+            over later ones.
         """
+
+    def draw(self, generators: list[torch.Generator]) -> None:
+        """Draw what is random in the next training batch; one generator for each clip."""
 
     def normalise(self, image: Tensor) -> Tensor:
         """
@@ -257,7 +260,12 @@ class FastStudent(Student):
         x = x + _per_object(features['s4'], k) + self.propagated_conv(propagated)
         x = F.relu(self.block4(x))
         logits = self.predict(x)[:, 0].unflatten(0, (b, k))
-        return logits, {'decoder': x, 'propagated': propagated.unflatten(0, (b, k))}
+        return logits, {
+            'decoder': x,
+            'propagated': propagated.unflatten(0, (b, k)),
+            'attention_long': affinity[:, 0],
+            'attention_short': affinity[:, 1:].transpose(1, 2).flatten(2),
+        }
 
 
 class ChannelSpatialAttention(nn.Module):
@@ -430,49 +438,3 @@ class MobileVosStudent(Student):
         x = F.relu(self.up4(features['f4'], x, k))
         logits = self.predict(x)[:, 0].unflatten(0, (b, k))
         return logits, {'decoder': x}
-
-
-@dataclass(frozen=True)
-class Preset:
-    """A student by name; `parameters` is the exact count, asserted by a test."""
-
-    build: Callable[[], Student]
-    parameters: int
-
-
-PRESETS: dict[str, Preset] = {
-    'resnet18': Preset(
-        lambda: MobileVosStudent('resnet18', value_dim=96, decoder=(96, 96, 96)),
-        7_990_154,
-    ),
-    'mobilenet_v2': Preset(lambda: MobileVosStudent('mobilenet_v2', aspp=(6, 12, 18)), 2_452_136),
-    'mobilenet_v2_no_aspp': Preset(lambda: MobileVosStudent('mobilenet_v2'), 1_894_312),
-    'fast_r18': Preset(lambda: FastStudent('resnet18'), 4_644_810),
-    'fast_mb': Preset(
-        lambda: FastStudent(
-            'mobilenet_v2', value_width=96, decoder=(96, 48, 24), mask_width=(16, 48)
-        ),
-        1_392_930,
-    ),
-    'tiny': Preset(
-        lambda: FastStudent('plain', 16, value_width=24, decoder=(16, 12, 8), mask_width=(8, 8)),
-        52_470,
-    ),
-}
-
-
-def build_student(preset: str, **overrides: Any) -> Student:
-    """
-    Build a student with random weights.
-
-    :param preset: a key of `PRESETS`.
-    :raises ValueError: unknown preset; the message lists the known ones.
-    """
-    if preset not in PRESETS:
-        raise ValueError(f"unknown preset '{preset}': choose from {', '.join(PRESETS)}")
-    return PRESETS[preset].build(**overrides)
-
-
-def count_parameters(module: nn.Module) -> int:
-    """Count weights and biases; running statistics of BatchNorm are not parameters."""
-    return sum(p.numel() for p in module.parameters())

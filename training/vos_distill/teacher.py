@@ -7,7 +7,7 @@ A teacher is the same network as a paper-shaped student, with larger encoders an
 memory frames as it is given: `segment` reads any number of rows.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -16,42 +16,7 @@ import torch.nn.functional as F
 
 from vos_distill.losses import soft_aggregate
 from vos_distill.rollout import others_of, StepOutput
-from vos_distill.student import build_student, Features, MobileVosStudent, Student
-
-TEACHERS: dict[str, tuple[Callable[[], MobileVosStudent], int]] = {
-    # the published 54.4 M
-    'stcn': (
-        lambda: MobileVosStudent(
-            'resnet50',
-            value_dim=512,
-            decoder=(512, 256, 256),
-            value_backbone='resnet18',
-        ),
-        54_431_940,
-    ),
-    # what two CPU cores or some GPU minutes can train
-    'stcn_r18': (
-        lambda: MobileVosStudent('resnet18', value_dim=256, decoder=(256, 128, 128)),
-        14_800_948,
-    ),
-}
-
-
-def build_teacher(name: str) -> MobileVosStudent:
-    """
-    Build a teacher with random weights.
-
-    :raises ValueError: unknown name; the message lists the known ones.
-    """
-    if name not in TEACHERS:
-        raise ValueError(f"unknown teacher '{name}': choose from {', '.join(TEACHERS)}")
-    return TEACHERS[name][0]()
-
-
-def build_network(preset: str) -> Student:
-    """Build a student or a teacher by name."""
-    return build_teacher(preset) if preset in TEACHERS else build_student(preset)
-
+from vos_distill.student import Features, Student
 
 # Prefixes of the public STCN checkpoint and of ours, in the order in which they are tried.
 _STCN_NAMES = (

@@ -35,10 +35,10 @@ from vos_distill.data import load_stills, load_videos
 from vos_distill.export import student_from_model
 from vos_distill.logger import MetricsLog
 from vos_distill.objective import Objective, Teacher
+from vos_distill.presets import build_network
 from vos_distill.processes import Interrupted, mean, start_fabric, StopRequest
 from vos_distill.recipe import FREE_TO_CHANGE, Recipe
 from vos_distill.student import Student
-from vos_distill.teacher import build_network
 
 log = logging.getLogger(__name__)
 T = TypeVar('T')

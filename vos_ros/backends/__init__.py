@@ -23,6 +23,7 @@ from vos_ros.backends.base import (
     Verify,
 )
 from vos_ros.backends.choice import choose, Kind
+from vos_ros.backends.per_call import ObjectsPerCall
 from vos_ros.config import RuntimeConfig, SegmenterConfig
 from vos_ros.errors import VosError
 
@@ -104,6 +105,12 @@ def _parse(content: dict[str, Any], folder: Path, sha256: str) -> Manifest:
     }
     if min(whole.values()) <= 0 or whole['multiple'] % whole['stride']:
         raise ValueError('sizes must be above 0, and multiple a multiple of stride')
+    fixed: tuple[int, int, int] | None = None
+    if 'fixed' in content:
+        height, width, objects = (
+            int(content['fixed'][name]) for name in ('height', 'width', 'objects')
+        )
+        fixed = height, width, objects
     return Manifest(
         name=str(content['name']),
         folder=folder,
@@ -112,6 +119,8 @@ def _parse(content: dict[str, Any], folder: Path, sha256: str) -> Manifest:
         std=std,
         graphs=graphs,
         content=content,
+        objects_per_call=int(content.get('objects_per_call', 0)),
+        fixed=fixed,
         **whole,
     )
 
@@ -188,10 +197,16 @@ def open_backend(
 
     :param size: network input (H, W), multiples of `manifest.multiple`.
     :param max_objects: most objects in one call.
+    :raises VosError: no such backend, a damaged file, or what was asked for does not start.
     """
     if runtime.backend not in ('auto', *BACKENDS):
         raise VosError(
             f'unknown backend {runtime.backend!r}; known are auto, {", ".join(BACKENDS)}'
         )
     check_files(manifest)
-    return choose(Job(manifest, runtime, size, max_objects), BACKENDS, AUTO)
+    per_call = manifest.objects_per_call if manifest.fixed is None else manifest.fixed[2]
+    job = Job(manifest, runtime, size, min(max_objects, per_call or max_objects))
+    backend = choose(job, BACKENDS, AUTO)
+    if not per_call:
+        return backend
+    return ObjectsPerCall(backend, per_call, is_fixed=manifest.fixed is not None)

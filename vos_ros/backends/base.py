@@ -52,6 +52,8 @@ class Manifest:
     :param std: per RGB channel, on the 0..255 scale.
     :param graphs: one per name in GRAPHS.
     :param content: all of manifest.json, for reports.
+    :param objects_per_call: most objects that the graphs take at once; 0 = any number.
+    :param fixed: the only (height, width, objects) that they take; None = all are free.
     """
 
     name: str
@@ -67,6 +69,8 @@ class Manifest:
     std: tuple[float, float, float]
     graphs: dict[str, Graph]
     content: dict[str, Any]
+    objects_per_call: int = 0
+    fixed: tuple[int, int, int] | None = None
 
 
 class Backend(Protocol):

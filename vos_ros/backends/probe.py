@@ -43,7 +43,8 @@ def _largest_difference(reference: Backend, backend: Backend, job: Job) -> tuple
     for name, expected in features.items():
         found[name] = _difference(made[name], expected)
     key = features['key'].reshape(job.manifest.key_dim, -1)
-    for objects in range(1, min(2, job.max_objects) + 1):
+    free = range(1, min(2, job.max_objects) + 1)
+    for objects in free if job.manifest.fixed is None else (job.manifest.fixed[2],):
         value = _compare_values(reference, backend, features, job, objects, found)
         memory = np.stack([key, key]), np.stack([value, value], axis=1)
         found[f'logits of {objects}'] = _difference(
