@@ -14,6 +14,7 @@ import typer
 import yaml
 
 from vos_distill.ablation import ablate, Study, table
+from vos_distill.averaging import average
 from vos_distill.chain import read_chain, run_chain
 from vos_distill.chain import table as table_of_stages
 from vos_distill.data import check_data
@@ -23,6 +24,7 @@ from vos_distill.generate import generate
 from vos_distill.pack import pack, unpack
 from vos_distill.presets import build_student, count_parameters, PRESETS
 from vos_distill.processes import Interrupted
+from vos_distill.pseudo import SURE, write_pseudo_labels
 from vos_distill.quantize import METHODS, quantize_model
 from vos_distill.recipe import Recipe
 from vos_distill.submission import MAX_OBJECTS, write_submission
@@ -104,6 +106,37 @@ def make_data(
     """
     generate(out, seed)
     typer.echo(f'{out}: train on {out / "train"}, measure on {out / "val" / "davis2016"}')
+
+
+@data_app.command(name='label')
+def label(
+    teacher: Annotated[Path, typer.Argument(help='student.pt of a run directory')],
+    root: Annotated[Path, typer.Argument(help='clips with the mask of their first frame')],
+    out: Annotated[Path, typer.Option(help='folder to write to; clips that are there stay')],
+    short_side: Annotated[int, typer.Option(help='of the input, px')] = 480,
+    sure: Annotated[float, typer.Option(help='void below this probability')] = SURE,
+) -> None:
+    """
+    Let a teacher label clips from their first mask, to train students on.
+
+    Example: vos-distill data label runs/teacher/student.pt clips --out labelled
+    """
+    frames = write_pseudo_labels(teacher, root, out, short_side=short_side, sure=sure)
+    typer.echo(f'{out}: {frames} frames labelled; name {out.name} in videos: of a recipe')
+
+
+@app.command(name='average')
+def average_weights(
+    checkpoints: Annotated[list[Path], typer.Argument(help='student.pt of two runs or more')],
+    out: Annotated[Path, typer.Option(help='student.pt to write')],
+) -> None:
+    """
+    Average networks that were fine-tuned from one ancestor; often better than each of them.
+
+    Example: vos-distill average runs/a/student.pt runs/b/student.pt --out runs/ab/student.pt
+    """
+    average(checkpoints, out)
+    typer.echo(f'{out}: mean of {len(checkpoints)} networks')
 
 
 @app.command()

@@ -390,7 +390,8 @@ class GatedStudent(Student):
 
     def _chosen(self, bank: Tensor, b: int, k: int) -> Tensor:
         """Give the entries of a bank (10, ...) for K objects, (B or 1, K, ...)."""
-        if not self.training or self._places is None or len(self._places) != b:
+        # not `training`: that says whether BatchNorm keeps its statistics
+        if self._places is None or len(self._places) != b or not torch.is_grad_enabled():
             return bank[None, :k]
         return bank[self._places[:, :k].to(bank.device)]
 

@@ -1,0 +1,68 @@
+# SPDX-FileCopyrightText: 2026 The vos_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Pseudo labels: written for every frame, void where not sure, read back by the trainer."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+torch = pytest.importorskip('torch', reason='the training package needs torch')
+
+from vos_distill.checkpoint import save_checkpoint  # noqa: E402
+from vos_distill.data import load_videos  # noqa: E402
+from vos_distill.presets import build_student  # noqa: E402
+from vos_distill.pseudo import write_pseudo_labels  # noqa: E402
+from vos_ros.label_png import read_label_png, write_label_png  # noqa: E402
+
+
+def write_clip(folder: Path, frames: int = 4) -> np.ndarray:
+    (folder / 'images').mkdir(parents=True)
+    (folder / 'masks').mkdir()
+    rng = np.random.default_rng(0)
+    for index in range(frames):
+        image = rng.integers(0, 256, (64, 96, 3), dtype=np.uint8)
+        cv2.imwrite(str(folder / 'images' / f'{index:05d}.png'), image)
+    label_map = np.zeros((64, 96), np.uint8)
+    label_map[16:48, 8:40], label_map[16:48, 56:88] = 3, 7
+    write_label_png(folder / 'masks' / '00000.png', label_map)
+    return label_map
+
+
+def teacher(path: Path) -> Path:
+    torch.manual_seed(0)
+    student = build_student('tiny')
+    told = {'preset': 'tiny', 'step': 0, 'seconds': 0.0, 'recipe': {}}
+    save_checkpoint(path, {'student': student.state_dict(), **told})
+    return path
+
+
+def test_every_frame_is_labelled_and_the_trainer_reads_it(tmp_path: Path) -> None:
+    label_map = write_clip(tmp_path / 'clips' / 'one')
+    out = tmp_path / 'data' / 'labelled'
+    weights = teacher(tmp_path / 'student.pt')
+    assert write_pseudo_labels(weights, tmp_path / 'clips', out, short_side=64) == 4
+    masks = [read_label_png(path) for path in sorted((out / 'one' / 'masks').glob('*.png'))]
+    confidence = [
+        cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+        for path in sorted((out / 'one' / 'confidence').glob('*.png'))
+    ]
+    assert len(masks) == len(confidence) == 4
+    np.testing.assert_array_equal(masks[0], label_map)
+    assert (confidence[0] == 255).all()
+    for mask, sure in zip(masks[1:], confidence[1:], strict=True):
+        assert set(np.unique(mask)) <= {0, 3, 7, 255}
+        np.testing.assert_array_equal(mask == 255, sure < 0.7 * 255)
+    assert any((mask == 255).any() for mask in masks[1:])
+    (video,) = load_videos([out])
+    assert len(video) == 4
+    assert write_pseudo_labels(weights, tmp_path / 'clips', out) == 0  # there already
+
+
+def test_a_clip_without_its_first_mask_is_named(tmp_path: Path) -> None:
+    write_clip(tmp_path / 'clips' / 'one')
+    (tmp_path / 'clips' / 'one' / 'masks' / '00000.png').unlink()
+    weights = teacher(tmp_path / 'student.pt')
+    with pytest.raises(ValueError, match=r'one/masks/00000\.png is missing'):
+        write_pseudo_labels(weights, tmp_path / 'clips', tmp_path / 'out')
