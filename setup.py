@@ -63,6 +63,7 @@ setup(
         'onnxruntime>=1.16',
         'typer>=0.4',
         'rich>=10',
+        'rosbags>=0.11',
     ],
     python_requires='>=3.10',
     entry_points={
@@ -70,6 +71,7 @@ setup(
             'vos = vos_ros.cli:main',
             'segmenter = vos_ros.ros.node:main',
             'doctor = vos_ros.cli:doctor_main',
+            'evaluate_bag = vos_ros.cli:evaluate_bag_main',
         ],
     },
     zip_safe=False,

@@ -26,7 +26,7 @@ _LAYERS: tuple[tuple[str, ...], ...] = (
     ('segmenter', 'workspace', 'catch_up'),
     ('worker', 'requests', 'baselines', 'evaluate'),
     ('demo', 'doctor', 'bag'),
-    ('ros', 'cli'),
+    ('ros', 'cli', 'cli_shared', 'bag_cli'),
 )
 _LAYER_OF = {unit: layer for layer, units in enumerate(_LAYERS) for unit in units}
 # The only places that may import a heavy or optional package.

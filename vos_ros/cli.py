@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 The vos_ros authors
 # SPDX-License-Identifier: Apache-2.0
 """
-The command line: vos run | eval | demo | doctor.
+The command line: vos run | eval | bag | demo | doctor.
 
 Exit code 0 = done, 1 = failed, 2 = wrong use or bad input, 130 = Ctrl-C. With
 --json exactly one JSON value goes to stdout; everything for people goes to stderr
@@ -12,39 +12,43 @@ typer is too old for that; and each command imports what it needs, so that
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, ExitStack
-import functools
-import json
-import os
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 import sys
-from typing import Any, TYPE_CHECKING, TypeVar
+from typing import Any, TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import Progress
 from rich.table import Table
 import typer
 
-from vos_ros import __version__
-from vos_ros.config import RuntimeConfig, SegmenterConfig
+from vos_ros import __version__, bag_cli
+from vos_ros.cli_shared import (
+    BACKEND,
+    describe_model,
+    FAILED,
+    guard,
+    JSON,
+    make_folder,
+    milliseconds,
+    MODEL,
+    open_segmenter,
+    PRECISION,
+    print_json,
+    print_warnings,
+    progress_bars,
+    scores,
+    SIZE,
+    THREADS,
+    wide_console,
+)
 from vos_ros.errors import VosError
 
 if TYPE_CHECKING:
     from vos_ros.doctor import Check
     from vos_ros.evaluate import EvalReport, Latency, Observation, SequenceReport
     from vos_ros.metrics import Summary
-    from vos_ros.segmenter import VideoSegmenter
-
-F = TypeVar('F', bound=Callable[..., Any])
-FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
-_PIPED_COLUMNS = 120
 
 app = typer.Typer(
     name='vos',
@@ -55,31 +59,7 @@ app = typer.Typer(
     context_settings={'help_option_names': ['-h', '--help']},
 )
 
-_MODEL = typer.Option(
-    RuntimeConfig().model, '--model', help='Name of a shipped model, or path of a model folder.'
-)
-_SIZE = typer.Option(
-    0, '--size', help='Short side of the network input in px; 0 = what the model was trained for.'
-)
-_THREADS = typer.Option(0, '--threads', help='Threads of the network; 0 = chosen by itself.')
-_JSON = typer.Option(False, '--json', help='Print the result as JSON on stdout, and nothing else.')
-
-
-def _guard(command: F) -> F:
-    """Give every command the same exit codes, and one line instead of a traceback."""
-
-    @functools.wraps(command)
-    def guarded(*args: Any, **kwargs: Any) -> None:
-        try:
-            command(*args, **kwargs)
-        except VosError as error:
-            print(f'vos: {error}', file=sys.stderr)
-            raise typer.Exit(BAD_INPUT) from None
-        except KeyboardInterrupt:
-            print('vos: interrupted', file=sys.stderr)
-            raise typer.Exit(INTERRUPTED) from None
-
-    return guarded  # type: ignore[return-value]
+app.add_typer(bag_cli.app, name='bag')
 
 
 def _print_version(wanted: bool) -> None:
@@ -98,7 +78,7 @@ def _vos(
 
 
 @app.command('run', epilog='Example: vos run clip.mp4 --mask first.png --out result')
-@_guard
+@guard
 def run_command(
     source: Path = typer.Argument(..., metavar='VIDEO|FOLDER', help='Video, or folder of images.'),
     mask: Path = typer.Option(
@@ -110,13 +90,15 @@ def run_command(
     out: Path = typer.Option(
         Path('run_out'), '--out', help='Folder for masks/NAME.png and overlay.mp4.'
     ),
-    model: str = _MODEL,
-    size: int = _SIZE,
-    threads: int = _THREADS,
+    model: str = MODEL,
+    size: int = SIZE,
+    threads: int = THREADS,
+    backend: str = BACKEND,
+    precision: str = PRECISION,
     overlay: bool = typer.Option(
         True, '--overlay/--no-overlay', help='Write OUT/overlay.mp4 beside the masks.'
     ),
-    as_json: bool = _JSON,
+    as_json: bool = JSON,
 ) -> None:
     """Segment a video or a folder of images, given a mask for the first frame."""
     from vos_ros.evaluate import evaluate_sequence, MaskWriter, PromptedSequence
@@ -132,8 +114,8 @@ def run_command(
             f'the mask {mask} is {labels.shape[1]}x{labels.shape[0]} but the first frame of '
             f'{source} is {first.size[1]}x{first.size[0]}; draw the mask on that frame'
         )
-    _make_folder(out)
-    segmenter = _open_segmenter(model, size, threads)
+    make_folder(out)
+    segmenter = open_segmenter(model, size, threads, backend, precision)
     codec = ''
     with ExitStack() as stack:
         observers: list[Callable[[Observation], None]] = [MaskWriter(out / 'masks', flat=True)]
@@ -141,7 +123,7 @@ def run_command(
             video = OverlayVideo(out / 'overlay.mp4', rate_hz=frames.rate_hz)
             stack.enter_context(video)
             observers.append(lambda seen: video.write(seen.frame, seen.label_map))
-        progress = stack.enter_context(_progress())
+        progress = stack.enter_context(progress_bars())
         task = progress.add_task(frames.name, total=len(frames))
         observers.append(lambda _: progress.advance(task))
         report = evaluate_sequence(
@@ -155,12 +137,12 @@ def run_command(
         'overlay': str(out / 'overlay.mp4') if overlay else None,
         'overlay_codec': codec or None,
         **report.speed.to_dict(),
-        **_describe_model(segmenter, size),
+        **describe_model(segmenter, size),
         'warnings': list(report.warnings),
     }
-    _print_warnings(report.name, report.warnings)
+    print_warnings(report.name, report.warnings)
     if as_json:
-        _print_json(result)
+        print_json(result)
     else:
         _print_run(result, report.speed.latency)
 
@@ -169,13 +151,13 @@ def run_command(
     'eval',
     epilog='Example: vos eval DAVIS --split val --out eval_out --save-masks',
 )
-@_guard
+@guard
 def eval_command(
     root: Path = typer.Argument(
         ..., metavar='ROOT', help='Data set in DAVIS layout, 2016 (binary) or 2017 (ids).'
     ),
-    model: str = _MODEL,
-    size: int = _SIZE,
+    model: str = MODEL,
+    size: int = SIZE,
     split: str = typer.Option(
         '', '--split', help='List in ImageSets; empty = val if there, else all; or: all.'
     ),
@@ -194,8 +176,10 @@ def eval_command(
         '--baselines/--no-baselines',
         help='Beside it: the first mask copied, and the first mask carried by optical flow.',
     ),
-    threads: int = _THREADS,
-    as_json: bool = _JSON,
+    threads: int = THREADS,
+    backend: str = BACKEND,
+    precision: str = PRECISION,
+    as_json: bool = JSON,
 ) -> None:
     """Score a model by J, F and J&F as DAVIS defines them, beside two baselines."""
     from vos_ros.baselines import CopyFirstMask, FlowWarp
@@ -213,8 +197,8 @@ def eval_command(
 
     names = [name.strip() for name in sequences.split(',') if name.strip()]
     opened = open_davis(root, split=split, names=names)
-    _make_folder(out)
-    segmenter = _open_segmenter(model, size, threads)
+    make_folder(out)
+    segmenter = open_segmenter(model, size, threads, backend, precision)
     methods: dict[str, Callable[[], Stepper]] = {segmenter.manifest.name: lambda: segmenter}
     if baselines:
         methods |= {CopyFirstMask.name: CopyFirstMask, FlowWarp.name: FlowWarp}
@@ -228,7 +212,7 @@ def eval_command(
             videos = OverlayWriter(out / 'overlays')
             stack.callback(videos.close)
             extras.append(videos)
-        progress = stack.enter_context(_progress())
+        progress = stack.enter_context(progress_bars())
         total = sum(len(sequence) for sequence in opened)
         for method, factory in methods.items():
             observe = _advance(progress, method, total)
@@ -241,7 +225,7 @@ def eval_command(
             name: {**part['overall'], 'fps': part['fps'], 'latency_ms': part['latency_ms']}
             for name, part in zip([*methods][1:], (r.to_dict() for r in baseline_reports))
         },
-        **_describe_model(segmenter, size),
+        **describe_model(segmenter, size),
         **describe_run(),
     }
     write_json(out / 'report.json', result)
@@ -249,14 +233,11 @@ def eval_command(
     if sheet is not None:
         write_image(out / 'worst_frames.png', sheet)
     for name, sequence in main_report.sequences.items():
-        _print_warnings(name, sequence.warnings)
+        print_warnings(name, sequence.warnings)
     if as_json:
-        _print_json(result)
+        print_json(result)
         return
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=_PIPED_COLUMNS)  # a file or a pipe need not be narrow
-    console.print(_eval_table(reports))
+    wide_console().print(_eval_table(reports))
     written = ', '.join(
         ['report.json']
         + ['worst_frames.png'] * (sheet is not None)
@@ -267,7 +248,7 @@ def eval_command(
 
 
 @app.command('demo', epilog='Example: vos demo --out demo_out')
-@_guard
+@guard
 def demo_command(
     out: Path = typer.Option(Path('demo_out'), '--out', help='Folder for report, video and page.'),
     video: str = typer.Option('', '--video', help='Your own video, or folder of images.'),
@@ -293,11 +274,11 @@ def demo_command(
 
 
 @app.command('doctor', epilog='Example: vos doctor --json')
-@_guard
+@guard
 def doctor_command(
-    model: str = _MODEL,
-    size: int = _SIZE,
-    as_json: bool = _JSON,
+    model: str = MODEL,
+    size: int = SIZE,
+    as_json: bool = JSON,
 ) -> None:
     """Check this machine: Python, libraries, model, speed, ROS 2, image transport."""
     from vos_ros import doctor
@@ -308,7 +289,7 @@ def doctor_command(
         if not as_json:
             _print_check(check)
     if as_json:
-        _print_json(doctor.to_dict(checks))
+        print_json(doctor.to_dict(checks))
     raise typer.Exit(FAILED if doctor.has_failed(checks) else 0)
 
 
@@ -326,58 +307,14 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
+def evaluate_bag_main() -> int:
+    """Run `vos bag eval`: the executable that `ros2 run vos_ros evaluate_bag` finds."""
+    return main(['bag', 'eval', *sys.argv[1:]])
+
+
 def doctor_main() -> int:
     """Run `vos doctor`: the executable that `ros2 run vos_ros doctor` finds."""
     return main(['doctor', *sys.argv[1:]])
-
-
-def _open_segmenter(model: str, size: int, threads: int) -> VideoSegmenter:
-    from vos_ros.segmenter import VideoSegmenter
-
-    return VideoSegmenter.open(
-        model,
-        config=SegmenterConfig(input_size=size),
-        runtime=RuntimeConfig(model=model, threads=threads),
-    )
-
-
-def _make_folder(path: Path) -> None:
-    """Find out before the work, not after it, that the results cannot be written."""
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise VosError(f'cannot make the folder {path}: {error.strerror}; choose --out') from error
-    if not os.access(path, os.W_OK):
-        raise VosError(f'cannot write into the folder {path}; choose --out')
-
-
-def _describe_model(segmenter: VideoSegmenter, size: int) -> dict[str, Any]:
-    manifest = segmenter.manifest
-    return {
-        'model': {
-            'name': manifest.name,
-            'sha256': manifest.sha256,
-            'preset': manifest.content.get('preset'),
-        },
-        'input_size': size or manifest.short_side,
-    }
-
-
-@contextmanager
-def _progress() -> Iterator[Progress]:
-    """Draw bars on stderr, where it is a terminal."""
-    console = Console(stderr=True)
-    with Progress(
-        TextColumn('{task.description}'),
-        BarColumn(),
-        TextColumn('{task.completed:.0f}/{task.total:.0f}'),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        disable=not console.is_terminal,
-        transient=True,
-    ) as progress:
-        yield progress
 
 
 def _advance(progress: Progress, method: str, total: int) -> Callable[[Observation], None]:
@@ -387,15 +324,6 @@ def _advance(progress: Progress, method: str, total: int) -> Callable[[Observati
         progress.update(task, advance=1, description=f'{method}: {seen.sequence.name}')
 
     return advance
-
-
-def _print_json(result: Mapping[str, Any]) -> None:
-    print(json.dumps(result, indent=2, allow_nan=False))
-
-
-def _print_warnings(name: str, warnings: tuple[str, ...]) -> None:
-    for warning in warnings:
-        print(f'vos: {name}: {warning}', file=sys.stderr)
 
 
 def _print_run(result: Mapping[str, Any], latency: Latency) -> None:
@@ -442,9 +370,9 @@ def _eval_table(reports: Mapping[str, EvalReport]) -> Table:
         table.add_row(
             f'overall, {name}',
             objects,
-            *_scores(overall),
+            *scores(overall),
             *beside,
-            *_milliseconds(speed.latency),
+            *milliseconds(speed.latency),
             f'{speed.fps:.1f}',
             style='bold' if position == 0 else '',
         )
@@ -461,7 +389,7 @@ def _eval_table(reports: Mapping[str, EvalReport]) -> Table:
 def _add_sequence(
     table: Table, name: str, sequence: SequenceReport, others: list[SequenceReport]
 ) -> None:
-    speed = [*_milliseconds(sequence.speed.latency), f'{sequence.speed.fps:.1f}']
+    speed = [*milliseconds(sequence.speed.latency), f'{sequence.speed.fps:.1f}']
     if not sequence.objects:
         table.add_row(name, '-', '-', '-', '-', *('-' for _ in others), *speed)
     for position, (object_id, score) in enumerate(sequence.objects.items()):
@@ -475,18 +403,8 @@ def _add_sequence(
         )
 
 
-def _scores(summary: Summary | None) -> tuple[str, str, str]:
-    if summary is None:
-        return '-', '-', '-'
-    return f'{summary.j:.3f}', f'{summary.f:.3f}', f'{summary.jf:.3f}'
-
-
 def _jf(summary: Summary | None) -> str:
-    return _scores(summary)[2]
-
-
-def _milliseconds(latency: Latency) -> tuple[str, str, str]:
-    return f'{latency.p50:.1f}', f'{latency.p95:.1f}', f'{latency.p99:.1f}'
+    return scores(summary)[2]
 
 
 if __name__ == '__main__':

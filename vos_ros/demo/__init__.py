@@ -9,7 +9,7 @@ process borders through DDS, and what is scored is what a subscriber received.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 import contextlib
 from dataclasses import dataclass
 from importlib import metadata
@@ -40,10 +40,11 @@ from vos_ros.demo.source import open_source, Source
 from vos_ros.errors import VosError
 from vos_ros.evaluate import describe_run, write_json
 from vos_ros.label_png import read_label_png, write_label_png
-from vos_ros.report import colour_of, draw_overlay, draw_truth, OverlayVideo
+from vos_ros.report import draw_overlay, draw_truth, OverlayVideo
 from vos_ros.segmenter import VideoSegmenter
 
 NODE = 'vos'
+PLAYBACK, RECORDING = 'playback.jsonl', 'recording.jsonl'
 PROFILE = Path('config') / 'fastdds_large_images.xml'
 # The camera is slowed down where the machine could not follow: the demo shows masks, and a node
 # that drops most frames shows little. What part of a frame's time the network may take alone;
@@ -97,7 +98,7 @@ def run(
     console = Console()
     if rate_hz is not None and not 0.1 <= rate_hz <= 240:
         raise VosError(f'the rate must lie in 0.1 .. 240 Hz, not {rate_hz}')
-    _check_ros()
+    check_ros()
     out = Path(out)
     paths = [None if p is None else Path(p) for p in (video, mask, davis)]
     manifest = load_manifest(model or RuntimeConfig().model)
@@ -111,14 +112,24 @@ def run(
     try:
         recording = record(source, manifest, pace, out, console)
     except ProcessError as error:
-        console.print('[red]demo failed:[/red]', end=' ')
-        # Never wrapped or coloured: these are lines of logs, to be searched for.
-        console.print(str(error), markup=False, highlight=False, soft_wrap=True)
-        _print_node_log(console, out / 'logs' / 'node.log')
+        print_failure(console, 'demo', error, out / 'logs')
         return 1
     outcome = _finish(source, manifest, pace, recording, out, console)
     _print_summary(console, out, source, outcome)
     return 0
+
+
+def print_failure(console: Console, what: str, error: ProcessError, logs: Path) -> None:
+    """
+    Say which process failed and how, with the end of the node's log.
+
+    :param what: was to be done.
+    :param logs: folder that was given to `play_through_node`.
+    """
+    console.print(f'[red]{what} failed:[/red]', end=' ')
+    # Never wrapped or coloured: these are lines of logs, to be searched for.
+    console.print(str(error), markup=False, highlight=False, soft_wrap=True)
+    _print_node_log(console, logs / 'node.log')
 
 
 def _print_node_log(console: Console, log: Path, lines: int = 8) -> None:
@@ -129,11 +140,12 @@ def _print_node_log(console: Console, log: Path, lines: int = 8) -> None:
         console.print(tail, markup=False, highlight=False, soft_wrap=True)
 
 
-def _check_ros() -> None:
+def check_ros() -> None:
+    """Raise VosError where there is no ROS 2 for the processes."""
     missing = [name for name in ('rclpy', 'sensor_msgs', 'lifecycle_msgs') if not find_spec(name)]
     if missing:
         raise VosError(
-            f'the demo runs over ROS 2, and {sys.executable} has no {", ".join(missing)}: '
+            f'this runs over ROS 2, and {sys.executable} has no {", ".join(missing)}: '
             'run `make demo` (it installs ROS 2 wheels into .venv), or source your ROS 2 first'
         )
 
@@ -195,40 +207,78 @@ def record(
     :raises ProcessError: a process failed.
     """
     logs = out / 'logs'
+    total = len(source.sequence)
+    play_through_node(
+        logs,
+        node={'model': manifest.folder.resolve()},
+        player=['demo_player', *source.player_arguments, '--rate', str(pace.rate_hz)],
+        total=total if source.limit is None else min(total, source.limit),
+        console=console,
+    )
+    return read_logs(logs)
+
+
+def play_through_node(
+    logs: Path,
+    *,
+    node: Mapping[str, object],
+    player: Sequence[str],
+    total: int,
+    console: Console,
+) -> None:
+    """
+    Run node, recorder and a player until everything played has been answered.
+
+    :param logs: folder for what they write; see `read_logs`.
+    :param node: its parameters.
+    :param player: name of a module in `vos_ros.ros`, and its arguments.
+    :param total: frames that will be sent.
+    :param console: for the bars.
+    :raises ProcessError: a process failed.
+    """
     handshake = ['--segmenter', NODE, '--marker', str(logs / 'recorder.ready')]
-    playback, recorded = logs / 'playback.jsonl', logs / 'recording.jsonl'
     env = environment(logs)
     python = [sys.executable, '-m']
+    name, *arguments = player
+    parameters = [part for key, value in node.items() for part in ('-p', f'{key}:={value}')]
     with Children() as children:
         children.start(
             'node',
-            [
-                *python, 'vos_ros.ros.node', '--ros-args', '-p', 'autostart:=true',
-                '-p', f'model:={manifest.folder.resolve()}',
-            ],
+            [*python, 'vos_ros.ros.node', '--ros-args', '-p', 'autostart:=true', *parameters],
             env=env,
             log=logs / 'node.log',
-        )  # fmt: skip
+        )
         recorder = children.start(
             'recorder',
             [*python, 'vos_ros.ros.demo_recorder', str(logs), *handshake],
             env=env,
             log=logs / 'recorder.log',
         )
-        player = children.start(
+        playing = children.start(
             'player',
             [
-                *python, 'vos_ros.ros.demo_player', *source.player_arguments, *handshake,
-                '--rate', str(pace.rate_hz), '--log', str(playback),
+                *python,
+                f'vos_ros.ros.{name}',
+                *arguments,
+                *handshake,
+                '--log',
+                str(logs / PLAYBACK),
             ],
             env=env,
             log=logs / 'player.log',
-        )  # fmt: skip
-        total = len(source.sequence)
-        total = total if source.limit is None else min(total, source.limit)
-        watch(children, player, playback, recorded, total, console)
+        )
+        watch(children, playing, logs / PLAYBACK, logs / RECORDING, total, console)
         recorder.stop()  # it writes what it still holds
-    return read_recording(playback, recorded, logs / 'labels')
+
+
+def read_logs(logs: Path) -> Recording:
+    """
+    Join what was sent and what arrived.
+
+    :param logs: folder that was given to `play_through_node`.
+    :raises VosError: nothing was sent, or nothing came back.
+    """
+    return read_recording(logs / PLAYBACK, logs / RECORDING, logs / 'labels')
 
 
 def environment(logs: Path) -> dict[str, str]:
@@ -465,10 +515,8 @@ def _page(source: Source, report: dict[str, Any], outcome: Outcome, worst: _Wors
             *cards,
         ]
         lines = [
-            page.Line(
-                f'object {k}',
-                'rgb({}, {}, {})'.format(*_bright(colour_of(k))),
-                [(f.number, f.scores[k][0] if k in f.scores else None) for f in outcome.frames],
+            page.object_line(
+                k, [(f.number, f.scores[k][0] if k in f.scores else None) for f in outcome.frames]
             )
             for k in outcome.published.objects
         ]
@@ -523,12 +571,6 @@ def _page(source: Source, report: dict[str, Any], outcome: Outcome, worst: _Wors
         facts=facts,
         video='overlay.mp4',
     )
-
-
-def _bright(colour: tuple[int, int, int]) -> list[int]:
-    """Lighten a colour of DAVIS's palette, half of which are too dark for a line on a page."""
-    peak = max(colour)
-    return [round(c * 210 / peak) if peak else 128 for c in colour]
 
 
 def _print_summary(console: Console, out: Path, source: Source, outcome: Outcome) -> None:

@@ -13,6 +13,7 @@ import math
 import cv2
 
 from vos_ros.datatypes import Image
+from vos_ros.report import colour_of
 
 _STYLE = """
 :root { --bg: #fbfbfa; --fg: #1c1e21; --dim: #666c75; --line: #dcdfe3; --card: #ffffff; }
@@ -82,20 +83,35 @@ class Figure:
     images: Sequence[Image]
 
 
+def object_line(object_id: int, points: Sequence[tuple[float, float | None]]) -> Line:
+    """
+    Return an object's line, in its colour of DAVIS's palette, lightened where that is too dark.
+
+    :param object_id: 1 or more.
+    :param points: see Line.
+    """
+    colour = colour_of(object_id)
+    peak = max(colour)
+    bright = [round(c * 210 / peak) if peak else 128 for c in colour]
+    return Line(f'object {object_id}', 'rgb({}, {}, {})'.format(*bright), points)
+
+
 def plot(
     lines: Sequence[Line],
     *,
     y_max: float,
     y_label: str,
     x_max: float,
+    x_label: str = 'frame',
     levels: Sequence[tuple[str, float]] = (),
     marks: Sequence[float] = (),
 ) -> str:
     """
-    Draw lines over the frame number, as inline SVG with a legend above.
+    Draw lines over the frame number (or something else), as inline SVG with a legend above.
 
     :param y_max: the axis runs from 0 to here.
     :param x_max: likewise.
+    :param x_label: what the horizontal axis counts.
     :param levels: (name, y) drawn as dashed horizontal lines.
     :param marks: x of red ticks at the bottom: dropped frames.
     """
@@ -114,7 +130,7 @@ def plot(
         )
     for value in _ticks(x_max, most=12):
         x, _ = at(value, 0)
-        name = 'frame 0' if value == 0 else f'{value:g}'
+        name = f'{x_label} 0' if value == 0 else f'{value:g}'
         parts.append(f'<text x="{x:.1f}" y="{_HEIGHT - 8}" text-anchor="middle">{name}</text>')
     for mark in marks:
         x, y = at(mark, 0)

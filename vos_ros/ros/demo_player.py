@@ -26,7 +26,7 @@ from rclpy.qos import DurabilityPolicy, qos_profile_sensor_data, QoSProfile, Rel
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
-from vos_ros.datatypes import Frame
+from vos_ros.datatypes import Frame, LabelMap
 from vos_ros.errors import VosError
 from vos_ros.label_png import read_prompt_png
 from vos_ros.ros.conversions import to_color_msg, to_label_msg
@@ -39,15 +39,17 @@ SETTLE_S = 0.5
 
 class Player(Node):
     """
-    Publishes `image` and `init_mask`.
+    Publishes images and `init_mask`.
 
     :param segmenter: name of the node to wait for.
+    :param kind: type of the images.
+    :param topic: of the images.
     """
 
-    def __init__(self, segmenter: str) -> None:
+    def __init__(self, segmenter: str, kind: type = Image, topic: str = 'image') -> None:
         super().__init__('demo_player')
         self._segmenter = segmenter
-        self._images = self.create_publisher(Image, 'image', qos_profile_sensor_data)
+        self._images = self.create_publisher(kind, topic, qos_profile_sensor_data)
         latched = QoSProfile(
             depth=1,
             reliability=ReliabilityPolicy.RELIABLE,
@@ -69,7 +71,7 @@ class Player(Node):
             if not self._is_active():
                 missing = f"node '{self._segmenter}' to be active"
             elif not self._images.get_subscription_count():
-                missing = 'a subscription to topic image'
+                missing = f'a subscription to topic {self._images.topic}'
             elif not self._masks.get_subscription_count():
                 missing = 'a subscription to topic init_mask'
             elif marker is not None and not marker.exists():
@@ -91,13 +93,13 @@ class Player(Node):
         reply = answer.result()
         return reply is not None and reply.current_state.id == State.PRIMARY_STATE_ACTIVE
 
-    def send_mask(self, path: Path, stamp_ns: int) -> None:
+    def send_mask(self, labels: LabelMap, stamp_ns: int) -> None:
         """
-        Publish the init mask, with the stamp of the frame that it was drawn on.
+        Publish an init mask, with the stamp of the frame that it was drawn on.
 
-        :param path: a PNG of object ids, or a binary one.
+        :param labels: (H, W) object ids.
         """
-        self._masks.publish(to_label_msg(read_prompt_png(path), _header(stamp_ns)))
+        self._masks.publish(to_label_msg(labels, _header(stamp_ns)))
 
     def send_frame(self, frame: Frame, stamp_ns: int) -> None:
         """Publish one image."""
@@ -118,6 +120,7 @@ def play(player: Player, frames: Iterator[Frame], mask: Path, rate_hz: float, lo
     :param log: gets a line {frame, stamp_ns} as each frame leaves.
     """
     sent = 0
+    labels = read_prompt_png(mask)
     start = time.monotonic()
     with log.open('w') as lines:
         for sent, frame in enumerate(frames, start=1):
@@ -125,7 +128,7 @@ def play(player: Player, frames: Iterator[Frame], mask: Path, rate_hz: float, lo
             time.sleep(max(0.0, due - time.monotonic()))
             stamp_ns = time.time_ns()
             if sent == 1:
-                player.send_mask(mask, stamp_ns)
+                player.send_mask(labels, stamp_ns)
             player.send_frame(frame, stamp_ns)
             lines.write(json.dumps({'frame': sent - 1, 'stamp_ns': stamp_ns}) + '\n')
             lines.flush()

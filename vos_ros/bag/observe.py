@@ -1,0 +1,116 @@
+# SPDX-FileCopyrightText: 2026 The vos_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Who looks on while a bag is replayed: the bag of masks, and the frames for the page."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+
+from vos_ros.bag.messages import COMPRESSED, compressed_bytes, IMAGE, label_bytes
+from vos_ros.bag.replay import Published, Scored
+from vos_ros.bag.writer import BagWriter
+from vos_ros.demo.page import Figure
+from vos_ros.report import draw_overlay, draw_truth, ScoredFrame, to_rgb, WorstFrames
+
+LABELS, OVERLAY = '/vos/labels', '/vos/overlay/compressed'
+MASKS = Path('masks')
+_NS_PER_MS = 1_000_000
+_SHOWN = 6
+# Neighbouring frames fail alike.
+_APART = 6
+
+
+class MaskBag:
+    """
+    Writes camera images, label maps and overlays beside each other; see `open_mask_bag`.
+
+    A mask has the header of its image and is recorded when it was published, so that a player
+    shows it as late as it was.
+
+    :param bag: to write to.
+    """
+
+    def __init__(self, bag: BagWriter) -> None:
+        self._bag = bag
+
+    def on_frame(self, seen: Scored) -> None:
+        """Write a camera image, as it was recorded."""
+        if seen.record.loop == 0:
+            message = seen.frame.message
+            self._bag.write(message.topic, message.kind, message.log_ns, message.data)
+
+    def on_mask(self, mask: Published) -> None:
+        """Write a label map, and a picture for people."""
+        frame, image = mask.frame, mask.frame.image
+        log_ns = frame.message.log_ns + mask.at_ns - frame.time_ns
+        header = (frame.stamp_ns, image.frame_id)
+        self._bag.write(LABELS, IMAGE, log_ns, label_bytes(mask.label_map, *header))
+        picture = draw_overlay(to_rgb(image), mask.label_map)
+        jpeg = compressed_bytes(picture, 'jpeg', *header)
+        self._bag.write(OVERLAY, COMPRESSED, log_ns, jpeg)
+
+
+def open_mask_bag(out: Path) -> BagWriter:
+    """
+    Prepare OUT/masks/masks.mcap; one that an earlier evaluation wrote is replaced.
+
+    :param out: folder of the results.
+    :raises VosError: something else is there.
+    """
+    folder = out / MASKS
+    for file in (folder / f'{MASKS}.mcap', folder / 'metadata.yaml'):
+        file.unlink(missing_ok=True)
+    with suppress(OSError):  # anything else in it stays, and BagWriter refuses the folder
+        folder.rmdir()
+    return BagWriter(folder, packed=True)
+
+
+class ShownFrames:
+    """
+    Collects the frames with the lowest J, some way apart; without truth, frames of the whole bag.
+
+    :param frames: in the bag.
+    """
+
+    def __init__(self, frames: int) -> None:
+        self._total = frames
+        self._worst = WorstFrames(_SHOWN)
+        self._others: list[Figure] = []
+
+    def on_frame(self, seen: Scored) -> None:
+        """Look at one frame; the last one does not count, and before a mask is nothing to see."""
+        record = seen.record
+        if seen.mask is None or record.age_ms is None or record.index == self._total - 1:
+            return
+        if seen.gt is not None and record.j is not None:
+            title = _title(seen)
+            rgb = to_rgb(seen.frame.image)
+            shown = ScoredFrame(title, record.j, rgb, seen.mask, seen.gt)
+            self._worst.offer(f'{record.loop}/{record.index // _APART}', 0.0, shown)
+        elif seen.gt is None and record.index % max(1, self._total // _SHOWN) == 0:
+            rgb = to_rgb(seen.frame.image)
+            if len(self._others) < _SHOWN:
+                self._others.append(Figure(_title(seen), [rgb, draw_overlay(rgb, seen.mask)]))
+
+    def figures(self) -> list[Figure]:
+        """Draw them: camera, mask, and truth against mask."""
+        worst = [
+            Figure(
+                f'{shown.title} - J {shown.j:.3f}',
+                [
+                    shown.image,
+                    draw_overlay(shown.image, shown.pred),
+                    draw_truth(shown.image, shown.pred, shown.gt),
+                ],
+            )
+            for shown in self._worst.worst()
+        ]
+        return worst or self._others
+
+
+def _title(seen: Scored) -> str:
+    record = seen.record
+    loop = f', loop {record.loop + 1}' if record.loop else ''
+    age = '' if not record.age_ms else f', newest mask {record.age_ms:.0f} ms old'
+    return f'frame {record.index}{loop}{age}'

@@ -1,0 +1,326 @@
+# SPDX-FileCopyrightText: 2026 The vos_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""What a replay is scored against, and the masks that it starts from."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Protocol
+
+from vos_ros.bag.messages import Message
+from vos_ros.bag.reader import BagReader
+from vos_ros.datatypes import Frame, LabelMap, Prompt
+from vos_ros.errors import VosError
+from vos_ros.evaluate import prompt_for_new
+from vos_ros.image_codec import to_prompt_ids
+from vos_ros.label_png import is_binary, read_label_png, read_prompt_png, to_object_ids
+from vos_ros.sequences.folder import list_images
+
+_NS = 1_000_000_000
+# A number this large is a stamp in ns, not an index: 10^15 ns are 11 days after 1970.
+_LEAST_STAMP = 10**15
+
+
+@dataclass(eq=False)
+class BagFrame:
+    """
+    One camera image of a bag, decoded when it is first looked at.
+
+    :param index: from 0.
+    :param message: as it was recorded.
+    :param origin_ns: stamp of the first image.
+    """
+
+    index: int
+    message: Message
+    origin_ns: int
+
+    @property
+    def stamp_ns(self) -> int:
+        """Stamp in its header."""
+        return self.message.stamp_ns
+
+    @property
+    def time_ns(self) -> int:
+        """Time since the first image, by the stamps."""
+        return self.stamp_ns - self.origin_ns
+
+    @cached_property
+    def image(self) -> Frame:
+        """
+        The picture; its stamp counts from the first image, as that of a folder's frames does.
+
+        :raises VosError: it cannot be read.
+        """
+        return self.message.to_frame(self.origin_ns)
+
+
+def read_frames(bag: BagReader, topic: str) -> Iterator[BagFrame]:
+    """
+    Read the camera's images in order; none is kept.
+
+    :param bag: to read from.
+    :param topic: of the images.
+    :raises VosError: the bag is damaged, or the stamps go back.
+    """
+    origin_ns = newest_ns = 0
+    for index, message in enumerate(bag.messages([topic])):
+        stamp_ns = message.stamp_ns
+        if index == 0:
+            origin_ns = stamp_ns
+        elif stamp_ns <= newest_ns:
+            raise VosError(
+                f'{topic}: the stamp of image {index}, {stamp_ns / _NS:.6f} s, is not later than '
+                f'the one before, {newest_ns / _NS:.6f} s; a bag must hold one drive, without '
+                'loops: cut it'
+            )
+        newest_ns = stamp_ns
+        yield BagFrame(index, message, origin_ns)
+
+
+class Truth(Protocol):
+    """True label maps, asked for frame by frame, in order."""
+
+    def at(self, frame: BagFrame) -> LabelMap | None:
+        """
+        Give the true ids, (H, W) uint8 or uint16, without void; None where there is none.
+
+        :raises VosError: it cannot be read.
+        """
+
+    def close(self) -> None:
+        """
+        End.
+
+        :raises VosError: not one frame had a true label map.
+        """
+
+
+class NoTruth:
+    """There is nothing to score against."""
+
+    def at(self, frame: BagFrame) -> LabelMap | None:
+        """Give None."""
+        return None
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+class _Ids:
+    """Stored numbers -> ids; the first map with an object tells whether masks are binary."""
+
+    def __init__(self) -> None:
+        self._binary: bool | None = None
+
+    def __call__(self, stored: LabelMap) -> LabelMap:
+        if self._binary is None and stored.any():
+            self._binary = is_binary(stored)
+        return to_object_ids(stored, binary=bool(self._binary))
+
+
+class TopicTruth:
+    """
+    Label images in the bag itself; they belong to the image with the same stamp.
+
+    Both streams are read side by side, so that none has to be held.
+
+    :param bag: to read from.
+    :param topic: of the label images.
+    :raises VosError: there is no such topic.
+    """
+
+    def __init__(self, bag: BagReader, topic: str) -> None:
+        bag.require(topic, 'ground truth', '--gt')
+        self._topic = topic
+        self._messages = bag.messages([topic])
+        self._next: Message | None = next(self._messages, None)
+        self._to_ids = _Ids()
+        self._found = 0
+
+    def at(self, frame: BagFrame) -> LabelMap | None:
+        """See Truth."""
+        while self._next is not None and self._next.stamp_ns < frame.stamp_ns:
+            self._next = next(self._messages, None)
+        if self._next is None or self._next.stamp_ns != frame.stamp_ns:
+            return None
+        self._found += 1
+        return self._to_ids(self._next.to_labels())
+
+    def close(self) -> None:
+        """See Truth."""
+        if not self._found:
+            raise VosError(
+                f'no message of {self._topic} has the stamp of an image, so nothing can be '
+                'scored; ground truth needs the header of the image that it belongs to'
+            )
+
+
+class FolderTruth:
+    """
+    PNG files in a folder, found by stamp or by index.
+
+    A file whose name is a number of 10^15 or more belongs to the image with this stamp in ns; a
+    smaller number is the image's index, from 0. Other names count in their natural order.
+
+    :param folder: of the files.
+    :raises VosError: there is no PNG in it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        files = [file for file in list_images(folder) if file.suffix.lower() == '.png']
+        if not files:
+            raise VosError(f'no ground truth: there is no PNG file in {folder}')
+        numbers = [int(file.stem) if file.stem.isdecimal() else None for file in files]
+        if None in numbers:
+            self._files = dict(enumerate(files))
+        else:
+            self._files = {int(file.stem): file for file in files}
+        self._to_ids = _Ids()
+        self._found = 0
+
+    def at(self, frame: BagFrame) -> LabelMap | None:
+        """See Truth."""
+        by_stamp = max(self._files) >= _LEAST_STAMP
+        file = self._files.get(frame.stamp_ns if by_stamp else frame.index)
+        if file is None:
+            return None
+        self._found += 1
+        return self._to_ids(read_label_png(file))
+
+    def close(self) -> None:
+        """See Truth."""
+        if not self._found:
+            raise VosError(
+                f'no file in {self._folder} is named after a stamp (in ns) or an index (from 0) '
+                'of an image, so nothing can be scored'
+            )
+
+
+def open_truth(bag: BagReader, given: str) -> Truth:
+    """
+    Find the ground truth.
+
+    :param bag: that is replayed.
+    :param given: name of a topic, path of a folder of PNG files, or 'none'.
+    :raises VosError: there is none.
+    """
+    if given == 'none':
+        return NoTruth()
+    # A topic's name looks like an absolute path: what the bag has comes first.
+    if given not in bag.topics and Path(given).is_dir():
+        return FolderTruth(Path(given))
+    try:
+        return TopicTruth(bag, given)
+    except VosError as error:
+        raise VosError(
+            f'{error}; or a folder of PNG files, or --gt none to measure latency only'
+        ) from error
+
+
+class Prompts(Protocol):
+    """Masks that objects are started from, asked for frame by frame, in order."""
+
+    def at(self, frame: BagFrame, truth: LabelMap | None) -> Prompt | None:
+        """Give the mask that was drawn on this frame, if there is one."""
+
+    def missing(self) -> str:
+        """Say what is wrong if no frame had one, and what to do."""
+
+
+class TruthPrompts:
+    """The true mask of each object on the frame where it first appears, as `vos eval` does."""
+
+    def __init__(self) -> None:
+        self._known: set[int] = set()
+
+    def at(self, frame: BagFrame, truth: LabelMap | None) -> Prompt | None:
+        """See Prompts."""
+        return None if truth is None else prompt_for_new(truth, self._known)
+
+    def missing(self) -> str:
+        """See Prompts."""
+        return (
+            'no true mask holds any object, so there is nothing to follow; with --init first the '
+            'ground truth must hold one, or start from --init topic or --init FILE.png'
+        )
+
+
+class TopicPrompts:
+    """
+    Init masks in the bag; each belongs to the image with its stamp.
+
+    They are few, so all of them are held. One that was recorded twice, as a latched topic's is,
+    counts once.
+
+    :param bag: to read from.
+    :param topic: of the masks.
+    :raises VosError: there is no such topic.
+    """
+
+    def __init__(self, bag: BagReader, topic: str) -> None:
+        bag.require(topic, 'init masks', '--init-topic')
+        self._topic = topic
+        self._messages: dict[int, dict[bytes, Message]] = defaultdict(dict)
+        for message in bag.messages([topic]):
+            self._messages[message.stamp_ns][message.data] = message
+
+    def at(self, frame: BagFrame, truth: LabelMap | None) -> Prompt | None:
+        """See Prompts; several masks for one frame are painted over each other."""
+        combined: LabelMap | None = None
+        for message in self._messages.get(frame.stamp_ns, {}).values():
+            labels = to_prompt_ids(message.to_labels(), what=f'a mask of {self._topic}')
+            if combined is None or combined.shape != labels.shape:
+                combined = labels
+            else:
+                combined = combined.astype(labels.dtype)
+                combined[labels > 0] = labels[labels > 0]
+        return None if combined is None else Prompt(combined)
+
+    def missing(self) -> str:
+        """See Prompts."""
+        return (
+            f'no init mask of {self._topic} has the stamp of an image, so there is nothing to '
+            'follow; start from --init first or --init FILE.png'
+        )
+
+
+class FilePrompt:
+    """
+    A PNG for the first frame.
+
+    :param path: of it.
+    :raises VosError: it cannot be read, or holds no object.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._prompt = Prompt(read_prompt_png(path))
+
+    def at(self, frame: BagFrame, truth: LabelMap | None) -> Prompt | None:
+        """See Prompts."""
+        return None if frame.index else self._prompt
+
+    def missing(self) -> str:
+        """See Prompts."""
+        return 'the bag has no image for the mask'
+
+
+def open_prompts(bag: BagReader, init: str, topic: str) -> Prompts:
+    """
+    Find the masks to start from.
+
+    :param bag: that is replayed.
+    :param init: 'first', 'topic' or the path of a PNG.
+    :param topic: of the init masks.
+    :raises VosError: there is none.
+    """
+    if init == 'first':
+        return TruthPrompts()
+    if init == 'topic':
+        return TopicPrompts(bag, topic)
+    return FilePrompt(Path(init))
