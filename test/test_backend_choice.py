@@ -7,7 +7,7 @@ There is no GPU where these tests run: its providers are fakes that compute on t
 what is tested is the decision, not the provider.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 import logging
@@ -18,10 +18,10 @@ from fake_onnxruntime import fail, FakeRuntime, nan, noise, Spoil
 import pytest
 
 from vos_ros.backends import AUTO, BACKENDS, load_manifest, open_backend
-from vos_ros.backends.base import Backend, Job
+from vos_ros.backends.base import Backend, Job, NotInstalledError, Verify
 from vos_ros.backends.choice import choose, Kind
 from vos_ros.backends.cuda_backend import CUDA, open_cuda
-from vos_ros.backends.onnx_backend import CPU, Registry
+from vos_ros.backends.onnx_backend import CPU, open_cpu, Registry
 from vos_ros.backends.tensorrt_backend import open_tensorrt, TENSORRT
 from vos_ros.config import RuntimeConfig
 from vos_ros.errors import VosError
@@ -35,11 +35,22 @@ def job(tiny_model: Path, tmp_path: Path) -> Job:
     return Job(load_manifest(tiny_model), runtime, (64, 96), max_objects=4)
 
 
+def _absent(job: Job, verify: Verify) -> Backend:
+    raise NotInstalledError('OpenVINO is not installed')
+
+
+def _fp32_only(job: Job, verify: Verify) -> Backend:
+    if job.precision != 'fp32':
+        raise NotInstalledError('this processor has no bfloat16')
+    return open_cpu(job)
+
+
 def _choose(
     job: Job,
     fake: FakeRuntime,
     installed: Sequence[str] = _BOTH,
     gpus: Sequence[str] = (),
+    openvino: Callable[[Job, Verify], Backend] | None = None,
     **settings: Any,
 ) -> Backend:
     runtime = replace(job.runtime, **settings)
@@ -50,6 +61,7 @@ def _choose(
         ('cuda', partial(open_cuda, registry=registry)),
     ):
         kinds[name] = Kind(opener, BACKENDS[name].precisions, is_gpu=True)
+    kinds['openvino'] = Kind(_absent if openvino is None else openvino, ('bf16', 'fp32'))
     return choose(Job(job.manifest, runtime, job.size, job.max_objects), kinds, AUTO, lambda: gpus)
 
 
@@ -147,6 +159,15 @@ def test_precision_that_a_backend_has_not_is_refused_with_those_it_has(job: Job)
         _choose(job, FakeRuntime(), backend='cpu', precision='fp16')
     with pytest.raises(VosError, match='tensorrt does not run in bf16, only in fp16, fp32'):
         _choose(job, FakeRuntime(), backend='tensorrt', precision='bf16')
+
+
+def test_a_precision_that_the_processor_lacks_is_passed_over_unless_asked_for(job: Job) -> None:
+    backend = _choose(job, FakeRuntime(), installed=[], openvino=_fp32_only)
+    assert (backend.name, backend.precision, backend.fallbacks) == ('cpu', 'fp32', ())
+    named = _choose(job, FakeRuntime(), openvino=_fp32_only, backend='openvino')
+    assert named.precision == 'fp32'
+    with pytest.raises(VosError, match='no bfloat16'):
+        _choose(job, FakeRuntime(), openvino=_fp32_only, backend='openvino', precision='bf16')
 
 
 def test_auto_looks_for_what_has_the_precision(job: Job) -> None:

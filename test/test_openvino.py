@@ -21,7 +21,7 @@ ov = pytest.importorskip(
 _SIZE = (64, 96)
 
 
-def _open(manifest: Manifest, backend: str, precision: str = 'auto') -> Backend:
+def _open(manifest: Manifest, backend: str, precision: str = 'fp32') -> Backend:
     runtime = RuntimeConfig(backend=backend, precision=precision, threads=1)
     return open_backend(manifest, runtime, _SIZE, 4)
 
@@ -60,9 +60,14 @@ def test_bf16_passes_the_probe_or_is_refused_with_the_reason(tiny_model: Path) -
     manifest = load_manifest(tiny_model)
     if 'BF16' in ov.Core().get_property('CPU', 'OPTIMIZATION_CAPABILITIES'):
         assert _open(manifest, 'openvino', 'bf16').precision == 'bf16'
+        assert _open(manifest, 'openvino', 'auto').precision == 'bf16'
+        best = _open(manifest, 'auto', 'auto')
+        assert (best.name, best.precision, best.fallbacks) == ('openvino', 'bf16', ())
     else:
         with pytest.raises(VosError, match='no bfloat16'):
             _open(manifest, 'openvino', 'bf16')
+        assert _open(manifest, 'openvino', 'auto').precision == 'fp32'
+        assert _open(manifest, 'auto', 'auto').name == 'cpu'
 
 
 def test_broken_graph_is_named_in_one_line(tiny_model: Path, tmp_path: Path) -> None:
@@ -84,7 +89,9 @@ def test_a_video_is_followed_to_the_same_labels(tiny_model: Path) -> None:
     config = SegmenterConfig(input_size=64, max_objects=4)
     one, other = (
         VideoSegmenter.open(
-            tiny_model, config=config, runtime=RuntimeConfig(backend=name, threads=1)
+            tiny_model,
+            config=config,
+            runtime=RuntimeConfig(backend=name, precision='fp32', threads=1),
         )
         for name in ('cpu', 'openvino')
     )

@@ -72,7 +72,7 @@ def test_engine_and_torch_agree_over_a_closed_loop(backend: str) -> None:
     # no gates: the torch side has none, and this is about arithmetic, not about policy
     memory = MemoryConfig(max_speed=0.0, min_score=0.0)
     config = SegmenterConfig(input_size=SHORT_SIDE, memory=memory)
-    runtime = RuntimeConfig(backend=backend)
+    runtime = RuntimeConfig(backend=backend, precision='fp32')
     segmenter = VideoSegmenter.open(config=config, runtime=runtime)
     student = student_from_model(segmenter.manifest.folder).requires_grad_(False)
     segmenter.step(frames[0], Prompt(label_map))

@@ -185,7 +185,7 @@ class RuntimeConfig(_Validated):
     )
     precision: str = _setting(
         'auto',
-        "what the network computes with; auto = the backend's own: tensorrt fp16, all others fp32",
+        'what it computes with; auto = tensorrt fp16, openvino bf16 if it can, all others fp32',
         choices=('auto', 'fp32', 'fp16', 'bf16'),
     )
     device_id: int = _setting(0, 'which GPU, as CUDA counts them', limits=(0, 63))
@@ -217,7 +217,7 @@ class InitConfig(_Validated):
     )
     wait_s: float = _setting(
         1.0,
-        'how long a mask waits for the frame that its stamp names',
+        'how long a mask waits for the frame that its stamp names, from the first image on',
         unit='s',
         limits=(0.0, 60.0),
     )

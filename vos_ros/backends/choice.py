@@ -60,7 +60,7 @@ def choose(
         verify_against(open_reference(), backend, job)
 
     if asked != 'auto':
-        return kinds[asked].open(_with_precision(job, asked, kinds[asked]), verify)
+        return _open_named(job, asked, kinds[asked], verify)
 
     failed: list[str] = []
     absent: list[str] = []
@@ -85,6 +85,19 @@ def choose(
     if gpus and absent:
         failed.append(f'{", ".join(gpus)} is not used: {absent[0]}')
     return _loud(open_reference(), failed)
+
+
+def _open_named(job: Job, name: str, kind: Kind, verify: Verify) -> Backend:
+    """Open what was asked for, in the first of its precisions that this machine has."""
+    first = _with_precision(job, name, kind)
+    if job.runtime.precision != 'auto':
+        return kind.open(first, verify)
+    for precision in kind.precisions[:-1]:
+        try:
+            return kind.open(replace(job, precision=precision), verify)
+        except NotInstalledError as error:
+            _LOG.info('%s does not run in %s here: %s', name, precision, error)
+    return kind.open(replace(job, precision=kind.precisions[-1]), verify)
 
 
 def _trust(backend: Backend) -> None:
