@@ -277,6 +277,19 @@ def test_beyond_the_cap_all_start_from_the_newest_frame_and_that_is_said(
     assert np.count_nonzero(rig.results[-1].label_map[_box(stamp_ns)] == 2) > 200
 
 
+def test_object_removed_on_its_way_does_not_come_back_beyond_the_cap(
+    make_segmenter: MakeSegmenter,
+) -> None:
+    segmenter = make_segmenter(max_prompted_frames=1)
+    segmenter.step(_frame(_STAMPS[0]), _mask(1, _STAMPS[0]))
+    label_map = _mask(2, _STAMPS[0]).label_map.copy()
+    label_map[56:, 80:] = 3
+    catch_up = CatchUp(segmenter, _frame(_STAMPS[0]), Prompt(label_map), replaces=False)
+    catch_up.remove([3])
+    catch_up.finish()
+    assert segmenter.object_ids == (1, 2)
+
+
 def test_too_many_objects_are_refused_on_a_past_frame_too(
     make_rig: MakeRig, make_segmenter: MakeSegmenter
 ) -> None:

@@ -110,6 +110,28 @@ def test_level_swings_more_and_more_slowly() -> None:
     assert _feed(controller, 10.0, 60)[-1] == 0
 
 
+def test_skipping_ends_within_two_seconds_of_a_camera() -> None:
+    """Taking one more frame costs nothing that had to be paid back, so it is tried soon."""
+    controller = _controller('skip')
+    _feed(controller, 60.0, 24)
+    assert controller.level == 3
+    frames = 0  # that came, skipped ones included
+    while controller.level:
+        frames += 1
+        if not controller.is_paced_out():
+            controller.note(20.0, 0.0, 0.0)
+    assert frames <= 2 * 30
+
+
+@pytest.mark.parametrize('policy', ['skip', 'shrink', 'error'])
+def test_taking_the_limits_away_ends_the_overload_at_once(policy: str) -> None:
+    controller = _controller(policy)
+    _feed(controller, 60.0, 24)
+    controller.set_limits(OverloadLimits(0.0, 0.0, policy))
+    assert (controller.level, controller.shrink_level) == (0, 0)
+    assert not controller.is_paced_out()
+
+
 def test_frames_too_old_are_left_out() -> None:
     controller = _controller('skip', max_age_ms=100.0)
     ages = (50.0, 150.0, 101.0, 100.0)

@@ -91,6 +91,41 @@ def test_prompt_before_the_first_image_waits_for_it(make_rig: MakeRig) -> None:
     assert rig.tracked() == [(3, (1,))]
 
 
+def test_camera_may_start_long_after_the_detector(make_rig: MakeRig) -> None:
+    rig = make_rig(wait_s=0.0)
+    rig.worker.submit_prompt(prompt(1, stamp_ns=3))
+    rig.worker.submit_prompt(prompt(2, stamp_ns=9))
+    rig.worker.submit_remove([7])  # served in between: the worker has looked at the prompts
+    # Without an image, no wait for one begins; with the first, it does for those that are early.
+    rig.send_each(4)
+    assert rig.tracked() == [(4, (1,))]
+    until(lambda: len(rig.errors) == 1)
+    assert 'within 0.0 s' in str(rig.errors[0])
+
+
+@pytest.mark.parametrize('stamp_ns', [0, 2], ids=['for the next frame', 'early'])
+def test_removal_reaches_prompts_that_wait(make_rig: MakeRig, stamp_ns: int) -> None:
+    rig = make_rig(wait_s=PATIENCE_S)
+    rig.send_each(1)
+    both = Prompt(prompt(1).label_map + prompt(3).label_map, stamp_ns)
+    rig.worker.submit_prompt(both)
+    rig.worker.submit_prompt(prompt(2, stamp_ns))
+    rig.worker.submit_remove([1, 2])
+    rig.send_each(2)
+    assert rig.tracked() == [(1, ()), (2, (3,))]
+    assert 'removed before its frame came' in str(rig.errors[0])
+    assert rig.worker.stats.prompts_rejected == len(rig.errors) == 1
+
+
+def test_stop_says_which_prompts_were_never_served(make_rig: MakeRig) -> None:
+    rig = make_rig(wait_s=PATIENCE_S)
+    rig.worker.submit_prompt(prompt(1))
+    rig.worker.submit_prompt(prompt(1, stamp_ns=5))
+    assert rig.worker.stop(PATIENCE_S)
+    assert ['2 prompts waited' in str(error) for error in rig.errors] == [True]
+    assert rig.worker.stats.prompts_rejected == 2
+
+
 def test_early_prompt_keeps_its_frame_however_long_the_worker_is_busy(make_rig: MakeRig) -> None:
     rig = make_rig(wait_s=PATIENCE_S, buffer_frames=2)
     rig.hold(1)

@@ -7,6 +7,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 import math
 
+import numpy as np
+
 from vos_ros.datatypes import Frame, Prompt
 from vos_ros.latency import Stopwatch
 from vos_ros.segmenter import VideoSegmenter
@@ -84,7 +86,10 @@ class CatchUp:
             segmenter.adopt(self._scratch)
             return ()
         frame, result = self._newest
-        warnings = segmenter.add_objects(frame, Prompt(result.label_map)).warnings
+        # Some may have been removed since that frame.
+        known = np.isin(result.label_map, new)
+        prompt = Prompt(np.where(known, result.label_map, 0).astype(result.label_map.dtype))
+        warnings = segmenter.add_objects(frame, prompt).warnings
         segmenter.memorize()
         gone = sorted(set(new) - set(segmenter.object_ids))
         if gone:

@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 _LADDER = (384, 320, 256)
 #: Misses in a row until the level rises: a single slow frame is no overload.
 _MISSES = 8
-#: Frames in a row with room until the level falls; doubled when that proved too early.
-_ROOM = 60
-_MOST_ROOM = 16 * _ROOM
+#: Frames in a row with room until the level falls; doubled when that proved too early. Another
+#: network size costs encodings, so it is not tried lightly; taking one frame more costs nothing.
+_ROOM = {'skip': 5, 'shrink': 60, 'error': 5}
+_MOST_ROOM = 16  # times as many
 #: There is room when a frame would take no more than this share of the deadline one level lower.
 _MARGIN = 0.8
 #: Levels of the policy `skip`: level n processes one frame in n + 1.
@@ -50,6 +51,11 @@ class OverloadLimits:
     deadline_ms: float = 0.0
     max_age_ms: float = 0.0
     policy: str = 'skip'
+
+    @property
+    def are_set(self) -> bool:
+        """Whether there is any limit."""
+        return self.deadline_ms > 0 or self.max_age_ms > 0
 
     def is_missed(self, cost_ms: float) -> bool:
         """Return whether a frame took longer than the deadline."""
@@ -104,7 +110,7 @@ class OverloadController:
         self.level = 0
         self._misses = 0
         self._room = 0
-        self._room_needed = _ROOM
+        self._room_needed = _ROOM[limits.policy]
         self._has_just_fallen = False
         self._skips = 0
         self._is_late_at_arrival = False
@@ -137,8 +143,10 @@ class OverloadController:
         )
 
     def set_limits(self, limits: OverloadLimits) -> None:
-        """Change the limits; another policy begins at level 0."""
-        if limits.policy != self._limits.policy:
+        """Change the limits; another policy begins at level 0, and no limit ends there."""
+        if limits == self._limits:
+            return
+        if limits.policy != self._limits.policy or not limits.are_set:
             self._begin(limits)
         else:
             self._limits = limits
@@ -200,7 +208,8 @@ class OverloadController:
     def _rise(self) -> None:
         # Falling was too early: be slower the next time, or the level would swing for ever.
         if self._has_just_fallen:
-            self._room_needed = min(2 * self._room_needed, _MOST_ROOM)
+            most = _MOST_ROOM * _ROOM[self._limits.policy]
+            self._room_needed = min(2 * self._room_needed, most)
         self.level += 1
         self._misses = 0
         self._has_just_fallen = False
@@ -211,7 +220,7 @@ class OverloadController:
             self.level -= 1
             self._has_just_fallen = True
         else:  # all was well for long: forget that it was not
-            self._room_needed, self._has_just_fallen = _ROOM, False
+            self._room_needed, self._has_just_fallen = _ROOM[self._limits.policy], False
 
     def _has_room(self, cost_ms: float) -> bool:
         if self.level == 0:

@@ -5,14 +5,15 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
 import time
 from typing import Generic, TypeVar
 
 from vos_ros.config import InitConfig
 from vos_ros.datatypes import Prompt
 from vos_ros.errors import VosError
+from vos_ros.labels import ids_in, keep_ids
 from vos_ros.mailbox import FrameRing
 
 T = TypeVar('T')
@@ -29,7 +30,8 @@ class Request(Generic[T]):
     :param act: what to do; None for a prompt.
     :param item: the frame that the prompt is for, once it is there.
     :param takes_next: any next frame will do.
-    :param deadline_s: monotonic; until then the prompt waits for the frame of its stamp.
+    :param deadline_s: monotonic; until then the prompt waits for the frame of its stamp. It is
+        infinite before the first frame: a camera may start long after the detector.
     :param refusal: why the prompt will not be applied.
     """
 
@@ -60,8 +62,10 @@ class Requests(Generic[T]):
         newest = self._ring.newest()
         if prompt.stamp_ns == 0:
             request.takes_next = True
-        elif newest is None or prompt.stamp_ns > newest[0]:
-            request.deadline_s = time.monotonic() + self._init.wait_s
+        elif newest is None:
+            pass  # the wait begins with the first frame
+        elif prompt.stamp_ns > newest[0]:
+            request.deadline_s = self._deadline_s()
         else:
             request.item = self._ring.find(prompt.stamp_ns)
             if request.item is None:
@@ -87,6 +91,25 @@ class Requests(Generic[T]):
                 request.item = item
             elif stamp_ns > prompt.stamp_ns:
                 self._apply_late_policy(request, item)
+            elif request.deadline_s == float('inf'):
+                request.deadline_s = self._deadline_s()
+
+    def remove(self, object_ids: Collection[int]) -> None:
+        """
+        Take objects out of the prompts whose frame has not come yet.
+
+        Those would otherwise bring back what was removed after they were sent.
+        """
+        for request in self._waiting:
+            prompt = request.prompt
+            if prompt is None or request.item is not None or request.refusal:
+                continue
+            found = ids_in(prompt.label_map)
+            kept = [k for k in found if k not in object_ids]
+            if not kept:
+                request.refusal = 'the objects of the prompt were removed before its frame came'
+            elif len(kept) < len(found):
+                request.prompt = replace(prompt, label_map=keep_ids(prompt.label_map, kept))
 
     def refuse(self, reason: str, *, only_bound: bool = False) -> None:
         """
@@ -145,6 +168,9 @@ class Requests(Generic[T]):
         """Return the time until the first prompt gives up waiting, None = no such."""
         first = min((r.deadline_s for r in self._waiting if r.item is None), default=float('inf'))
         return None if first == float('inf') else max(0.0, first - time.monotonic())
+
+    def _deadline_s(self) -> float:
+        return time.monotonic() + self._init.wait_s
 
     def _add(self, request: Request[T]) -> None:
         if len(self._waiting) >= QUEUE_CAPACITY:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 import functools
@@ -28,6 +29,9 @@ from vos_ros.timeline import TimeJump, Timeline
 
 T = TypeVar('T')
 Job = Callable[[], object]
+
+#: Warnings of late prompts kept for the next result; a camera that is silent may never send it.
+_MOST_WARNINGS = 32
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -93,8 +97,8 @@ class Worker(Generic[T]):
     :param on_result: called from the worker thread with the result and its frame, before the
         frame is memorised; with no object_ids while no object is known. Once per frame at most,
         stamps ascending but for jumps in time.
-    :param on_error: called from the worker thread; a VosError is one line for the user, all else a
-        defect.
+    :param on_error: called from the worker thread, or the one that stops it; a VosError is one
+        line for the user, all else a defect.
     :param init: what prompts do.
     :param nbytes_of: bytes of what was submitted, to bound the frames kept; without it only
         their number is bounded.
@@ -152,7 +156,7 @@ class Worker(Generic[T]):
         self._replayed: T | None = None  # newest frame that the catch-up has seen
         self._catch_up_end_s = 0.0  # monotonic
         self._is_live_turn = False  # a live frame comes before the next one replayed
-        self._warnings: list[str] = []  # for the next result
+        self._warnings: deque[str] = deque(maxlen=_MOST_WARNINGS)  # for the next result
 
     @property
     def stats(self) -> WorkerStats:
@@ -190,9 +194,12 @@ class Worker(Generic[T]):
             self._is_stopping = True
             self._counts['frames_dropped'] += self._mailbox.take() is not None
             self._ring.clear()
-            self._counts['prompts_rejected'] += self._requests.clear()
+            unserved = self._requests.clear()
+            self._counts['prompts_rejected'] += unserved
             self._changed.notify_all()
             thread = self._thread
+        if unserved:
+            self._report(VosError(f'{unserved} prompts waited at the stop; send them again'))
         if thread is threading.current_thread():
             return False
         if thread is not None:
@@ -241,8 +248,11 @@ class Worker(Generic[T]):
             self._changed.notify_all()
 
     def submit_remove(self, ids: Iterable[int]) -> None:
-        """Queue the removal of objects, after the prompts that wait already."""
-        self._submit_act(functools.partial(self._remove, tuple(ids)))
+        """Queue the removal of objects, also of those in the prompts that wait already."""
+        object_ids = tuple(ids)
+        with self._changed:
+            self._submit_act(functools.partial(self._remove, object_ids))
+            self._requests.remove(object_ids)
 
     def submit_reset(self) -> None:
         """Queue forgetting all objects; prompts that wait are reported as cancelled."""

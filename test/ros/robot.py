@@ -30,6 +30,8 @@ MASK[20:60, 10:50] = 1
 MASK[40:90, 70:120] = 4
 #: Ends a hang; nothing waits this long when it works.
 PATIENCE_S = 60.0
+#: When to repeat a question that changes nothing.
+_ASK_AGAIN_S = 10.0
 
 
 class NodeProcess:
@@ -126,7 +128,19 @@ class Client:
         """Ask for the lifecycle state's label."""
         from lifecycle_msgs.srv import GetState
 
-        return self.call(GetState, f'{node}/get_state', GetState.Request()).current_state.label
+        client = self.node.create_client(GetState, f'{node}/get_state')
+        self.wait(client.service_is_ready, f'service {node}/get_state')
+        asked: dict[Any, float] = {}
+
+        def answer() -> Any:
+            # Ready is what one side says: an answer to a call that is too early may get lost.
+            if time.monotonic() > max(asked.values(), default=0.0) + _ASK_AGAIN_S:
+                asked[client.call_async(GetState.Request())] = time.monotonic()
+            return next((future.result() for future in asked if future.done()), None)
+
+        found = self.wait(answer, f'the state of {node}')
+        self.node.destroy_client(client)
+        return found.current_state.label
 
     def change_state(self, transition: int, node: str = '/vos', label: str = '') -> bool:
         """Ask for a transition."""
@@ -179,10 +193,12 @@ class Robot:
         """Give the labels that carry this stamp."""
         return [m for m in self.labels if (m.header.stamp.sec, m.header.stamp.nanosec) == stamp]
 
-    def segment(self, **more) -> Any:
-        """Publish one camera image and wait for its labels."""
-        stamp = self.send(**more)
-        return self.client.wait(lambda: self.answers(stamp), f'labels of {stamp}')[0]
+    def segment(self, stamp=None, **more) -> Any:
+        """Publish one camera image and wait for its labels, even if its stamp was used before."""
+        stamp = stamp or self.client.next_stamp()
+        known = len(self.answers(stamp))
+        self.send(stamp, **more)
+        return self.client.wait(lambda: self.answers(stamp)[known:], f'labels of {stamp}')[0]
 
     def prompt(self, mask=MASK, encoding: str = 'mono8', **more) -> Any:
         """Publish a mask, then the image that it was drawn on, and wait for that one's labels."""

@@ -93,8 +93,32 @@ def test_boxes_for_an_image_that_is_gone_follow_the_policy(make, policy: str) ->
 
 def test_boxes_whose_image_never_comes_are_reported(make) -> None:
     drawn = make(wait_s=0.0)
-    drawn.boxes(9)
+    drawn.boxes(2_000_000_000)
+    assert drawn.out.empty()  # without an image, no wait for one begins
+    drawn.image(1)
     assert 'no image with the stamp of the init boxes' in str(drawn.next())
+
+
+def test_removed_objects_are_not_drawn(make) -> None:
+    drawn = make(wait_s=60.0)
+    drawn.drawer.put_boxes(
+        BoxPrompt({6: Box(39.5, 29.5, 30, 30), 7: Box(10, 10, 12, 12)}, {}, 2_000_000_005)
+    )
+    drawn.boxes(3_000_000_005)
+    drawn.drawer.remove([7])  # the first is in progress, or still waits: both must do
+    drawn.image(2)
+    assert 7 not in drawn.next().label_map
+    drawn.drawer.remove([6])
+    drawn.image(3)
+    drawn.boxes(3_000_000_005, Box(500, 500, 30, 30))
+    assert 'lies outside of the image' in str(drawn.next())
+
+
+def test_too_many_boxes_at_once_are_not_dropped_silently(make) -> None:
+    drawn = make()
+    for _ in range(10):
+        drawn.boxes(0)
+    assert 'the oldest are dropped' in str(drawn.next())
 
 
 def test_boxes_that_were_called_off_are_not_drawn(make) -> None:

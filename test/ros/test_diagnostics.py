@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reports that no machine of ours can bring about over topics."""
 
+from dataclasses import asdict
 import logging
 from types import SimpleNamespace
 
@@ -10,10 +11,13 @@ import pytest
 pytest.importorskip('rclpy', reason='needs rclpy')
 
 from diagnostic_msgs.msg import DiagnosticStatus
+from std_srvs.srv import Trigger
 
+from vos_ros.config import NodeConfig
 from vos_ros.errors import VosError
 from vos_ros.ros import diagnostics
-from vos_ros.ros.guard import Complaints, LogBridge
+from vos_ros.ros.guard import Complaints, guarded, LogBridge
+from vos_ros.worker import WorkerStats
 
 
 class Log:
@@ -59,6 +63,33 @@ def test_what_the_engine_logs_stands_in_the_log_of_the_node() -> None:
         logging.getLogger('vos_ros').removeHandler(bridge)
     engine.warning('not any more')
     assert log.lines == [('warning', 'building engines in /tmp'), ('error', 'no')]
+
+
+def test_images_that_the_middleware_lost_are_a_warning() -> None:
+    health = diagnostics.Health()
+    counts = dict.fromkeys(asdict(WorkerStats()), 0)
+
+    def report() -> DiagnosticStatus:
+        return health.input_status(NodeConfig(), counts, is_expected=False)
+
+    assert report().level == DiagnosticStatus.OK
+    health.images_lost(2)
+    health.images_lost(1)
+    assert report().level == DiagnosticStatus.WARN
+    assert report().message.startswith('3 images were lost')
+    assert 'segment_size' in report().message
+
+
+def test_a_service_whose_callback_fails_says_why() -> None:
+    class Owner:
+        complain = staticmethod(lambda error: None)
+
+        @guarded
+        def on_reset(self, request: object, response: Trigger.Response) -> Trigger.Response:
+            raise RuntimeError('a defect')
+
+    answer = Owner().on_reset(None, Trigger.Response(success=True))
+    assert (answer.success, answer.message) == (False, 'RuntimeError: a defect')
 
 
 def test_a_complaint_that_repeats_is_counted_and_logged_once() -> None:

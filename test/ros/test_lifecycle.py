@@ -1,12 +1,13 @@
 # SPDX-FileCopyrightText: 2026 The vos_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Transitions, broken models, latched masks, several nodes, and the end: SIGINT in every state."""
+"""Transitions, broken models, latched masks, several nodes, the end: signals in every state."""
 
 from pathlib import Path
 import shutil
 import signal
 import subprocess
 import sys
+import weakref
 
 import numpy as np
 import pytest
@@ -16,9 +17,13 @@ pytest.importorskip('rclpy', reason='needs rclpy')
 import cv2
 from diagnostic_msgs.msg import DiagnosticArray
 from lifecycle_msgs.msg import Transition
+from rclpy.lifecycle import TransitionCallbackReturn
+from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from robot import image_msg, ROOT, to_array
 from sensor_msgs.msg import CompressedImage, Image
+
+from vos_ros.ros.vos_node import VosNode
 
 TINY = ROOT / 'test' / 'data' / 'tiny'
 SCENE = np.random.default_rng(5).integers(0, 256, (96, 128, 3), dtype=np.uint8)
@@ -96,6 +101,40 @@ def test_a_corrupt_model_fails_to_configure_and_can_be_mended(
     assert node.interrupt() == 0, node.log
 
 
+def test_a_failed_configure_leaves_nothing_behind(client, start_node, tmp_path: Path) -> None:
+    path = tmp_path / 'mask.png'
+    node = start_node(
+        '-r', '__ns:=/failed', model=TINY, autostart=False, **{'init.mask_file': path}
+    )
+    for _ in range(2):
+        assert not client.change_state(Transition.TRANSITION_CONFIGURE, '/failed/vos')
+    assert str(path) in node.log
+    client.wait(
+        lambda: not client.node.count_subscribers('/failed/init_mask'), 'the end of its topics'
+    )
+    cv2.imwrite(str(path), MASK)
+    assert client.change_state(Transition.TRANSITION_CONFIGURE, '/failed/vos')
+    masks = client.publisher(Image, '/failed/init_mask')
+    assert masks.get_subscription_count() == 1  # two would apply each mask twice
+    assert node.interrupt() == 0, node.log
+
+
+def test_cleanup_frees_the_model_and_its_memory(client) -> None:
+    node = VosNode('freed', parameter_overrides=[Parameter('model', value=str(TINY))])
+    node.destroy_timer(node._start_timer)
+    for _ in range(2):
+        assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS
+        model = weakref.ref(node._segmenter)
+        memory = weakref.ref(node._segmenter.memory)
+        assert node.trigger_activate() == TransitionCallbackReturn.SUCCESS
+        assert node.trigger_deactivate() == TransitionCallbackReturn.SUCCESS
+        assert node.trigger_cleanup() == TransitionCallbackReturn.SUCCESS
+        assert model() is None  # at once, without the garbage collector
+        assert memory() is None
+    assert node.close()
+    node.destroy_node()
+
+
 def test_objects_survive_deactivate_and_activate(client, start_node) -> None:
     node = start_node('-r', '__ns:=/pausing', model=TINY)
     labels = client.listen(Image, '/pausing/vos/labels')
@@ -147,36 +186,39 @@ def test_compressed_images_and_a_mask_from_a_file(client, start_node, tmp_path: 
     assert node.interrupt() == 0, node.log
 
 
-def test_sigint_ends_every_state_cleanly(client, start_node) -> None:
+@pytest.mark.parametrize(
+    ('number', 'exit_code'),
+    [(signal.SIGINT, 0), (signal.SIGTERM, 0), (signal.SIGKILL, -signal.SIGKILL)],
+    ids=['SIGINT', 'SIGTERM', 'SIGKILL'],
+)
+def test_signals_end_every_state(
+    client, start_node, number: signal.Signals, exit_code: int
+) -> None:
+    space = f'/{number.name.lower()}'
+    states = ('unconfigured', 'inactive', 'active', 'finalized')
     nodes = {
-        state: start_node('-r', f'__ns:=/{state}', model=TINY, autostart=state == 'active')
-        for state in ('unconfigured', 'inactive', 'active')
+        state: start_node('-r', f'__ns:={space}/{state}', model=TINY, autostart=state == 'active')
+        for state in states
     }
-    assert client.change_state(Transition.TRANSITION_CONFIGURE, '/inactive/vos')
-    images = client.publisher(Image, '/active/image')
-    client.publisher(Image, '/active/init_mask').publish(image_msg(MASK, 'mono8'))
-    labels = client.listen(Image, '/active/vos/labels')
+    assert client.change_state(Transition.TRANSITION_CONFIGURE, f'{space}/inactive/vos')
+    shutdown = Transition.TRANSITION_UNCONFIGURED_SHUTDOWN
+    assert client.change_state(shutdown, f'{space}/finalized/vos')
+    images = client.publisher(Image, f'{space}/active/image')
+    client.publisher(Image, f'{space}/active/init_mask').publish(image_msg(MASK, 'mono8'))
+    labels = client.listen(Image, f'{space}/active/vos/labels')
     next_labels(client, labels, images)
-    for state in nodes:
-        assert client.state(f'/{state}/vos') == state
+    for state in states:
+        assert client.state(f'{space}/{state}/vos') == state
     # While images pour in, so that the worker is at work when it ends.
     camera = client.node.create_timer(
         0.005, lambda: images.publish(image_msg(SCENE, 'rgb8', client.next_stamp()))
     )
     client.spin(0.5)
     for node in nodes.values():
-        assert node.interrupt() == 0, node.log
+        node.process.send_signal(number)
+        assert node.process.wait(60) == exit_code, node.log
         assert 'Traceback' not in node.log
     client.node.destroy_timer(camera)
-
-
-def test_sigterm_ends_it_as_sigint_does(client, start_node) -> None:
-    node = start_node('-r', '__ns:=/terminated', model=TINY)
-    images = client.publisher(Image, '/terminated/image')
-    next_labels(client, client.listen(Image, '/terminated/vos/labels'), images)
-    node.process.send_signal(signal.SIGTERM)
-    assert node.process.wait(60) == 0, node.log
-    assert 'Traceback' not in node.log
 
 
 def test_a_killed_node_that_is_started_again_takes_the_latched_mask(client, start_node) -> None:
@@ -207,6 +249,77 @@ def test_a_killed_node_that_is_started_again_takes_the_latched_mask(client, star
         client.wait(follows_it, 'the object')
         node.process.kill()  # no goodbye: no clean-up of topics, memory or locks
         assert node.process.wait(60) == -signal.SIGKILL
+
+
+#: A node in which a method never returns from native code, which no signal interrupts.
+ENDLESS = """
+import ctypes, sys
+from vos_ros.ros import node, vos_node
+from vos_ros.segmenter import VideoSegmenter
+
+def endless(self, *args):
+    libc, mutex = ctypes.CDLL(None), ctypes.create_string_buffer(64)
+    libc.pthread_mutex_lock(mutex)
+    print('inside', flush=True)
+    libc.pthread_mutex_lock(mutex)
+
+vos_node.VosNode._activate, activate = (
+    lambda self: (activate(self), setattr(VideoSegmenter, 'segment', endless)),
+    vos_node.VosNode._activate,
+)
+if 'load' in sys.argv:
+    vos_node.VosNode._load = endless
+sys.exit(node.main(sys.argv[2:]))
+"""
+
+
+def start_endless(log: Path, where: str, namespace: str) -> subprocess.Popen:
+    """Start such a node: where = 'load' or 'segment'."""
+    ros_args = ['--ros-args', '-r', f'__ns:={namespace}', '-p', f'model:={TINY}']
+    with log.open('wb') as sink:
+        return subprocess.Popen(
+            [sys.executable, '-c', ENDLESS, where, *ros_args],
+            stdout=sink,
+            stderr=subprocess.STDOUT,
+            cwd=ROOT,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM], ids=['SIGINT', 'SIGTERM'])
+def test_a_signal_while_the_model_loads_ends_it(client, tmp_path: Path, number) -> None:
+    log = tmp_path / 'log.txt'
+    process = start_endless(log, 'load', '/loading')
+    try:
+        client.wait(lambda: 'inside' in log.read_text(), 'the model to be loaded')
+        client.spin(0.5)  # until it is inside; too early, and the test would only show less
+        process.send_signal(number)
+        assert process.wait(60) == 0, log.read_text()
+    finally:
+        process.kill()
+    assert 'Traceback' not in log.read_text()
+
+
+def test_a_network_that_never_returns_does_not_keep_the_node(client, tmp_path: Path) -> None:
+    log = tmp_path / 'log.txt'
+    process = start_endless(log, 'segment', '/stuck')
+    try:
+        images = client.publisher(Image, '/stuck/image')
+        client.wait(
+            lambda: (
+                images.publish(image_msg(SCENE, 'rgb8', client.next_stamp()))
+                or 'inside' in log.read_text()
+            ),
+            'the network to be at work',
+        )
+        assert client.state('/stuck/vos') == 'active'
+        client.change_state(Transition.TRANSITION_DEACTIVATE, '/stuck/vos')
+        assert client.state('/stuck/vos') == 'unconfigured'
+        assert 'did not return within a second' in log.read_text()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 0, log.read_text()
+    finally:
+        process.kill()
 
 
 @pytest.mark.parametrize(

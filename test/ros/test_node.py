@@ -161,6 +161,19 @@ def test_removing_an_object_leaves_the_other_its_id(robot: Robot) -> None:
     assert set(np.unique(to_array(robot.segment()))) <= {0, 4}
 
 
+def test_a_mask_that_was_removed_is_taken_when_it_is_sent_again(robot: Robot) -> None:
+    stamp = robot.client.next_stamp()
+    robot.offer(MASK, 'mono8', stamp)
+    robot.segment(stamp=stamp)
+    remove = robot.client.publisher(UInt16MultiArray, 'remove_objects')
+    remove.publish(UInt16MultiArray(data=[1, 4]))
+    robot.client.wait(lambda: robot.fresh('objects')['count'] == '0', 'the removal')
+    robot.offer(MASK, 'mono8', stamp)
+    robot.client.wait(
+        lambda: robot.segment() and robot.fresh('objects')['count'] == '2', 'the objects'
+    )
+
+
 def test_no_image_is_answered_twice_and_all_are_accounted_for(robot: Robot) -> None:
     robot.prompt()
     before = robot.fresh('input')
@@ -188,6 +201,41 @@ def test_services_answer_while_images_pour_in(robot: Robot) -> None:
         assert robot.client.state() == 'active'
     assert int(robot.fresh('input')['frames_in']) > frames_in
     robot.client.node.destroy_timer(timer)
+
+
+def test_however_many_images_come_two_wait_at_most(robot: Robot) -> None:
+    robot.prompt()
+    timer = robot.client.node.create_timer(0.001, robot.send)
+    frames_in = int(robot.fresh('input')['frames_in'])
+    for _ in range(20):
+        came, skipped = robot.fresh('input'), int(robot.status('inference')['skipped'])
+        settled = ('frames_out', 'dropped', 'overtaken', 'failed')
+        waiting = int(came['frames_in']) - skipped - sum(int(came[key]) for key in settled)
+        assert 0 <= waiting <= 2  # one at work and one in the mailbox
+    assert int(came['frames_in']) > frames_in
+    robot.client.node.destroy_timer(timer)
+
+
+def test_parameters_change_while_images_pour_in(robot: Robot) -> None:
+    robot.prompt()
+    timer = robot.client.node.create_timer(0.002, robot.send)
+    errors = robot.fresh('inference')['errors']
+    rounds: dict[str, tuple[object, ...]] = {
+        'overload.policy': ('shrink', 'error', 'skip'),
+        'deadline_ms': (0.001, 1000.0),
+        'max_age_ms': (0.001, 0.0),
+        'overlay.alpha': (0.2, 0.5),
+        'overlay.max_rate_hz': (0.0, 10.0),
+        'lost.min_score': (0.9, 0.55),
+    }
+    for number in range(12):
+        for name, values in rounds.items():
+            assert robot.client.set_parameter(name, values[number % len(values)]).successful
+    assert robot.client.set_parameter('deadline_ms', 0.0).successful
+    robot.client.node.destroy_timer(timer)
+    robot.segment()
+    assert robot.fresh('inference')['errors'] == errors
+    assert robot.status('objects')['count'] == '2'
 
 
 def test_enable_pauses_and_resumes(robot: Robot) -> None:

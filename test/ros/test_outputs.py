@@ -145,6 +145,7 @@ def test_without_vision_msgs_the_log_says_once_what_is_off(robot: Robot) -> None
 def test_nothing_is_computed_for_nobody(client, monkeypatch: pytest.MonkeyPatch) -> None:
     computed = set()
     for module, name in [
+        (conversions, 'to_label_msg'),
         (conversions, 'to_confidence'),
         (conversions, 'to_overlay'),
         (conversions, 'to_jpeg_msg'),
@@ -165,6 +166,7 @@ def test_nothing_is_computed_for_nobody(client, monkeypatch: pytest.MonkeyPatch)
     frame = conversions.CameraFrame(np.zeros((8, 8, 3), np.uint8))
 
     def publish() -> set[str]:
+        outputs.publish_labels(found, frame)
         outputs.publish_rest(found, frame, {}, OverlayConfig(max_rate_hz=0.0))
         outputs.match_objects()
         return computed
@@ -174,9 +176,10 @@ def test_nothing_is_computed_for_nobody(client, monkeypatch: pytest.MonkeyPatch)
     client.wait(publish, 'the first reader')
     client.wait(lambda: heard, 'confidence')
     assert computed == {'to_confidence'}
+    client.listen(Image, '/lazy/labels')
     client.listen(CompressedImage, '/lazy/overlay/compressed')
     client.listen(Image, '/lazy/object_1/mask')
-    expected = {'to_confidence', 'to_overlay', 'to_jpeg_msg', 'to_mask_msg'}
+    expected = {'to_label_msg', 'to_confidence', 'to_overlay', 'to_jpeg_msg', 'to_mask_msg'}
     if vision is not None:
         client.listen(vision.Detection2DArray, '/lazy/objects')
         expected.add('to_objects_msg')

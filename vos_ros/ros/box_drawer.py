@@ -3,9 +3,12 @@
 """A thread that turns boxes into masks: neither a callback nor a frame waits for it."""
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from dataclasses import replace
 import threading
 import time
+
+import numpy as np
 
 from vos_ros.boxes import draw_boxes
 from vos_ros.config import InitConfig
@@ -27,7 +30,7 @@ class BoxDrawer:
 
     :param init: how long to wait for an image, and what to do when it has passed.
     :param on_prompt: called from this thread with the masks, stamped like their image.
-    :param on_error: called from this thread with what went wrong.
+    :param on_error: called with what went wrong, from this thread or that of `put_boxes`.
     """
 
     def __init__(
@@ -46,6 +49,7 @@ class BoxDrawer:
         self._requests: deque[BoxPrompt] = deque(maxlen=_CAPACITY)
         self._is_stopping = False
         self._clearings = 0
+        self._removed: set[int] = set()  # since the boxes in progress were taken
         self._thread = threading.Thread(target=self._run, name='vos_boxes', daemon=True)
         self._thread.start()
 
@@ -66,8 +70,30 @@ class BoxDrawer:
         :param boxes: with the stamp of their image.
         """
         with self._changed:
+            is_full = len(self._requests) == _CAPACITY
             self._requests.append(boxes)
             self._changed.notify_all()
+        if is_full:
+            self._on_error(
+                VosError(
+                    f'more than {_CAPACITY} init boxes wait, the oldest are dropped; '
+                    'send them more slowly'
+                )
+            )
+
+    def remove(self, object_ids: Collection[int]) -> None:
+        """
+        Leave objects out of what waits or is being drawn, for they were removed.
+
+        :param object_ids: of the objects.
+        """
+        with self._changed:
+            self._removed.update(object_ids)
+            for _ in range(len(self._requests)):
+                request = self._requests.popleft()
+                kept = {i: box for i, box in request.boxes.items() if i not in object_ids}
+                if kept:
+                    self._requests.append(replace(request, boxes=kept))
 
     def clear(self) -> None:
         """Forget what waits or is being drawn, and the images."""
@@ -98,6 +124,7 @@ class BoxDrawer:
                 if self._is_stopping:
                     return
                 request, clearings = self._requests.popleft(), self._clearings
+                self._removed.clear()
             try:
                 prompt = self._draw(request, clearings)
                 if prompt is not None:
@@ -113,6 +140,8 @@ class BoxDrawer:
         label_map, problems = draw_boxes(frame, request.boxes)
         for problem in problems:
             self._on_error(VosError(problem))
+        with self._changed:
+            label_map[np.isin(label_map, list(self._removed))] = 0
         if not label_map.any() or self._is_over(clearings):
             return None
         return Prompt(label_map, frame.stamp_ns)
@@ -122,11 +151,13 @@ class BoxDrawer:
 
     def _await_image(self, stamp_ns: int, clearings: int) -> Arrival | None:
         """Return the image that the boxes are for; None = nobody waits for it any more."""
-        end = time.monotonic() + self._init.wait_s
+        end = float('inf')
         with self._changed:
             while not self._is_over(clearings):
                 newest = self._images.newest()
                 if newest is not None:
+                    # From the first image on: a camera may start long after the detector.
+                    end = min(end, time.monotonic() + self._init.wait_s)
                     found = newest[1] if stamp_ns == 0 else self._images.find(stamp_ns)
                     if found is not None:
                         return found
@@ -137,7 +168,8 @@ class BoxDrawer:
                         f'no image with the stamp of the init boxes came within '
                         f'{self._init.wait_s} s; stamp them like the image they were found on'
                     )
-                self._changed.wait(max(0.0, end - time.monotonic()) if stamp_ns else None)
+                is_timed = stamp_ns and end < float('inf')
+                self._changed.wait(max(0.0, end - time.monotonic()) if is_timed else None)
         return None
 
     def _late(self, newest: Arrival) -> Arrival:

@@ -49,7 +49,9 @@ class Health:
         self._rejected = 0
         self._rejected_why = ''
         self._stamps_0 = 0
-        self._when = dict.fromkeys(('rejected', 'failed', 'jumped', 'stamp_0'), float('-inf'))
+        self._when = dict.fromkeys(
+            ('rejected', 'failed', 'jumped', 'stamp_0', 'lost'), float('-inf')
+        )
         self._jump_s = 0.0
         self._encoding = ''
         self._size = (0, 0)
@@ -85,6 +87,7 @@ class Health:
         """
         with self._lock:
             self._lost += count
+            self._when['lost'] = time.perf_counter()
 
     def published(self, segmentation: Segmentation, latency_ms: float, age_ms: float) -> None:
         """
@@ -191,6 +194,12 @@ class Health:
                 findings.add(WARN, f'results are {self._age_ms:.0f} ms old, {limit}')
             if self._is_recent('jumped'):
                 findings.add(WARN, f'the stamps jumped by {self._jump_s:+.3f} s')
+            if self._is_recent('lost'):
+                findings.add(
+                    WARN,
+                    f'{self._lost} images were lost on their way: a weak link, or they are larger '
+                    'than the segment_size in config/fastdds_large_images.xml',
+                )
             if self._is_recent('stamp_0'):
                 findings.add(WARN, 'stamp 0 on an image or an init mask')
             return findings.status(

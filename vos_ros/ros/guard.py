@@ -7,16 +7,24 @@ An exception that escapes a callback would end spin(), and with it the node.
 """
 
 from collections.abc import Callable
+from concurrent.futures import Future, wait
 import functools
 import logging
+import threading
 import time
 import traceback
-from typing import Any
+from typing import Any, TypeVar
 
 from vos_ros.errors import VosError
 
+T = TypeVar('T')
+
 #: A complaint that repeats with every frame is logged once in this time.
 _REPEAT_S = 5.0
+#: How often to look whether somebody still waits.
+_LOOK_S = 0.1
+#: What the names of all our threads begin with.
+THREADS = 'vos_'
 #: Different complaints remembered; beyond it some may be repeated early.
 _MOST = 100
 
@@ -89,10 +97,42 @@ def guarded(callback: Callable) -> Callable:
             return callback(self, *args)
         except Exception as error:
             self.complain(error)
+            if len(args) < 2:
+                return None
             # Services must answer: the second argument is the response they were given.
-            return args[1] if len(args) > 1 else None
+            _, response = args
+            response.success, response.message = False, in_words(error)
+            return response
 
     return run
+
+
+def wait_for(job: Callable[[], T], is_wanted: Callable[[], bool]) -> T:
+    """
+    Run what may spend minutes in native code, so that Ctrl-C ends the wait for it at once.
+
+    Python looks at signals between its own instructions only, and in the main thread.
+
+    :param job: runs in a thread of its own.
+    :param is_wanted: asked again and again; False ends the wait.
+    :return: what `job` returns; what it raises is raised.
+    :raises KeyboardInterrupt: nobody waits for it any more.
+    """
+    future: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(job())
+        except BaseException as error:  # for whoever waits
+            future.set_exception(error)
+
+    thread = threading.Thread(target=run, name=f'{THREADS}load', daemon=True)
+    thread.start()
+    while not wait([future], _LOOK_S).done:
+        if not is_wanted():
+            raise KeyboardInterrupt
+    thread.join()
+    return future.result()
 
 
 def in_words(error: Exception) -> str:

@@ -7,8 +7,10 @@ rclpy is imported only once the command line is understood, so `--help` works an
 """
 
 from collections.abc import Sequence
+import contextlib
 import os
 import sys
+import threading
 
 from vos_ros.config import NodeConfig, RuntimeConfig, SegmenterConfig, settings
 from vos_ros.errors import VosError
@@ -73,6 +75,7 @@ def _run(arguments: Sequence[str]) -> int:
         import rclpy
         from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 
+        from vos_ros.ros.guard import THREADS
         from vos_ros.ros.vos_node import VosNode
     except ImportError as error:
         print(
@@ -95,22 +98,21 @@ def _run(arguments: Sequence[str]) -> int:
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     finally:
-        is_joined = node is None or _stop(node)
+        if node is not None:
+            _stop(node)
         rclpy.try_shutdown()
-    if not is_joined:
+    if any(thread.name.startswith(THREADS) for thread in threading.enumerate()):
         # A daemon thread inside the network's native code would crash the interpreter's end.
         sys.stderr.flush()
         os._exit(0)
     return 0
 
 
-def _stop(node) -> bool:
-    try:
-        is_joined = node.close()
+def _stop(node) -> None:
+    # Asked twice: whoever asks means it.
+    with contextlib.suppress(KeyboardInterrupt):
+        node.close()
         node.destroy_node()
-        return is_joined
-    except KeyboardInterrupt:  # asked twice: whoever asks means it
-        return False
 
 
 if __name__ == '__main__':

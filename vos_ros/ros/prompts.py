@@ -85,7 +85,6 @@ class PromptInputs:
         self._timer = node.create_timer(
             _LATCHED_POLL_S, self._look_for_latched, clock=node.steady_clock
         )
-        self._take_file()
 
     def close(self) -> None:
         """Stop listening and forget what is held."""
@@ -116,9 +115,10 @@ class PromptInputs:
             # A new subscription gets the latched message, as one that comes late does.
             self._watch.release(subscription)
             self._latched[topic] = self._listen(topic, LATCHED)
-        self._take_file()
+        self.take_file()
 
-    def _take_file(self) -> None:
+    def take_file(self) -> None:
+        """Take the masks of the file, if one is given; VosError if they cannot be read."""
         path = self._config.mask_file
         if path:
             self._take(conversions.to_prompt_from_file(path, self._config.binary_id))
@@ -192,9 +192,14 @@ class PromptInputs:
         return True
 
     def _take(self, prompt: Prompt | BoxPrompt) -> None:
-        if not self._submit_guarded(prompt):
-            self._held.append(prompt)
-            self._node.get_logger().info('init mask is held until the node is active and enabled')
+        if self._submit_guarded(prompt):
+            return
+        if len(self._held) == _HELD:
+            oldest = VosError(f'more than {_HELD} init masks are held; the oldest is dropped')
+            self._health.mask_rejected(str(oldest))
+            self.complain(oldest)
+        self._held.append(prompt)
+        self._node.get_logger().info('init mask is held until the node is active and enabled')
 
     def _submit_guarded(self, prompt: Prompt | BoxPrompt) -> bool:
         try:
@@ -202,10 +207,12 @@ class PromptInputs:
         except VosError as error:
             self._health.mask_rejected(str(error))
             self.complain(error)
+            self._seen.clear()  # sent again, it is no second delivery
             return True
 
     @guarded
     def _on_remove(self, msg: UInt16MultiArray) -> None:
         ids = msg.data.tolist()
+        self._seen.clear()  # the same mask may now be meant again
         self.names = {i: name for i, name in self.names.items() if i not in ids}
         self._remove(ids)

@@ -82,13 +82,14 @@ class Outputs:
 
     def publish_labels(self, segmentation: Segmentation, frame: conversions.CameraFrame) -> None:
         """
-        Publish the label map, which somebody waits for; in the worker's thread.
+        Publish the label map, before all else; in the worker's thread.
 
         :param segmentation: what was found.
         :param frame: on it.
         """
-        msg = conversions.to_label_msg(segmentation.label_map, frame.header)
-        self._publishers['labels'].publish(msg)
+        if self._is_wanted('labels'):
+            msg = conversions.to_label_msg(segmentation.label_map, frame.header)
+            self._publishers['labels'].publish(msg)
 
     def publish_rest(
         self,

@@ -30,7 +30,7 @@ from vos_ros.overload import OverloadLimits
 from vos_ros.ros import conversions, detections, diagnostics, parameters
 from vos_ros.ros.box_drawer import BoxDrawer
 from vos_ros.ros.conversions import Arrival
-from vos_ros.ros.guard import Complaints, guarded, in_words, LogBridge
+from vos_ros.ros.guard import Complaints, guarded, in_words, LogBridge, wait_for
 from vos_ros.ros.prompts import PromptInputs
 from vos_ros.ros.publishing import Outputs
 from vos_ros.ros.qos import BEST_EFFORT, profile, QosWatch, RELIABLE
@@ -167,7 +167,7 @@ class VosNode(LifecycleNode):
     def _configure(self) -> None:
         self._complaint = ''
         config = self._config = parameters.read(self)
-        self._segmenter = self._load(config)
+        self._segmenter = wait_for(lambda: self._load(config), self.context.ok)
         self._outputs = Outputs(
             self._watch, config.node, self._vision, self._objects_changed.trigger
         )
@@ -182,6 +182,7 @@ class VosNode(LifecycleNode):
             known_ids=self._known_ids,
             remove=self._remove_objects,
         )
+        self._prompts.take_file()
         self.destroy_timer(self._diagnostics_timer)
         self._diagnostics_timer = self._start_diagnostics()
 
@@ -243,14 +244,15 @@ class VosNode(LifecycleNode):
         return self._stop_worker()
 
     def _stop_worker(self) -> bool:
-        worker, self._worker = self._worker, None
         boxes, self._boxes = self._boxes, None
-        is_drawn = boxes is None or boxes.stop(_JOIN_S)
-        if worker is None:
-            return is_drawn
-        is_joined = worker.stop(_JOIN_S)
-        self._past.update(asdict(worker.stats))
-        return is_joined and is_drawn
+        if boxes is not None:
+            boxes.stop(0.0)  # it ends while the worker does
+        is_joined = True
+        if self._worker is not None:
+            is_joined = self._worker.stop(_JOIN_S)
+            self._past.update(asdict(self._worker.stats))
+            self._worker = None
+        return (boxes is None or boxes.stop(_JOIN_S)) and is_joined
 
     def _release(self) -> None:
         self._segmenter = None
@@ -322,6 +324,8 @@ class VosNode(LifecycleNode):
         self.complain(error)
 
     def _remove_objects(self, object_ids: list[int]) -> None:
+        if self._boxes is not None:
+            self._boxes.remove(object_ids)
         if self._worker is not None:
             self._worker.submit_remove(object_ids)
         elif self._segmenter is not None:
@@ -386,8 +390,8 @@ class VosNode(LifecycleNode):
 
     def _publish(self, segmentation: Segmentation, frame: Frame) -> None:
         """Publish one result. Runs in the worker's thread."""
-        outputs, prompts = self._outputs, self._prompts
-        if not self.context.ok() or outputs is None or prompts is None:
+        outputs, prompts, segmenter = self._outputs, self._prompts, self._segmenter
+        if not self.context.ok() or outputs is None or prompts is None or segmenter is None:
             return
         outputs.publish_labels(segmentation, frame)
         latency_ms = (time.perf_counter() - frame.arrived) * 1e3
@@ -396,7 +400,7 @@ class VosNode(LifecycleNode):
             self._health.mask_rejected(line)
             self.get_logger().warning(line)
         outputs.publish_rest(segmentation, frame, prompts.names, self._config.node.overlay)
-        self._prompted_frames = self._segmenter.memory.prompted_frames
+        self._prompted_frames = segmenter.memory.prompted_frames
 
     def _age_ms(self, stamp_ns: int) -> float:
         """Return the age by the node's clock, which may be simulated; 0 where it is unknown."""
