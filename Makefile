@@ -10,6 +10,8 @@ BIN := $(VENV)/bin
 
 # make demo
 OUT ?= demo_out
+# make bench: what `python benchmarks --help` lists
+BENCH ?=
 # make test / make check; TRAINING=0 leaves torch and the tests that need it out
 TRAINING ?= 1
 PYTEST_ARGS ?=
@@ -59,9 +61,8 @@ format: $(TEST)  ## let ruff put right what it can
 types: $(TEST)  ## mypy
 	$(BIN)/mypy
 
-bench: $(RUNTIME)  ## measure this machine: benchmarks/results/<date>-<machine>/
-	$(BIN)/python benchmarks/bench_step.py
-	$(BIN)/python benchmarks/bench_length.py
+bench: $(TEST)  ## measure this machine, 15 min: benchmarks/results/<date>-<machine>/; BENCH='--davis ROOT'
+	$(BIN)/python benchmarks $(BENCH)
 
 clean:  ## remove .venv and everything that tools leave
 	rm -rf $(VENV) demo_out build *.egg-info training/*.egg-info .mypy_cache .pytest_cache .ruff_cache

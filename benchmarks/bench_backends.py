@@ -15,70 +15,34 @@ from __future__ import annotations
 
 import argparse
 import sys
-from time import perf_counter, process_time
 from typing import Any
 
-from bench_step import prompt_for
-import cv2
 import numpy as np
-from record import frames_of_clip, save, table
+from record import save, table
+from workload import (
+    block,
+    Clip,
+    Cost,
+    costs_of,
+    fit_clip,
+    open_variants,
+    prompt_for,
+    read_clip,
+    size_text,
+    start,
+    turns,
+    Variant,
+)
 
-from vos_ros.backends import BACKENDS
-from vos_ros.config import RuntimeConfig, SegmenterConfig
-from vos_ros.datatypes import Frame
+from vos_ros.config import RuntimeConfig
 from vos_ros.errors import VosError
 from vos_ros.evaluate import evaluate_root
 from vos_ros.segmenter import VideoSegmenter
-from vos_ros.sequences import open_davis
 
 CAMERAS = ((480, 640), (480, 854))  # height, width
 OBJECTS = (1, 3, 5)
 BLOCK = 3  # frames in a row of one variant, after one that is not counted
 LENGTH = 30  # frames of the closed loop
-
-Clip = tuple[list[Frame], np.ndarray[Any, Any]]
-
-
-def read_clip(davis: str, sequence: str) -> Clip:
-    """Return frames and the label map of the first one: of DAVIS, else of the demo."""
-    if not davis:
-        clip = frames_of_clip(LENGTH)
-        return [Frame(image) for image, _ in clip], clip[0][1]
-    found = next(iter(open_davis(davis, names=(sequence,))))
-    frames = [frame for frame, _ in zip(found, range(LENGTH))]
-    labels = found.label_map(0)
-    if labels is None:
-        raise VosError(f'{sequence} has no mask for its first frame; take another --sequence')
-    return frames, labels
-
-
-def fit_clip(clip: Clip, camera: tuple[int, int]) -> Clip:
-    """Resize a clip to a camera's size."""
-    frames, labels = clip
-    resized = [
-        Frame(cv2.resize(f.image, camera[::-1], interpolation=cv2.INTER_AREA)) for f in frames
-    ]
-    return resized, cv2.resize(labels, camera[::-1], interpolation=cv2.INTER_NEAREST)
-
-
-def open_variants(
-    model: str, size: int, thread_counts: list[int]
-) -> dict[tuple[str, str, int], VideoSegmenter]:
-    """Open every backend, in every precision, with each number of threads; say what fails."""
-    found = {}
-    for name in ('cpu', *(n for n in BACKENDS if n != 'cpu')):
-        for precision in BACKENDS[name].precisions:
-            for threads in thread_counts:
-                runtime = RuntimeConfig(backend=name, precision=precision, threads=threads)
-                config = SegmenterConfig(input_size=size)
-                try:
-                    found[name, precision, threads] = VideoSegmenter.open(
-                        model, config=config, runtime=runtime
-                    )
-                except VosError as error:
-                    print(f'left out: {error}')
-                    break
-    return found
 
 
 def compare(one: VideoSegmenter, other: VideoSegmenter, clip: Clip) -> tuple[float, float]:
@@ -96,18 +60,6 @@ def compare(one: VideoSegmenter, other: VideoSegmenter, clip: Clip) -> tuple[flo
     return worst, differing / pixels
 
 
-def step_ms(segmenter: VideoSegmenter, frames: list[Frame]) -> tuple[float, float]:
-    """Return the median cost of a frame, memorising included: on the clock, and of the cores."""
-    costs = []
-    for frame in frames:
-        before = perf_counter(), process_time()
-        segmenter.segment(frame)
-        segmenter.memorize()
-        costs.append((perf_counter() - before[0], process_time() - before[1]))
-    clock, cores = 1e3 * np.median(costs[1:], axis=0)
-    return float(clock), float(cores)
-
-
 def main() -> int:
     """Measure, print and write the report."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[1])
@@ -122,7 +74,7 @@ def main() -> int:
     if args.jf and not args.davis:
         parser.error('--jf needs --davis')
     try:
-        clip = read_clip(args.davis, args.sequence)
+        clip = read_clip(args.davis, args.sequence, LENGTH)
         variants = open_variants(args.model, args.size, args.threads)
     except VosError as error:
         print(error, file=sys.stderr)
@@ -130,7 +82,7 @@ def main() -> int:
 
     rows: list[list[object]] = []
     raw: dict[str, Any] = {}
-    reference = variants['cpu', 'fp32', args.threads[0]]
+    reference = variants[Variant('cpu', 'fp32', args.threads[0])]
     for camera in CAMERAS:
         fitted = fit_clip(clip, camera)
         equality = {
@@ -142,12 +94,12 @@ def main() -> int:
             times = measure(variants, fitted, objects, args.rounds)
             for variant, costs in times.items():
                 name, precision, threads = variant
-                base, base_cores = np.array(times['cpu', 'fp32', threads]).T
-                clock, cores = np.array(costs).T
+                _, base, base_cores = np.array(times[Variant('cpu', 'fp32', threads)]).T
+                _, clock, cores = np.array(costs).T
                 ratios = clock / base
                 low, middle, high = np.percentile(ratios, (25, 50, 75)).round(2).tolist()
                 worst, differing = equality.get(variant, (0.0, 0.0))
-                size = f'{camera[1]}x{camera[0]}'
+                size = size_text(camera)
                 entry = {
                     'p50_ms': round(float(np.median(clock)), 1),
                     'ratio_of_medians': round(float(np.median(clock) / np.median(base)), 2),
@@ -198,26 +150,20 @@ def main() -> int:
 
 
 def measure(
-    variants: dict[tuple[str, str, int], VideoSegmenter], clip: Clip, objects: int, rounds: int
-) -> dict[tuple[str, str, int], list[tuple[float, float]]]:
-    """Return step_ms per variant and round."""
-    frames, labels = clip
+    variants: dict[Variant, VideoSegmenter], clip: Clip, objects: int, rounds: int
+) -> dict[Variant, list[Cost]]:
+    """Return the costs of frames per variant; the same frames in the same places for each."""
     for segmenter in variants.values():
-        segmenter.start(frames[0], prompt_for(labels, objects))
-        segmenter.memorize()
-    times: dict[tuple[str, str, int], list[tuple[float, float]]] = {
-        variant: [] for variant in variants
-    }
+        start(segmenter, clip, objects)
+    costs: dict[Variant, list[Cost]] = {variant: [] for variant in variants}
     for number in range(rounds):
-        order = list(variants) if number % 2 else list(reversed(variants))
-        first = 1 + number * BLOCK % (len(frames) - BLOCK - 1)
-        for variant in order:
-            times[variant].append(step_ms(variants[variant], frames[first : first + BLOCK + 1]))
-    return times
+        for variant in turns(list(variants), number):
+            costs[variant] += costs_of(variants[variant], block(clip, number, BLOCK))
+    return costs
 
 
 def score(
-    args: argparse.Namespace, variants: dict[tuple[str, str, int], VideoSegmenter]
+    args: argparse.Namespace, variants: dict[Variant, VideoSegmenter]
 ) -> dict[str, tuple[float, float, float]]:
     """Return (J, F, J&F) per backend and precision, with the last number of threads."""
     found = {}

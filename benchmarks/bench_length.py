@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 The vos_ros authors
 # SPDX-License-Identifier: Apache-2.0
 """
-Whether a frame costs the same after 20 frames and after 1000, and whether memory grows.
+Whether a frame costs the same after 10, 1000 and 10 000 frames, and whether memory grows.
 
 python benchmarks/bench_length.py [--model M] [--size S] [--frames N]
 
@@ -14,18 +14,52 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
+from time import perf_counter
+from typing import NamedTuple
 
 import numpy as np
 from record import frames_of_clip, percentiles, resident_mib, save, table
+from workload import model_line, open_with, size_text
 
-from vos_ros.config import RuntimeConfig, SegmenterConfig
-from vos_ros.datatypes import Frame, Prompt
+from vos_ros.config import RuntimeConfig
+from vos_ros.datatypes import Frame, Image, LabelMap, Prompt
 from vos_ros.segmenter import VideoSegmenter
+
+Clip = list[tuple[Image, Image]]  # image and label map
 
 CLIP = 120
 YOUNG_FOR = 20
-WARM_UP = 20
+WINDOW = 200  # frames around 10, 100, 1000, ... that one row is taken from; the first one is 10..
+
+
+class Pair(NamedTuple):
+    """The same frame for both, in ms; prompted frames are left out."""
+
+    number: int
+    old: float
+    young: float
+
+
+def step(
+    segmenter: VideoSegmenter, clip: Clip, number: int, *, restart: bool
+) -> tuple[float, LabelMap]:
+    """Segment and memorise one frame of the clip played there and back again, without a jump."""
+    there_and_back = [*range(CLIP), *range(CLIP - 2, 0, -1)]
+    image, labels = clip[there_and_back[number % len(there_and_back)]]
+    if restart:
+        segmenter.reset()
+    began = perf_counter()
+    result = segmenter.step(Frame(image), Prompt(labels) if restart else None)
+    return 1e3 * (perf_counter() - began), result.label_map
+
+
+def row_of(pairs: list[Pair], low: int, high: int) -> list[object]:
+    """Summarise the frames low..high - 1."""
+    chosen = [pair for pair in pairs if low <= pair.number < high]
+    old, young = (percentiles([getattr(p, who) for p in chosen]) for who in ('old', 'young'))
+    ratio = float(np.median([p.old / p.young for p in chosen]))
+    return [f'{low}..{high - 1}', f'{old["p50"]:.2f}', f'{old["p99"]:.2f}',
+            f'{young["p50"]:.2f}', f'{ratio:.3f}']  # fmt: skip
 
 
 def main() -> int:
@@ -37,73 +71,47 @@ def main() -> int:
     args = parser.parse_args()
 
     clip = frames_of_clip(CLIP)
-    # There and back again: motion without a jump, for any number of frames.
-    order = [*range(CLIP), *range(CLIP - 2, 0, -1)]
-    config = SegmenterConfig(input_size=args.size)
-    old, young = (VideoSegmenter.open(args.model, config=config) for _ in range(2))
-
-    def step(segmenter: VideoSegmenter, number: int, *, restart: bool) -> tuple[float, np.ndarray]:
-        image, labels = clip[order[number % len(order)]]
-        prompt = Prompt(labels) if restart else None
-        if restart:
-            segmenter.reset()
-        start = time.perf_counter()
-        result = segmenter.step(Frame(image), prompt)
-        return (time.perf_counter() - start) * 1e3, result.label_map
-
-    old_ms, young_ms, resident, bank = [], [], [], []
+    old, young = (open_with(args.model, args.size, 0) for _ in range(2))
+    pairs: list[Pair] = []
+    resident: list[tuple[int, float]] = []
+    bank: list[tuple[int, int]] = []
     for number in range(args.frames):
         restart = number % YOUNG_FOR == 0
-        young_cost, young_map = step(young, number, restart=restart)
-        old_cost, old_map = step(old, number, restart=number == 0)
+        young_ms, young_map = step(young, clip, number, restart=restart)
+        old_ms, old_map = step(old, clip, number, restart=number == 0)
         if number < YOUNG_FOR and (old_map != young_map).any():
             print(f'frame {number}: the same start gives other masks', file=sys.stderr)
             return 1
-        # A prompted frame costs something else; neither counts then, or pairs would be unequal.
         if not restart:
-            old_ms.append((number, old_cost))
-            young_ms.append((number, young_cost))
-        if (number >= WARM_UP and number % 100 == 20) or number == args.frames - 1:
+            pairs.append(Pair(number, old_ms, young_ms))
+        if number in (10, args.frames - 1) or (number and number % 500 == 0):
             resident.append((number, round(resident_mib(), 1)))
             bank.append((number, old.memory.nbytes))
+            print(resident[-1], bank[-1], flush=True)
 
-    rows = []
-    for low in range(0, args.frames, max(args.frames // 5, 1)):
-        high = min(low + max(args.frames // 5, 1), args.frames)
-        pairs = [
-            (a, b) for (n, a), (_, b) in zip(old_ms, young_ms) if max(low, WARM_UP) <= n < high
-        ]
-        if not pairs:
-            continue
-        ratio = float(np.median([a / b for a, b in pairs]))
-        olds = percentiles([a for a, _ in pairs])
-        youngs = percentiles([b for _, b in pairs])
-        rows.append(
-            [f'{low}..{high - 1}', olds['p50'], olds['p99'], youngs['p50'], f'{ratio:.3f}']
-        )
-    late = [(a, b) for (n, a), (_, b) in zip(old_ms, young_ms) if n >= 0.8 * args.frames]
-    ratio = float(np.median([a / b for a, b in late]))
+    ends = [10 + WINDOW] + [10**k for k in range(3, 9) if 10**k < args.frames] + [args.frames]
+    rows = [row_of(pairs, end - WINDOW, end) for end in dict.fromkeys(ends) if end > WINDOW]
+    ratio = rows[-1][-1]
     head = ['frames', 'old p50 ms', 'old p99 ms', 'young p50 ms', 'old / young, median of pairs']
-    manifest = old.manifest
     text = (
-        f'Model {manifest.name} ({manifest.sha256[:12]}), two objects, camera 640x480; step(), '
-        f'memorising included. Over the last fifth a frame costs {ratio:.3f} times what it costs '
-        f'within {YOUNG_FOR} frames of a start.\n\n{table(head, rows)}\n\n'
+        f'{model_line(old)}, network input {size_text(old.input_size)}, two objects, camera '
+        f'640x480; step(), memorising included. Over the last {WINDOW} of {args.frames} frames a '
+        f'frame costs {ratio} times what it costs within {YOUNG_FOR} frames of a start.\n\n'
+        f'{table(head, rows)}\n\n'
         f'Memory bank: {bank[0][1]} bytes at frame {bank[0][0]}, {bank[-1][1]} at {bank[-1][0]}. '
-        f'Process: {resident[0][1]} MiB at frame {resident[0][0]}, {resident[-1][1]} MiB at '
-        f'{resident[-1][0]}.'
+        f'Process, MiB by frame: {", ".join(f"{mib} at {n}" for n, mib in resident)}.'
     )
     print(text)
     raw = {
-        'model': manifest.sha256,
-        'ratio': ratio,
-        'old_ms': [round(a, 3) for _, a in old_ms],
-        'young_ms': [round(a, 3) for _, a in young_ms],
+        'ratio': float(str(ratio)),
+        'pairs_ms': [[p.number, round(p.old, 3), round(p.young, 3)] for p in pairs[:: max(
+            1, len(pairs) // 2000)]],
         'resident_mib': resident,
         'bank_bytes': bank,
-    }
-    command = f'python benchmarks/bench_length.py --model {manifest.name} --frames {args.frames}'
-    print(save('length', command, text, raw))
+    }  # fmt: skip
+    command = f'python benchmarks/bench_length.py --model {args.model} --size {args.size}'
+    section = f'length {args.frames}'
+    print(save(section, f'{command} --frames {args.frames}', text, raw))
     return 0
 
 

@@ -13,21 +13,18 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from functools import partial
 import sys
 from typing import Any
 
-from bench_backends import step_ms
-from bench_step import prompt_for
 import numpy as np
 import onnxruntime as ort
-from record import frames_of_clip, save, table
+from record import save, table
+from workload import block, costs_of, prompt_for, read_clip, turns
 
 from vos_ros.backends import load_manifest
 from vos_ros.backends.base import Job
 from vos_ros.backends.onnx_backend import open_cpu, Registry
 from vos_ros.config import RuntimeConfig, SegmenterConfig
-from vos_ros.datatypes import Frame
 from vos_ros.segmenter import VideoSegmenter
 
 Change = Callable[[ort.SessionOptions], None]
@@ -89,20 +86,20 @@ def main() -> int:
     parser.add_argument('--rounds', type=int, default=9, help='blocks of each variant')
     args = parser.parse_args()
 
-    clip = frames_of_clip(4 * BLOCK + 2)
-    frames = [Frame(image) for image, _ in clip]
+    clip = read_clip('', '', 4 * BLOCK + 2)
+    frames, labels = clip
     variants = {name: open_with(args, change) for name, change in CHANGES.items()}
-    start = partial(prompt_for, clip[0][1], args.objects)
-    maps = [s.step(frames[0], start()) and s.step(frames[1]) for s in variants.values()]
+    prompt = prompt_for(labels, args.objects)
+    maps = [s.step(frames[0], prompt) and s.step(frames[1]) for s in variants.values()]
     if any((m.label_map != maps[0].label_map).any() for m in maps):
         print('the variants do not agree, so their times mean nothing', file=sys.stderr)
         return 1
 
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in variants}
     for number in range(args.rounds):
-        first = 1 + number * BLOCK % (3 * BLOCK)
-        for name in list(variants) if number % 2 else list(reversed(variants)):
-            times[name].append(step_ms(variants[name], frames[first : first + BLOCK + 1]))
+        for name in turns(list(variants), number):
+            costs = costs_of(variants[name], block(clip, number, BLOCK))
+            times[name] += [(cost.step, cost.cores) for cost in costs]
     base = np.array(times['as it is'])
     rows, raw = [], {}
     for name, costs in times.items():

@@ -14,10 +14,8 @@ from __future__ import annotations
 import argparse
 import sys
 
-from bench_step import open_with, prompt_for, STAGES
-from record import frames_of_clip, percentiles, save, table
-
-from vos_ros.datatypes import Frame
+from record import percentiles, save, table
+from workload import open_with, prompt_for, read_clip, STAGES
 
 BLOCK = 3  # frames in a row of one model, after one that is not counted: cold caches
 OBJECTS = 2
@@ -32,9 +30,8 @@ def main() -> int:
     parser.add_argument('--threads', type=int, nargs='+', default=[1, 2])
     args = parser.parse_args()
 
-    clip = frames_of_clip(BLOCK + 2)
-    frames = [Frame(image) for image, _ in clip]
-    prompt = prompt_for(clip[0][1], OBJECTS)
+    frames, labels = read_clip('', '', BLOCK + 2)
+    prompt = prompt_for(labels, OBJECTS)
     rows, raw = [], {}
     for threads in args.threads:
         runners = [open_with(model, args.size, threads) for model in args.models]

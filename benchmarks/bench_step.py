@@ -1,13 +1,13 @@
 # SPDX-FileCopyrightText: 2026 The vos_ros authors
 # SPDX-License-Identifier: Apache-2.0
 """
-What one frame costs, per stage, by number of threads and of objects.
+What one frame costs, per stage, by backend, number of threads, camera and number of objects.
 
-python benchmarks/bench_step.py [--model M] [--size S] [--rounds N]
+python benchmarks/bench_step.py [--model M] [--size S ...] [--rounds N] [--backends NAME ...]
 
 The variants take turns, a few frames each, so that whatever else this machine does meets all of
-them alike. Before anything is timed, the thread counts must give equal label maps: equal first,
-fast second.
+them alike. Before anything is timed, the variants of one backend must give equal label maps
+whatever the number of threads: equal first, fast second.
 """
 
 from __future__ import annotations
@@ -17,40 +17,64 @@ import os
 import sys
 from typing import Any
 
-import numpy as np
-from record import frames_of_clip, percentiles, save, table
+from record import percentiles, save, table
+from workload import (
+    block,
+    Clip,
+    fit_clip,
+    model_line,
+    open_variants,
+    prompt_for,
+    read_clip,
+    size_text,
+    STAGES,
+    start,
+    turns,
+    Variant,
+)
 
-from vos_ros.config import RuntimeConfig, SegmenterConfig
-from vos_ros.datatypes import Frame, Prompt, StepTiming
+from vos_ros.backends import BACKENDS
+from vos_ros.config import RuntimeConfig
 from vos_ros.segmenter import VideoSegmenter
 
-STAGES = ('preprocess', 'encode', 'segment', 'labels', 'memorize')
-BLOCK = 5  # frames in a row of one variant; the first of a block is not counted: cold caches
+CAMERAS = ((480, 640), (480, 854), (720, 1280))  # height, width
+OBJECTS = (1, 3, 5)
+BLOCK = 5  # frames in a row of one variant, after one that is not counted
 CLIP = 40
 
 
-def open_with(model: str, size: int, threads: int) -> VideoSegmenter:
-    """Open the model for one variant."""
-    return VideoSegmenter.open(
-        model, config=SegmenterConfig(input_size=size), runtime=RuntimeConfig(threads=threads)
-    )
-
-
-def prompt_for(labels: np.ndarray[Any, Any], objects: int) -> Prompt:
-    """Cut the clip's two objects into so many parts, in vertical strips."""
-    strips = (np.arange(labels.shape[1]) * objects // labels.shape[1] + 1).astype(np.uint8)
-    return Prompt(np.where(labels > 0, strips[None, :], 0).astype(np.uint8))
-
-
-def find_differences(
-    runners: dict[int, VideoSegmenter], frames: list[Frame], prompt: Prompt
-) -> int:
-    """Return how many pixels of a rollout differ between the thread counts."""
-    differing = 0
+def find_differences(runners: dict[Variant, VideoSegmenter], clip: Clip) -> int:
+    """Return how many pixels of a rollout differ between thread counts of the same backend."""
+    frames, labels = clip
+    prompt, differing = prompt_for(labels, 2), 0
     for number, frame in enumerate(frames):
-        maps = [r.step(frame, prompt if number == 0 else None).label_map for r in runners.values()]
-        differing += sum(int((other != maps[0]).sum()) for other in maps[1:])
+        first: dict[tuple[str, str], Any] = {}
+        for variant, runner in runners.items():
+            found = runner.step(frame, None if number else prompt).label_map
+            differing += int((first.setdefault(variant[:2], found) != found).sum())
     return differing
+
+
+def measure(
+    runners: dict[Variant, VideoSegmenter], clip: Clip, rounds: int
+) -> dict[tuple[Variant, int], dict[str, list[float]]]:
+    """Return ms per variant and number of objects, by stage and as latency."""
+    variants = [(variant, objects) for variant in runners for objects in OBJECTS]
+    found = {v: {part: [] for part in ('latency', *STAGES)} for v in variants}
+    for number in range(rounds):
+        for variant in turns(variants, number):
+            segmenter, seen = runners[variant[0]], found[variant]
+            start(segmenter, clip, variant[1])
+            for position, frame in enumerate(block(clip, number, BLOCK)):
+                timing = segmenter.segment(frame).timing
+                segmenter.memorize()
+                if not position:
+                    continue
+                seen['latency'].append(timing.latency_ms)
+                seen['memorize'].append(segmenter.last_memorize_ms)
+                for stage in STAGES[:-1]:
+                    seen[stage].append(getattr(timing, f'{stage}_ms'))
+    return found
 
 
 def main() -> int:
@@ -58,57 +82,47 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[1])
     parser.add_argument('--model', default=RuntimeConfig().model, help='name or folder')
     parser.add_argument('--size', type=int, default=0, help="short side; 0 = the model's own")
-    parser.add_argument('--rounds', type=int, default=12, help='blocks of each variant')
+    parser.add_argument('--rounds', type=int, default=8, help='blocks of each variant')
+    parser.add_argument('--backends', nargs='+', default=['cpu', 'openvino'], choices=BACKENDS)
     args = parser.parse_args()
 
-    clip = frames_of_clip(CLIP)
-    frames = [Frame(image) for image, _ in clip]
     cores = len(os.sched_getaffinity(0))
     threads = sorted({1, min(2, cores), min(4, cores)})
-    runners = {count: open_with(args.model, args.size, count) for count in threads}
-    differing = find_differences(runners, frames[:8], prompt_for(clip[0][1], 2))
-    print(f'pixels that differ between {threads} threads over 8 frames: {differing}')
-    if differing:
-        print('the variants do not agree, so their times mean nothing', file=sys.stderr)
-        return 1
-
-    variants = [(count, objects) for count in threads for objects in (1, 3, 5)]
-    timings: dict[tuple[int, int], list[StepTiming]] = {variant: [] for variant in variants}
-    memorize_ms: dict[tuple[int, int], list[float]] = {variant: [] for variant in variants}
-    for _ in range(args.rounds):
-        for variant in variants:
-            segmenter = runners[variant[0]]
-            segmenter.start(frames[0], prompt_for(clip[0][1], variant[1]))
-            for number, frame in enumerate(frames[1 : BLOCK + 2]):
-                timing = segmenter.segment(frame).timing
-                segmenter.memorize()
-                if number:
-                    timings[variant].append(timing)
-                    memorize_ms[variant].append(segmenter.last_memorize_ms)
-
+    whole = read_clip('', '', CLIP)
     rows, raw = [], {}
-    for variant in variants:
-        latency = percentiles([t.latency_ms for t in timings[variant]])
-        stages = {
-            stage: percentiles([getattr(t, f'{stage}_ms') for t in timings[variant]])['p50']
-            for stage in STAGES[:-1]
-        }
-        stages['memorize'] = percentiles(memorize_ms[variant])['p50']
-        cells = [f'{latency[p]:.1f}' for p in ('p50', 'p95', 'p99', 'max')]
-        rows.append([*variant, *cells, *(f'{stages[stage]:.1f}' for stage in STAGES)])
-        raw['threads={}, objects={}'.format(*variant)] = {'latency_ms': latency, 'stages': stages}
-    head = ['threads', 'objects', 'p50', 'p95', 'p99', 'max', *(f'{s} p50' for s in STAGES)]
-    any_runner = next(iter(runners.values()))
-    manifest, size = any_runner.manifest, 'x'.join(map(str, reversed(any_runner.input_size)))
+    for camera in CAMERAS:
+        clip = fit_clip(whole, camera)
+        runners = open_variants(args.model, args.size, threads, args.backends)
+        differing = find_differences(runners, (clip[0][:8], clip[1]))
+        print(f'{size_text(camera)}: {differing} pixels differ between {threads} threads')
+        if differing:
+            print('the variants do not agree, so their times mean nothing', file=sys.stderr)
+            return 1
+        for (variant, objects), seen in measure(runners, clip, args.rounds).items():
+            summary = {part: percentiles(values) for part, values in seen.items()}
+            latency = [f'{summary["latency"][p]:.1f}' for p in ('p50', 'p95', 'p99')]
+            stages = [f'{summary[stage]["p50"]:.1f}' for stage in STAGES]
+            backend = f'{variant.backend} {variant.precision}'
+            rows.append([size_text(camera), backend, variant.threads, objects, *latency, *stages])
+            raw[f'{backend} threads={variant.threads} camera={rows[-1][0]} objects={objects}'] = (
+                summary
+            )
+            print(*rows[-1], flush=True)
+        line = model_line(next(iter(runners.values())))
     text = (
-        f'Model {manifest.name} ({manifest.sha256[:12]}), network input {size}, camera 640x480; '
-        f'ms per frame, n = {len(timings[variants[0]])}. Latency is from image to label map; '
-        'memorising comes after publishing. Label maps of all thread counts are equal.\n\n'
-        + table(head, rows)
+        f'{line}; ms per frame, n = {args.rounds * BLOCK}. Latency is from image to label map at '
+        "the camera's size; memorising comes after publishing. Label maps of all thread counts "
+        'are equal.\n\n'
+        + table(
+            [
+                *('camera', 'backend', 'threads', 'objects', 'p50', 'p95', 'p99'),
+                *(f'{stage} p50' for stage in STAGES),
+            ],
+            rows,
+        )
     )
-    print(text)
-    command = f'python benchmarks/bench_step.py --model {manifest.name} --rounds {args.rounds}'
-    print(save('step', command, text, {'model': manifest.sha256, 'size': size, 'variants': raw}))
+    command = f'python benchmarks/bench_step.py --model {args.model} --rounds {args.rounds}'
+    print(save('step', command, text, {'size': args.size, 'variants': raw}))
     return 0
 
 

@@ -4,13 +4,15 @@
 Where figures go: benchmarks/results/<date>-<machine>/, with all that they need to mean something.
 
 Every benchmark is one section of REPORT.md and one entry of raw.json; running one again on the
-same day replaces its own part only.
+same day replaces its own part only. The variable VOS_BENCH_RESULTS names another folder than
+benchmarks/results.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 import json
+import os
 from pathlib import Path
 import re
 import resource
@@ -21,7 +23,7 @@ import numpy as np
 from vos_ros.demo import clip
 from vos_ros.evaluate import describe_run, write_json
 
-RESULTS = Path(__file__).resolve().parent / 'results'
+RESULTS = Path(os.environ.get('VOS_BENCH_RESULTS') or Path(__file__).resolve().parent / 'results')
 
 
 def percentiles(values_ms: Sequence[float]) -> dict[str, float]:

@@ -1,0 +1,91 @@
+# SPDX-FileCopyrightText: 2026 The vos_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+All benchmarks of speed, one after another, each a process of its own; what `make bench` runs.
+
+python benchmarks [--model M] [--davis ROOT] [--int8 DIR] [--cutie DIR --aot DIR --peers-python P]
+
+About 15 minutes on a quiet machine with two cores; with a data set and peers about 20. --quick
+takes a few frames of each, to see that all of them run. Reports go to
+benchmarks/results/<date>-<machine>/; close everything else first.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+import subprocess
+import sys
+import time
+
+from vos_ros.config import RuntimeConfig
+
+FOLDER = Path(__file__).resolve().parent
+
+
+def plan(args: argparse.Namespace) -> dict[str, list[str]]:
+    """Return name -> script with its arguments."""
+    model = ['--model', args.model]
+    models = [*model, *args.int8]
+
+    def either(usual: str, quick: str) -> list[str]:
+        return (quick if args.quick else usual).split()
+
+    found = {
+        'step': ['bench_step.py', *model, *either('--rounds 8', '--rounds 1')],
+        'objects': ['bench_objects.py', *model, *either('--rounds 10', '--rounds 1')],
+        'memory': ['bench_memory.py', *model, *either('--frames 40', '--frames 4')],
+        'length': [
+            *('bench_length.py', *model, '--size', '128'),
+            *either('--frames 10000', '--frames 400'),
+        ],
+        'roofline': ['bench_roofline.py', *model, *either('--rounds 20', '--rounds 2')],
+        'node': ['bench_node.py', *model, *either('--frames 2000', '--frames 20')],
+    }
+    if args.davis:
+        found['ladder'] = [
+            *('bench_ladder.py', *models, '--davis', args.davis),
+            *either('--rounds 8', '--rounds 1 --sizes 256'),
+        ]
+    if args.cutie or args.aot:
+        found['peers'] = [
+            *('bench_peers.py', *models, '--python', args.peers_python),
+            *(['--cutie', args.cutie] if args.cutie else []),
+            *(['--aot', args.aot] if args.aot else []),
+            *either('--rounds 5', '--rounds 1 --warm-up 2'),
+        ]
+    return {name: line for name, line in found.items() if not args.only or name in args.only}
+
+
+def main() -> int:
+    """Run what was asked for; exit code 1 if any of it failed."""
+    parser = argparse.ArgumentParser(prog='benchmarks', description=__doc__.splitlines()[1])
+    parser.add_argument('--model', default=RuntimeConfig().model, help='name or folder')
+    parser.add_argument('--int8', nargs='+', default=[], help='quantised models, to compare')
+    parser.add_argument('--davis', default='', help='data set in DAVIS layout: adds the ladder')
+    parser.add_argument('--cutie', default='', help='sources of Cutie: adds the peers')
+    parser.add_argument('--aot', default='', help='sources of aot-benchmark: adds the peers')
+    parser.add_argument('--peers-python', default=sys.executable, help='has torch for the peers')
+    parser.add_argument('--only', nargs='+', default=[], help='names: step, objects, memory, ...')
+    parser.add_argument('--quick', action='store_true', help='a few frames of each')
+    args = parser.parse_args()
+
+    spent, failed = {}, []
+    for name, (script, *rest) in plan(args).items():
+        print(
+            f'\n=== {name}: {script} {" ".join(rest)}; load {os.getloadavg()[0]:.1f}', flush=True
+        )
+        began = time.monotonic()
+        if subprocess.run([sys.executable, str(FOLDER / script), *rest]).returncode:
+            failed.append(name)
+        spent[name] = time.monotonic() - began
+    print('\n' + ', '.join(f'{name} {seconds:.0f} s' for name, seconds in spent.items()))
+    print(f'{sum(spent.values()) / 60:.1f} min')
+    if failed:
+        print(f'failed: {", ".join(failed)}', file=sys.stderr)
+    return bool(failed)
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,216 @@
+# SPDX-FileCopyrightText: 2026 The vos_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+This project beside other segmenters on one machine, in one run, taking turns.
+
+python benchmarks/bench_peers.py --python PEERS_PYTHON [--cutie DIR] [--aot DIR] [--model M ...]
+
+The peers' sources are yours: clones of github.com/hkchengrex/Cutie (small) and of
+github.com/yoxu515/aot-benchmark (AOT-T, DeAOT-T), and a Python that has torch, einops and
+omegaconf. Nothing of them is part of this project. Weights are random, so this is about time only:
+480x854, from the image in memory to labels of every pixel, memory update included. The peers run
+eagerly in torch, as they are published, and are helped where it costs nothing: images are floats
+already, and malloc is set to keep its pages (it halves their time). Ours start from bytes.
+
+What is compared is model and runtime together: no peer was exported to ONNX.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from pathlib import Path
+import subprocess
+import sys
+import tempfile
+from typing import Any
+
+import numpy as np
+from record import percentiles, save, table
+from workload import block, Clip, costs_of, fit_clip, prompt_for, read_clip, start, turns
+
+from vos_ros.config import RuntimeConfig, SegmenterConfig
+from vos_ros.errors import VosError
+from vos_ros.segmenter import VideoSegmenter
+
+CAMERA = (480, 854)
+OBJECTS = (1, 3, 5)
+BLOCK = 5  # frames in a row: Cutie memorises every 5th
+CLIP = 40
+#: Keeps freed memory in the process; without it, torch asks the system for every tensor.
+TUNED = {
+    'MALLOC_MMAP_THRESHOLD_': '1073741824',
+    'MALLOC_TRIM_THRESHOLD_': '1073741824',
+    'MALLOC_TOP_PAD_': '268435456',
+}
+
+
+class Peer:
+    """Another segmenter in a process of its own."""
+
+    def __init__(self, name: str, source: Path, clip: Path, args: argparse.Namespace) -> None:
+        command = [args.python, str(Path(__file__).with_name('peer_worker.py')), name]
+        command += [str(source), str(clip), '--threads', str(args.threads)]
+        self.name = name
+        self._process = subprocess.Popen(
+            command,
+            env=os.environ | TUNED | {'OMP_NUM_THREADS': str(args.threads)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def ask(self, command: str) -> dict[str, Any]:
+        """Send one command and return the answer; VosError when the process has died."""
+        if self._process.stdin is None or self._process.stdout is None:
+            raise RuntimeError('started with pipes')
+        self._process.stdin.write(f'{command}\n')
+        self._process.stdin.flush()
+        line = self._process.stdout.readline()
+        if not line:
+            raise VosError(f'{self.name} has ended; its own message is above')
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+    def begin(self, objects: int, warm_up: int) -> None:
+        """Prompt it, and step until its memory is full."""
+        self.ask(f'start {objects}')
+        made = self.ask(f'run {warm_up}')
+        if tuple(made['size']) != CAMERA:
+            raise VosError(f'{self.name} gives masks of {made["size"]}, not {list(CAMERA)}')
+
+    def run(self, clip: Clip, number: int) -> list[float]:
+        """Return ms of one block."""
+        times: list[float] = self.ask(f'run {BLOCK}')['ms']
+        return times
+
+    def close(self) -> None:
+        """End the process."""
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        self._process.wait()
+
+
+class Ours:
+    """A model of this project on one backend."""
+
+    def __init__(self, model: str, runtime: RuntimeConfig) -> None:
+        self._segmenter = VideoSegmenter.open(model, config=SegmenterConfig(), runtime=runtime)
+        made = self._segmenter
+        self.name = f'{made.manifest.name} {made.backend_name} {made.precision}'
+        self._clip: Clip | None = None
+
+    def begin(self, clip: Clip, objects: int) -> None:
+        """Prompt it."""
+        start(self._segmenter, clip, objects)
+
+    def run(self, clip: Clip, number: int) -> list[float]:
+        """Return ms of one block, memorising included."""
+        return [cost.step for cost in costs_of(self._segmenter, block(clip, number, BLOCK))]
+
+    def close(self) -> None:
+        """Nothing to end."""
+
+
+def open_ours(args: argparse.Namespace) -> list[Ours]:
+    """Open the models on the processor, and the first on OpenVINO in bf16 where it is there."""
+    wanted = [(model, 'cpu', 'auto') for model in args.model]
+    wanted.append((args.model[0], 'openvino', 'bf16'))
+    found = []
+    for model, backend, precision in wanted:
+        runtime = RuntimeConfig(backend=backend, precision=precision, threads=args.threads)
+        try:
+            found.append(Ours(model, runtime))
+        except VosError as error:
+            print(f'left out: {error}')
+    return found
+
+
+def open_peers(args: argparse.Namespace, clip: Path) -> list[Peer]:
+    """Start those whose sources were given."""
+    wanted = [('cutie-small', args.cutie), ('aott', args.aot), ('deaott', args.aot)]
+    return [Peer(name, source, clip, args) for name, source in wanted if source is not None]
+
+
+def write_clip(path: Path, clip: Clip) -> None:
+    """Write what peer_worker.py reads."""
+    labels = {f'labels_{k}': prompt_for(clip[1], k).label_map for k in OBJECTS}
+    np.savez(path, frames=np.stack([frame.image for frame in clip[0]]), **labels)
+
+
+def main() -> int:
+    """Measure, print and write the report."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[1])
+    parser.add_argument('--model', nargs='+', default=[RuntimeConfig().model])
+    parser.add_argument('--python', default=sys.executable, help='interpreter for the peers')
+    parser.add_argument('--cutie', type=Path, help='sources of Cutie')
+    parser.add_argument('--aot', type=Path, help='sources of aot-benchmark')
+    parser.add_argument('--threads', type=int, default=2)
+    parser.add_argument('--rounds', type=int, default=5, help='blocks of each')
+    parser.add_argument('--warm-up', type=int, default=26, help='frames before, of the peers')
+    args = parser.parse_args()
+
+    clip = fit_clip(read_clip('', '', CLIP), CAMERA)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / 'clip.npz'
+        write_clip(path, clip)
+        ours, peers = open_ours(args), open_peers(args, path)
+        if not peers:
+            parser.error('give --cutie DIR or --aot DIR: sources of a peer')
+        try:
+            rows, raw = measure(ours, peers, clip, args)
+        except VosError as error:
+            print(error, file=sys.stderr)
+            return 1
+        finally:
+            for runner in (*ours, *peers):
+                runner.close()
+    text = (
+        f'480x854, {args.threads} threads, labels of every pixel, memory update included; blocks '
+        f'of {BLOCK} frames in turns, {args.rounds} rounds, peers after {args.warm_up} frames. '
+        'Random weights for the peers, torch eager, malloc tuned in their favour. The last '
+        "column: the nearest peer's time over this one's, median over rounds.\n\n"
+        + table(['objects', 'what', 'p50 ms', 'p95 ms', 'nearest peer', 'times faster'], rows)
+    )
+    print(text)
+    command = f'python benchmarks/bench_peers.py --model {" ".join(args.model)} --cutie DIR --aot '
+    print(save('peers', f'{command}DIR --rounds {args.rounds}', text, {'variants': raw}))
+    return 0
+
+
+def measure(
+    ours: list[Ours], peers: list[Peer], clip: Clip, args: argparse.Namespace
+) -> tuple[list[list[object]], dict[str, Any]]:
+    """Return rows of the table and all times."""
+    rows: list[list[object]] = []
+    raw: dict[str, Any] = {}
+    for objects in OBJECTS:
+        for own in ours:
+            own.begin(clip, objects)
+        for peer in peers:
+            peer.begin(objects, args.warm_up)
+        times: dict[str, list[list[float]]] = {runner.name: [] for runner in (*ours, *peers)}
+        for number in range(args.rounds):
+            for runner in turns([*ours, *peers], number):
+                times[runner.name].append(runner.run(clip, number))
+        # Means of blocks: Cutie pays for its memory on every 5th frame.
+        blocks = {name: np.array(seen).mean(axis=1) for name, seen in times.items()}
+        nearest = min((peer.name for peer in peers), key=lambda name: np.median(blocks[name]))
+        for name, seen in times.items():
+            summary = percentiles(np.ravel(seen).tolist())
+            ratio = float(np.median(blocks[nearest] / blocks[name]))
+            cells = [f'{summary["p50"]:.1f}', f'{summary["p95"]:.1f}', nearest, f'{ratio:.2f}']
+            rows.append([objects, name, *cells])
+            raw[f'{name} objects={objects}'] = {
+                **summary,
+                'mean_of_blocks': round(float(np.median(blocks[name])), 2),
+                'nearest': nearest,
+                'times_faster': round(ratio, 3),
+            }
+            print(*rows[-1], flush=True)
+    return rows, raw
+
+
+if __name__ == '__main__':
+    sys.exit(main())
