@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Measuring: the torch stepper with infinite memory, ablation tables, chains."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +10,13 @@ import pytest
 import torch
 
 from vos_distill.ablation import Study, table
-from vos_distill.chain import read_chain
+from vos_distill.chain import read_chain, run_chain
 from vos_distill.evaluate import InfiniteStepper
+from vos_distill.generate import generate
 from vos_distill.presets import build_student
 from vos_distill.rollout import one_hot
 from vos_distill.teacher import infinite_rollout
+from vos_ros.backends import load_manifest
 from vos_ros.datatypes import Frame, Prompt
 
 
@@ -101,3 +104,19 @@ def test_the_studies_and_chains_in_the_repository_can_be_read() -> None:
 def test_a_folder_without_recipes_is_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match='holds no recipe'):
         read_chain(tmp_path)
+
+
+def test_the_documented_chain_runs_on_the_drawn_data(tmp_path: Path) -> None:
+    """In small: the stages of the repository, three steps each, end in a model that opens."""
+    stages = {
+        name: replace(recipe, steps=3, batch=2, workers=0)
+        for name, recipe in read_chain(Path(__file__).parents[1] / 'recipes' / 'chain').items()
+    }
+    generate(tmp_path / 'drawn')
+    scores = run_chain(
+        stages, tmp_path / 'drawn' / 'train', tmp_path / 'drawn' / 'val' / 'davis2016',
+        tmp_path / 'out', short_side=64, threads=1,
+    )  # fmt: skip
+    assert [one.name for one in scores] == ['copy the first mask', *stages]
+    assert all(0 <= one.jf <= 1 for one in scores)
+    assert load_manifest(tmp_path / 'out' / 'model').name == 'distilled'
