@@ -363,7 +363,9 @@ def chain(
     data: Annotated[Path | None, typer.Option(help='what to train on; default: generated')] = None,
     val: Annotated[Path | None, typer.Option(help='DAVIS layout, with --data')] = None,
     short_side: Annotated[int, typer.Option(help='short side when measured, px')] = 160,
-    threads: Annotated[int, typer.Option(help='CPU threads; 0 = as torch finds best')] = 0,
+    threads: Annotated[
+        int, typer.Option(help='CPU threads; 0 = as torch finds best, if nothing else runs')
+    ] = 1,
 ) -> None:
     """
     Train, measure and export a chain of stages: teacher, student, distilled student.
