@@ -1,0 +1,37 @@
+# SPDX-FileCopyrightText: 2026 The vos_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The model that takes ten objects in one pass, in the node: ten, twelve, and one less."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip('rclpy', reason='needs rclpy')
+
+from robot import HEIGHT, Robot, to_array, WIDTH
+from std_msgs.msg import UInt16MultiArray
+
+
+def grid(objects: int) -> np.ndarray:
+    """Give each object a box of its own."""
+    mask = np.zeros((HEIGHT, WIDTH), np.uint8)
+    for number in range(objects):
+        top, left = 4 + 30 * (number // 4), 4 + 31 * (number % 4)
+        mask[top : top + 24, left : left + 25] = number + 1
+    return mask
+
+
+@pytest.mark.parametrize('objects', [10, 12])
+def test_many_objects_are_followed_at_once(client, start_node, objects: int) -> None:
+    settings = {'diagnostics.period_s': 0.1, 'init.wait_s': 30.0, 'input_size': 96, 'threads': 1}
+    robot = Robot(client, start_node(model='deformable_mb', max_objects=12, **settings))
+    mask = grid(objects)
+    assert np.array_equal(to_array(robot.prompt(mask)), mask)
+    found = to_array(robot.segment())
+    scores = [
+        np.logical_and(found == k, mask == k).sum() / np.logical_or(found == k, mask == k).sum()
+        for k in range(1, objects + 1)
+    ]
+    assert np.mean(scores) > 0.5, scores  # the same picture again: nothing has moved
+    remove = client.publisher(UInt16MultiArray, 'remove_objects')
+    remove.publish(UInt16MultiArray(data=[2]))
+    client.wait(lambda: 2 not in np.unique(to_array(robot.segment())), 'the removal')
