@@ -114,9 +114,9 @@ class Ours:
 
 
 def open_ours(args: argparse.Namespace) -> list[Ours]:
-    """Open the models on the processor, and the first on OpenVINO in bf16 where it is there."""
+    """Open the models on the processor, and on OpenVINO in bf16 where it is there."""
     wanted = [(model, 'cpu', 'auto') for model in args.model]
-    wanted.append((args.model[0], 'openvino', 'bf16'))
+    wanted += [(model, 'openvino', 'bf16') for model in args.model]
     found = []
     for model, backend, precision in wanted:
         runtime = RuntimeConfig(backend=backend, precision=precision, threads=args.threads)
