@@ -149,38 +149,36 @@ def table(results: Mapping[str, Mapping[int, Mapping[str, Any]]], roots: Sequenc
     Write the results as a Markdown table.
 
     For each data set: mean J&F over the seeds, half the range between the lowest and the highest
-    seed, and the difference to the first variant, marked `noise` where it is smaller than the
-    standard error of a difference of two such means, times two (pooled over all variants).
+    seed (none for one seed), and the difference to the first variant, marked `noise` where it is
+    smaller than twice its standard error. The variance between seeds is pooled over all variants.
     """
     reference = next(iter(results))
     head = ['variant', 'seeds', *(f'{root} | difference' for root in roots)]
     lines = [f'| {" | ".join(head)} |', '|---' * (2 + 2 * len(roots)) + '|']
-    doubt = {root: _doubt(results, root) for root in roots}
+    variance = {root: _variance(results, root) for root in roots}
     for name, runs in results.items():
         cells = [name, str(len(runs))]
         for root in roots:
             values = [run[root] for run in runs.values()]
             base = [run[root] for run in results[reference].values()]
-            spread = (max(values) - min(values)) / 2
-            cells.append(f'{mean(values):.3f} ± {spread:.3f}')
+            spread = f' ± {(max(values) - min(values)) / 2:.3f}' if len(values) > 1 else ''
+            cells.append(f'{mean(values):.3f}{spread}')
             difference = mean(values) - mean(base)
-            is_noise = abs(difference) < doubt[root]
+            doubt = 2 * (variance[root] * (1 / len(values) + 1 / len(base))) ** 0.5
+            is_noise = abs(difference) < doubt
             note = '' if name == reference else f'{difference:+.3f}{" noise" if is_noise else ""}'
             cells.append(note)
         lines.append(f'| {" | ".join(cells)} |')
-    known = ', '.join(f'{root} {value:.3f}' for root, value in doubt.items() if value > 0)
+    known = ', '.join(f'{root} {value**0.5:.3f}' for root, value in variance.items() if value > 0)
     lines.append('')
-    lines.append(f'Twice the standard error of a difference: {known or "one seed, unknown"}.')
+    lines.append(f'Standard deviation between seeds: {known or "one seed, unknown"}.')
     return '\n'.join(lines) + '\n'
 
 
-def _doubt(results: Mapping[str, Mapping[int, Mapping[str, Any]]], root: str) -> float:
-    """Twice the standard error of the difference of two means, variance pooled over variants."""
+def _variance(results: Mapping[str, Mapping[int, Mapping[str, Any]]], root: str) -> float:
+    """Variance between seeds, pooled over the variants with several; 0 = unknown."""
     repeated = [[run[root] for run in runs.values()] for runs in results.values()]
     repeated = [values for values in repeated if len(values) > 1]
-    if not repeated:
-        return 0.0
     freedom = sum(len(values) - 1 for values in repeated)
-    variance = sum(stdev(values) ** 2 * (len(values) - 1) for values in repeated) / freedom
-    seeds = mean(len(values) for values in repeated)
-    return 2.0 * float((2 * variance / seeds) ** 0.5)
+    total = sum(stdev(values) ** 2 * (len(values) - 1) for values in repeated)
+    return total / freedom if freedom else 0.0
