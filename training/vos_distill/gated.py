@@ -17,7 +17,6 @@ import torch
 from torch import nn, Tensor
 import torch.nn.functional as F
 
-from vos_distill.backbones import BACKBONES
 from vos_distill.student import cell_grid, Features, ResBlock, Student
 
 MAX_OBJECTS = 10
@@ -331,11 +330,7 @@ class GatedStudent(Student):
         self_propagation: bool = True,
     ) -> None:
         super().__init__()
-        self.backbone = BACKBONES[backbone](folded=True)
-        if backbone == 'mobilenet_v2':
-            self.mean = self.std = (127.5, 127.5, 127.5)
-        c4, c8, c16 = self.backbone.channels
-        self.feature_scale = tuple(1 / std for std in self.backbone.feature_std)
+        c4, c8, c16 = self.take_backbone(backbone)
         d16, d8, d4 = decoder
         self.width = width
         self.query_dim = key_dim
@@ -397,9 +392,7 @@ class GatedStudent(Student):
 
     def encode_image(self, image: Tensor) -> Features:
         """See the base class; `image` is normalised already."""
-        f4, f8, f16 = (
-            f * scale for f, scale in zip(self.backbone(image), self.feature_scale, strict=True)
-        )
+        f4, f8, f16 = self.backbone_features(image)
         stream = self.stream_proj(f16)
         query, value, gate = self.propagation[0].look(stream)
         key = torch.cat([query, value], dim=1) if len(self.layers) == 1 else stream

@@ -88,6 +88,25 @@ class Student(nn.Module, ABC):
             over later ones.
         """
 
+    def take_backbone(self, name: str) -> tuple[int, int, int]:
+        """Use a backbone with BatchNorm folded; give its channels at stride 4, 8 and 16."""
+        backbone = BACKBONES[name](folded=True)
+        self.backbone = backbone
+        if name == 'mobilenet_v2':
+            self.mean = self.std = (127.5, 127.5, 127.5)
+        # Brings the backbone's features to unit scale. Without it the keys of MobileNetV2
+        # start so far apart that the affinity is one-hot and gets no gradient.
+        self.feature_scale = tuple(1 / std for std in backbone.feature_std)
+        channels: tuple[int, int, int] = backbone.channels
+        return channels
+
+    def backbone_features(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Give the features of a normalised image at stride 4, 8 and 16, at unit scale."""
+        f4, f8, f16 = (
+            f * scale for f, scale in zip(self.backbone(image), self.feature_scale, strict=True)
+        )
+        return f4, f8, f16
+
     def draw(self, generators: list[torch.Generator]) -> None:
         """Draw what is random in the next training batch; one generator for each clip."""
 
@@ -134,13 +153,7 @@ class FastStudent(Student):
         mask_width: tuple[int, int] = (24, 64),
     ) -> None:
         super().__init__()
-        self.backbone = BACKBONES[backbone](folded=True)
-        if backbone == 'mobilenet_v2':
-            self.mean = self.std = (127.5, 127.5, 127.5)
-        c4, c8, c16 = self.backbone.channels
-        # Brings the backbone's features to unit scale. Without it the keys of MobileNetV2
-        # start so far apart that the affinity is one-hot and gets no gradient.
-        self.feature_scale = tuple(1 / std for std in self.backbone.feature_std)
+        c4, c8, c16 = self.take_backbone(backbone)
         d16, d8, d4 = decoder
         self.key_dim = key_dim
         self.value_width = value_width
@@ -172,9 +185,7 @@ class FastStudent(Student):
 
     def encode_image(self, image: Tensor) -> Features:
         """See the module; `image` is normalised already."""
-        f4, f8, f16 = (
-            f * scale for f, scale in zip(self.backbone(image), self.feature_scale, strict=True)
-        )
+        f4, f8, f16 = self.backbone_features(image)
         return {
             'key': self.key_proj(f16),
             'frame_value': self.value_proj(f16),

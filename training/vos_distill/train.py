@@ -84,7 +84,7 @@ def _weights_of(init: Path) -> dict[str, Tensor]:
 
 def _frozen(student: Student, recipe: Recipe) -> Iterator[nn.Module]:
     """Give the first stages of the backbone, which never change."""
-    stages = student.backbone.stages()  # type: ignore[union-attr, operator]
+    stages = student.backbone.stages()
     for modules in stages[: recipe.frozen_stages]:
         yield from modules
 
@@ -110,8 +110,8 @@ def rate_at(step: int, recipe: Recipe) -> float:
 def build_optimiser(student: Student, recipe: Recipe) -> torch.optim.AdamW:
     """Give what is not frozen of the backbone a smaller rate, the heads all of it."""
     backbone = student.backbone
-    trunk = [p for p in backbone.parameters() if p.requires_grad]  # type: ignore[union-attr]
-    inside = {id(p) for p in backbone.parameters()}  # type: ignore[union-attr]
+    trunk = [p for p in backbone.parameters() if p.requires_grad]
+    inside = {id(p) for p in backbone.parameters()}
     heads = [p for p in student.parameters() if id(p) not in inside]
     decay = [p for p in heads if p.ndim > 1]
     plain = [p for p in heads if p.ndim <= 1]
