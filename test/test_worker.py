@@ -113,6 +113,7 @@ def test_removal_reaches_prompts_that_wait(make_rig: MakeRig, stamp_ns: int) -> 
     rig.worker.submit_remove([1, 2])
     rig.send_each(2)
     assert rig.tracked() == [(1, ()), (2, (3,))]
+    until(lambda: len(rig.errors) > 0)  # said after the labels are out
     assert 'removed before its frame came' in str(rig.errors[0])
     assert rig.worker.stats.prompts_rejected == len(rig.errors) == 1
 
