@@ -41,7 +41,7 @@ class Correlation(nn.Module):
     def __init__(self, patch_size: int, dilation_patch: int = 1, **others: int) -> None:
         super().__init__()
         if dilation_patch != 1 or others.get('kernel_size', 1) != 1:
-            raise NotImplementedError('only what AOT asks for')
+            raise ValueError('this stand-in knows dilation 1 and kernel 1 only, as AOT asks for')
         self.patch = patch_size
 
     def forward(self, q: torch.Tensor, k: torch.Tensor) -> torch.Tensor:
