@@ -4,6 +4,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from vos_distill.evaluate import InfiniteStepper
 from vos_distill.generate import generate
 from vos_distill.presets import build_student
 from vos_distill.rollout import one_hot
+from vos_distill.study_plot import study_svg
 from vos_distill.teacher import infinite_rollout
 from vos_ros.backends import load_manifest
 from vos_ros.datatypes import Frame, Prompt
@@ -77,6 +79,21 @@ def test_a_difference_inside_the_spread_is_called_noise() -> None:
     assert '+0.150' in clear
     assert 'noise' not in clear
     assert '0.610 ± 0.010' in clear
+
+
+def test_plot_of_a_study_shows_every_seed_where_it_belongs() -> None:
+    results = {
+        'labels & no more': {0: {'a': 0.50, 'b': 0.30}, 1: {'a': 0.60, 'b': 0.30}},
+        'more': {0: {'a': 0.70, 'b': 0.40}},
+    }
+    svg = ElementTree.fromstring(study_svg(results, ['a', 'b']))
+    name = '{http://www.w3.org/2000/svg}'
+    dots = [float(dot.attrib['cx']) for dot in svg.iter(f'{name}circle')]
+    bars = [float(b.attrib['x1']) for b in svg.iter(f'{name}line') if b.get('class') == 'mean']
+    assert len(dots) == 6
+    assert bars[0] == pytest.approx((dots[0] + dots[1]) / 2, abs=0.3)
+    assert dots[1] - dots[0] == pytest.approx(dots[2] - dots[1], abs=0.3)  # 0.5, 0.6, 0.7
+    assert any(text.text == 'labels & no more' for text in svg.iter(f'{name}text'))
 
 
 def test_a_study_names_what_is_wrong_with_it(tmp_path: Path) -> None:

@@ -21,12 +21,14 @@ from vos_distill.data import check_data
 from vos_distill.evaluate import evaluate_finite, evaluate_infinite, load_network
 from vos_distill.export import export_model, FixedShape, GRAPHS
 from vos_distill.generate import generate
+from vos_distill.narrow import narrow_checkpoint
 from vos_distill.pack import pack, unpack
 from vos_distill.presets import build_student, count_parameters, PRESETS
 from vos_distill.processes import Interrupted
 from vos_distill.pseudo import SURE, write_pseudo_labels
 from vos_distill.quantize import METHODS, quantize_model
 from vos_distill.recipe import Recipe
+from vos_distill.study_plot import study_svg
 from vos_distill.submission import MAX_OBJECTS, write_submission
 from vos_distill.train import train as run_training
 from vos_ros.config import RuntimeConfig, SegmenterConfig
@@ -137,6 +139,21 @@ def average_weights(
     """
     average(checkpoints, out)
     typer.echo(f'{out}: mean of {len(checkpoints)} networks')
+
+
+@app.command(name='narrow')
+def narrow_weights(
+    source: Annotated[Path, typer.Argument(help='student.pt of a run, or a model folder')],
+    preset: Annotated[str, typer.Option(help='the narrower network, such as fast_mb_slim')],
+    out: Annotated[Path, typer.Option(help='student.pt to write, for train --init')],
+) -> None:
+    """
+    Start a narrower network from what it can hold of a trained one, by pruning its channels.
+
+    Example: vos-distill narrow models/fast_mb --preset fast_mb_slim --out runs/slim_0.pt
+    """
+    before, after = narrow_checkpoint(source, preset, out)
+    typer.echo(f'{out}: {before / 1e6:.3f} M parameters became {after / 1e6:.3f} M; train it')
 
 
 @app.command()
@@ -322,7 +339,7 @@ def evaluate(
 def run_ablation(
     study: Annotated[Path, typer.Argument(help='YAML file, see training/recipes/ablation.yaml')],
     data: Annotated[Path, typer.Option(help='folder with stills and videos')],
-    out: Annotated[Path, typer.Option(help='where the runs and table.md go; resumed if there')],
+    out: Annotated[Path, typer.Option(help='runs, table.md, plot.svg go there; resumed')],
     val: Annotated[list[str], typer.Option(help='NAME=ROOT to measure on; may be repeated')],
     teacher: Annotated[str, typer.Option(help="student.pt of the study's TEACHER")] = '',
     seeds: Annotated[int, typer.Option(help='number of seeds')] = 2,
@@ -353,6 +370,7 @@ def run_ablation(
     )  # fmt: skip
     text = table(results, list(roots))
     (out / 'table.md').write_text(text)
+    (out / 'plot.svg').write_text(study_svg(results, list(roots)))
     typer.echo(f'\n{text}')
 
 

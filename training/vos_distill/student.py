@@ -38,10 +38,11 @@ def _per_object(x: Tensor, objects: int) -> Tensor:
 class ResBlock(nn.Module):
     """Pre-activation residual block, 3x3 - 3x3, 3x3 skip when widths differ (STCN)."""
 
-    def __init__(self, in_ch: int, out_ch: int) -> None:
+    def __init__(self, in_ch: int, out_ch: int, hidden: int = 0) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(in_ch, out_ch, 3, 1, 1)
-        self.conv2 = nn.Conv2d(out_ch, out_ch, 3, 1, 1)
+        hidden = hidden or out_ch
+        self.conv1 = nn.Conv2d(in_ch, hidden, 3, 1, 1)
+        self.conv2 = nn.Conv2d(hidden, out_ch, 3, 1, 1)
         self.skip = nn.Identity() if in_ch == out_ch else nn.Conv2d(in_ch, out_ch, 3, 1, 1)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -139,6 +140,12 @@ class FastStudent(Student):
     * For the most recent frame the squared distance between positions is added to the squared
       distance between keys (learned scale), as objects seldom jump between frames. Not for the
       prompted frame: it ages, and where the object was then says nothing about now.
+
+    :param value_width: of the value encoder.
+    :param stored_width: channels of a value in the memory, beside the folded mask; 0 =
+        `value_width`, without a projection. Reading costs in proportion.
+    :param fuse_width: hidden width of the value encoder's last block; 0 = `value_width`.
+    :param readout_kernel: of the first convolution over both read-outs; 1 costs a ninth of 3.
     """
 
     segment_features = ('d16', 's8', 's4')
@@ -151,13 +158,16 @@ class FastStudent(Student):
         value_width: int = 128,
         decoder: tuple[int, int, int] = (128, 64, 32),
         mask_width: tuple[int, int] = (24, 64),
+        stored_width: int = 0,
+        fuse_width: int = 0,
+        readout_kernel: int = 3,
     ) -> None:
         super().__init__()
         c4, c8, c16 = self.take_backbone(backbone)
         d16, d8, d4 = decoder
         self.key_dim = key_dim
-        self.value_width = value_width
-        self.value_dim = value_width + 16
+        self.stored_width = stored_width or value_width
+        self.value_dim = self.stored_width + 16
         self.key_proj = nn.Conv2d(c16, key_dim, 3, 1, 1)
         nn.init.orthogonal_(self.key_proj.weight)
         nn.init.zeros_(self.key_proj.bias)  # type: ignore[arg-type]
@@ -172,9 +182,12 @@ class FastStudent(Student):
             nn.ReLU(),
             nn.Conv2d(mask_width[1], value_width, 3, 1, 1),
         )
-        self.value_fuse = ResBlock(value_width, value_width)
+        self.value_fuse = ResBlock(value_width, value_width, fuse_width)
+        self.store = nn.Conv2d(value_width, stored_width, 1) if stored_width else nn.Identity()
         self.position_scale = nn.Parameter(torch.tensor([1 / 6]))  # a jump of 6 cells costs 1
-        self.readout_conv = nn.Conv2d(2 * self.value_dim + 2, d16, 3, 1, 1)
+        self.readout_conv = nn.Conv2d(
+            2 * self.value_dim + 2, d16, readout_kernel, padding=readout_kernel // 2
+        )
         self.block16 = ResBlock(d16, d16)
         self.up8 = nn.Conv2d(d16, d8, 1)
         self.block8 = ResBlock(d8, d8)
@@ -199,7 +212,7 @@ class FastStudent(Student):
         b, k, _h4, _w4 = masks.shape
         x = torch.stack([masks, others], dim=2).flatten(0, 1)
         x = self.mask_encoder(x) + _per_object(features['frame_value'], k)
-        x = self.value_fuse(x)
+        x = self.store(self.value_fuse(x))
         fine = F.pixel_unshuffle(masks.flatten(0, 1)[:, None], 4)
         return torch.cat([x, fine.to(x.dtype)], dim=1).flatten(2).unflatten(0, (b, k))
 
@@ -256,7 +269,7 @@ class FastStudent(Student):
         if readout.shape[2] > 2:  # all later frames share one softmax, hence one read-out
             readout = torch.stack([readout[:, :, 0], readout[:, :, 1:].sum(2)], dim=2)
         readout = readout.unflatten(-1, (h, w))  # (B, K, 2, Cv, h, w)
-        fine = readout[:, :, :, self.value_width :].flatten(0, 2)
+        fine = readout[:, :, :, self.stored_width :].flatten(0, 2)
         propagated = F.pixel_shuffle(fine, 4).unflatten(0, (b * k, 2))[:, :, 0]
         match_map = match.unflatten(-1, (h, w)).to(dtype)
         if b == 1:
