@@ -1,5 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The vos_ros authors
 # SPDX-License-Identifier: Apache-2.0
+import cv2
 import numpy as np
 import pytest
 
@@ -67,6 +68,15 @@ def test_shrinking_averages_and_growing_interpolates() -> None:
     grown = resize_image(ramp, (1, 8))[0, :, 0].astype(int)
     assert (np.diff(grown) >= 0).all()
     assert len(np.unique(grown)) > 2
+
+
+@pytest.mark.parametrize('size', [(34, 34), (24, 24), (11, 11)])
+def test_fine_texture_does_not_alias(size: tuple[int, int]) -> None:
+    texture = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    by_area = cv2.resize(texture, size[::-1], interpolation=cv2.INTER_AREA).astype(float)
+    left_out = cv2.resize(texture, size[::-1], interpolation=cv2.INTER_LINEAR) - by_area
+    error = resize_image(texture, size) - by_area
+    assert np.sqrt(np.square(error).mean()) < 0.5 * np.sqrt(np.square(left_out).mean())
 
 
 def test_image_of_the_right_size_is_not_copied() -> None:
