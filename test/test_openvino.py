@@ -46,6 +46,23 @@ def test_every_graph_gives_what_onnxruntime_gives(tiny_model: Path, objects: int
     )
 
 
+@pytest.mark.parametrize('model', ['fast_mb', 'deformable_mb'])  # int8 is rounded elsewhere
+def test_every_shipped_model_answers_for_several_objects(model: str) -> None:
+    manifest = load_manifest(model)
+    expected, found = _open(manifest, 'cpu'), _open(manifest, 'openvino')
+    assert found.fallbacks == ()
+    rng = np.random.default_rng(0)
+    features = expected.encode_image(rng.standard_normal((1, 3, *_SIZE)).astype(np.float32))
+    key = features['key'].reshape(manifest.key_dim, -1)
+    masks = rng.random((4, 16, 24)).astype(np.float32)
+    value = expected.encode_mask(features, masks, masks)
+    for objects in (1, 2, 4):
+        memory = np.stack([key, key]), np.stack([value[:objects]] * 2, axis=1)
+        answer = found.segment(features, *memory)
+        assert answer.shape == (objects, 16, 24)
+        np.testing.assert_allclose(answer, expected.segment(features, *memory), atol=2e-3)
+
+
 def test_result_of_one_call_survives_the_next(tiny_model: Path) -> None:
     backend = _open(load_manifest(tiny_model), 'openvino')
     features = backend.encode_image(np.zeros((1, 3, *_SIZE), np.float32))

@@ -17,7 +17,7 @@ import torch
 from torch import nn, Tensor
 import torch.nn.functional as F
 
-from vos_distill.student import cell_grid, Features, ResBlock, Student
+from vos_distill.student import cell_grid, Features, per_object, ResBlock, Student
 
 MAX_OBJECTS = 10
 _PATCH = 16  # pixels of the stride-4 mask in a cell of the stride-16 grid
@@ -430,9 +430,11 @@ class GatedStudent(Student):
         code = self._chosen(self.fine_embedding, b, k).transpose(1, 2).flatten(2)  # (., d4, K * 2)
         coded = code.to(fine.dtype) @ fine.flatten(3).flatten(1, 2)
         x = F.relu(self.block4(x + features['s4'] + coded.unflatten(2, (h4, w4))))
-        logits = (self._chosen(self.head, b, k).to(x.dtype) @ x.flatten(2)).unflatten(2, (h4, w4))
-        trusted = (self.trust(x)[:, None] * fine).sum(2)
-        logits = logits + trusted - self.background(x)
+        won = (self._chosen(self.head, b, k).to(x.dtype) @ x.flatten(2)).flatten(0, 1)
+        # objects as the batch: OpenVINO fails where a free number of channels is broadcast to
+        trusted = (per_object(self.trust(x), k) * fine.flatten(0, 1)).sum(1)
+        ground = per_object(self.background(x), k)[:, 0]
+        logits = (won.unflatten(1, (h4, w4)) + trusted - ground).unflatten(0, (b, k))
         extras = {
             'decoder': x.repeat_interleave(k, dim=0),
             'propagated': fine,

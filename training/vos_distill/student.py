@@ -26,7 +26,7 @@ from vos_distill.backbones import BACKBONES
 Features = dict[str, Tensor]
 
 
-def _per_object(x: Tensor, objects: int) -> Tensor:
+def per_object(x: Tensor, objects: int) -> Tensor:
     """
     Repeat a per-frame map for every object, (B, C, h, w) -> (B * K, C, h, w).
 
@@ -211,7 +211,7 @@ class FastStudent(Student):
         """See the module."""
         b, k, _h4, _w4 = masks.shape
         x = torch.stack([masks, others], dim=2).flatten(0, 1)
-        x = self.mask_encoder(x) + _per_object(features['frame_value'], k)
+        x = self.mask_encoder(x) + per_object(features['frame_value'], k)
         x = self.store(self.value_fuse(x))
         fine = F.pixel_unshuffle(masks.flatten(0, 1)[:, None], 4)
         return torch.cat([x, fine.to(x.dtype)], dim=1).flatten(2).unflatten(0, (b, k))
@@ -277,11 +277,11 @@ class FastStudent(Student):
         else:
             match_map = match_map.repeat_interleave(k, dim=0)
         x = torch.cat([readout.flatten(0, 1).flatten(1, 2), match_map], dim=1)
-        x = self.block16(self.readout_conv(x) + _per_object(features['d16'], k))
+        x = self.block16(self.readout_conv(x) + per_object(features['d16'], k))
         x = F.interpolate(self.up8(x), scale_factor=2, mode='bilinear', align_corners=False)
-        x = self.block8(x + _per_object(features['s8'], k))
+        x = self.block8(x + per_object(features['s8'], k))
         x = F.interpolate(self.up4(x), scale_factor=2, mode='bilinear', align_corners=False)
-        x = x + _per_object(features['s4'], k) + self.propagated_conv(propagated)
+        x = x + per_object(features['s4'], k) + self.propagated_conv(propagated)
         x = F.relu(self.block4(x))
         logits = self.predict(x)[:, 0].unflatten(0, (b, k))
         return logits, {
@@ -352,7 +352,7 @@ class _UpsampleBlock(nn.Module):
 
     def forward(self, skip: Tensor, x: Tensor, objects: int) -> Tensor:
         up = F.interpolate(x, scale_factor=2, mode='bilinear', align_corners=False)
-        return self.block(_per_object(self.skip_conv(skip), objects) + up)
+        return self.block(per_object(self.skip_conv(skip), objects) + up)
 
 
 class MobileVosStudent(Student):
