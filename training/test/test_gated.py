@@ -9,7 +9,7 @@ import pytest
 
 torch = pytest.importorskip('torch', reason='the training package needs torch')
 
-from vos_distill.clips import merge_clips, torch_generator  # noqa: E402
+from vos_distill.clips import ClipDataset, merge_clips, torch_generator  # noqa: E402
 from vos_distill.distillation import (  # noqa: E402
     attention_loss,
     inter_object_loss,
@@ -20,6 +20,7 @@ from vos_distill.gated import GatedAttention, GatedStudent, MemoryRows, OffsetNe
 from vos_distill.losses import soft_aggregate  # noqa: E402
 from vos_distill.objective import pseudo_labels  # noqa: E402
 from vos_distill.presets import build_student  # noqa: E402
+from vos_distill.recipe import Recipe  # noqa: E402
 from vos_distill.rollout import others_of, rollout, StepOutput  # noqa: E402
 from vos_distill.teacher import infinite_rollout  # noqa: E402
 from vos_ros.config import MemoryConfig, RuntimeConfig, SegmenterConfig  # noqa: E402
@@ -254,6 +255,34 @@ def test_merged_clip_has_the_objects_of_both() -> None:
     assert (label[:, :8, :8] == 1).all()
     assert (image[label == 2] == 9).all()
     assert (image[label == 1] == 0).all()
+
+
+class Corners:
+    """A composer whose clips have one object each, in the next corner."""
+
+    progress, jumped = 0.0, False
+
+    def __init__(self) -> None:
+        self.rng = np.random.default_rng(0)
+        self.made = 0
+
+    def compose(self) -> tuple[np.ndarray, np.ndarray]:
+        top, left = divmod(self.made, 2)
+        self.made += 1
+        labels = np.zeros((2, 64, 64), np.uint8)
+        labels[:, 32 * top :, 32 * left :][:, :20, :20] = 1
+        return np.zeros((2, 64, 64, 3), np.uint8), labels
+
+
+@pytest.mark.parametrize(
+    ('merge', 'merges', 'objects'), [(0.0, 3, 1), (1.0, 1, 2), (1.0, 2, 3), (1.0, 3, 4)]
+)
+def test_clips_are_laid_over_each_other_as_often_as_the_recipe_says(
+    merge: float, merges: int, objects: int
+) -> None:
+    recipe = Recipe(merge=merge, merges=merges)
+    clips = ClipDataset(Corners(), recipe)  # type: ignore[arg-type]
+    assert clips[0].labels.unique().tolist() == list(range(objects + 1))
 
 
 def test_exported_student_follows_twelve_objects_in_the_engine(tmp_path: Path) -> None:

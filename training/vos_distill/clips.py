@@ -33,7 +33,7 @@ class Clips(NamedTuple):
     A batch of clips (a single one has no B).
 
     :param images: (B, T, 3, S, S) uint8 RGB.
-    :param labels: (B, T, S, S) uint8 with ids from 0 to 2, or 4 (`merge`), 255 = void.
+    :param labels: (B, T, S, S) uint8 with ids from 0 to 2, or more (`merge`), 255 = void.
     :param jumped: (B,) bool, clips with a long pause between frames 0 and 1.
     :param number: (B,) int64, of the clip in its run.
     """
@@ -87,15 +87,18 @@ class ClipDataset(Dataset[Clips]):
         )
 
     def _merge(self, clip: Frames, number: int) -> Frames:
-        """Lay the objects of another clip over this one, with the probability of the recipe."""
+        """Lay the objects of other clips over this one, with the probability of the recipe."""
         if self.recipe.merge == 0.0:
             return clip
         rng = np.random.default_rng([self.recipe.seed, number, ATTEMPTS])
-        if rng.random() >= self.recipe.merge:
-            return clip
-        self.composer.rng = rng
-        other = self.composer.compose()
-        return clip if other is None else merge_clips(clip, other)
+        for _ in range(self.recipe.merges):
+            if rng.random() >= self.recipe.merge:
+                break
+            self.composer.rng = rng
+            other = self.composer.compose()
+            if other is not None:
+                clip = merge_clips(clip, other)
+        return clip
 
 
 def merge_clips(under: Frames, over: Frames) -> Frames:

@@ -40,6 +40,8 @@ class Recipe:
     :param clip: what the clips look like.
     :param merge: probability that the objects of a second clip are laid over a clip, as AOT
         does: up to four objects then.
+    :param merges: clips that may be laid over it, each with that probability if the one before
+        was: up to 2 * (merges + 1) objects.
     :param batch: clips a step, over all processes together.
     :param rate: AdamW's learning rate at its height, for the heads.
     :param warmup: steps up to it; a cosine then leads down to `final_rate` of it.
@@ -77,6 +79,7 @@ class Recipe:
     imagenet: str = ''
     clip: ClipConfig = field(default_factory=ClipConfig)
     merge: float = 0.0
+    merges: int = 1
     steps: int = 6000
     batch: int = 4
     rate: float = 6e-4
