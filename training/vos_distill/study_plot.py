@@ -7,7 +7,7 @@ from html import escape
 from statistics import mean
 from typing import Any
 
-_ROW, _NAMES, _PANEL, _GAP, _TOP = 24, 300, 260, 30, 34
+_ROW, _LETTER, _PANEL, _GAP, _TOP = 24, 7, 260, 44, 34
 _STYLE = (
     'text{font:12px system-ui,sans-serif;fill:#333}.scale{fill:#777;font-size:11px}'
     '.grid{stroke:#e3e3e3}.reference{stroke:#999;stroke-dasharray:3 3}'
@@ -25,7 +25,8 @@ def study_svg(results: Mapping[str, Mapping[int, Mapping[str, Any]]], roots: Seq
     values = [run[root] for runs in results.values() for run in runs.values() for root in roots]
     low, high = int(20 * min(values)) / 20, (int(20 * max(values)) + 1) / 20
     height = _TOP + _ROW * len(results) + 10
-    width = _NAMES + len(roots) * (_PANEL + _GAP)
+    names = 30 + _LETTER * max(map(len, results))
+    width = names + len(roots) * (_PANEL + _GAP)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" '
         f'role="img" aria-label="J&amp;F of each variant and seed"><style>{_STYLE}</style>'
@@ -35,7 +36,7 @@ def study_svg(results: Mapping[str, Mapping[int, Mapping[str, Any]]], roots: Seq
         y = _TOP + _ROW * (row + 0.5)
         parts.append(f'<text x="8" y="{y + 4:.0f}">{escape(name)}</text>')
     for panel, root in enumerate(roots):
-        left = _NAMES + panel * (_PANEL + _GAP)
+        left = names + panel * (_PANEL + _GAP)
 
         def x_of(value: float, left: float = left) -> float:
             return left + _PANEL * (value - low) / (high - low)
