@@ -32,7 +32,7 @@ from vos_ros.sequences import open_davis
 SIZE = (480, 854)
 FRAMES = 30
 RATE_HZ = 24.0
-_COLOURS = ('#1f77b4', '#d62728', '#2ca02c', '#9467bd')
+_COLOURS = ('#1f77b4', '#d62728', '#2ca02c', '#9467bd', '#ff7f0e', '#8c564b')
 _WIDTH, _HEIGHT, _MARGIN = 640, 400, 56
 
 Image = np.ndarray[Any, np.dtype[np.uint8]]

@@ -301,8 +301,10 @@ def main() -> int:
                 text, part = measure(load_manifest(model), size, objects, threads, args.rounds)
                 print(text, flush=True)
                 texts.append(text)
-                raw[f'{model}, threads={threads}, objects={objects}'] = part
-    command = f'python benchmarks/bench_roofline.py --model {" ".join(args.model)}'
+                raw[f'{Path(model).name}, threads={threads}, objects={objects}'] = part
+    command = (
+        f'python benchmarks/bench_roofline.py --model {" ".join(Path(m).name for m in args.model)}'
+    )
     print(save('roofline', command, '\n\n'.join(texts), {'size': size, 'variants': raw}))
     return 0
 
