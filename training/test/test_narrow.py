@@ -44,8 +44,9 @@ def seeded() -> None:
     torch.manual_seed(3)
 
 
-def test_network_of_the_same_widths_is_the_same_network() -> None:
-    wide, slim = small(), small()
+@pytest.mark.parametrize('stored_width', [0, 9])
+def test_network_of_the_same_widths_is_the_same_network(stored_width: int) -> None:
+    wide, slim = small(stored_width=stored_width), small(stored_width=stored_width)
     narrow(wide, slim)
     for one, other in zip(wide.parameters(), slim.parameters(), strict=True):
         torch.testing.assert_close(one, other, rtol=0, atol=0)
@@ -109,6 +110,15 @@ def test_what_is_not_used_is_left_out_without_a_change(
         silence(wide)
         narrow(wide, narrower)
         torch.testing.assert_close(logits(narrower), logits(wide), rtol=1e-4, atol=1e-4)
+
+
+def test_what_was_narrowed_can_be_narrowed_again() -> None:
+    wide, slim, slimmer = small(), small(stored_width=12), small(stored_width=9)
+    with torch.no_grad():
+        read_few_directions(wide)
+        narrow(wide, slim)
+        narrow(slim, slimmer)
+        torch.testing.assert_close(logits(slimmer), logits(wide), rtol=1e-4, atol=1e-4)
 
 
 def test_strong_channels_stay() -> None:

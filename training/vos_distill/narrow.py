@@ -74,16 +74,16 @@ def _narrow_memory(wide: FastStudent, slim: FastStudent) -> None:
         weight = weight.sum((2, 3), keepdim=True)
     rows = weight[:, : 2 * wide.value_dim].unflatten(1, (2, wide.value_dim))
     value, fine = rows[:, :, :old], rows[:, :, old:]
-    if new == old:
-        directions = torch.eye(old)
-    else:
+    directions = torch.eye(old)  # (new, old)
+    if new < old:
         flat = value.transpose(2, -1).flatten(0, -2)
-        directions = torch.linalg.svd(flat, full_matrices=False).Vh[:new]  # (new, old)
-        store = directions
+        directions = torch.linalg.svd(flat, full_matrices=False).Vh[:new]
+    if isinstance(slim.store, nn.Conv2d):
+        store, bias = directions[:, :, None, None], torch.zeros(new)
         if isinstance(wide.store, nn.Conv2d):
-            store = directions @ _weight(wide.store)[:, :, 0, 0]
-        bias = directions @ _bias(wide.store) if isinstance(wide.store, nn.Conv2d) else None
-        _copy(slim.store, store[:, :, None, None], torch.zeros(new) if bias is None else bias)
+            store, bias = torch.tensordot(directions, _weight(wide.store), 1), _bias(wide.store)
+            bias = directions @ bias
+        _copy(slim.store, store, bias)
     read = torch.einsum('orvhw,nv->ornhw', value, directions)
     read = torch.cat([read, fine], dim=2).flatten(1, 2)
     _copy(
