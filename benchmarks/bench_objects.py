@@ -13,6 +13,7 @@ those of different prompts do not: both are measured.
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 import sys
 
 import numpy as np
@@ -96,7 +97,7 @@ def main() -> int:
         'of the pairs to one object - 1) / (objects - 1).\n\n' + table(head, rows)
     )
     command = f'python benchmarks/bench_objects.py --model {args.model} --rounds {args.rounds}'
-    print(save('objects', command, text, {'variants': raw}))
+    print(save(f'objects, {Path(args.model).name}', command, text, {'variants': raw}))
     return 0
 
 
