@@ -91,6 +91,26 @@ def test_label_map_is_the_argmax_of_upsampled_probabilities(
     assert set(np.unique(label_map)) == {0, *object_ids}
 
 
+@pytest.mark.parametrize('objects', [1, 2, 5])
+@pytest.mark.parametrize('factor', [1, 2, 4, 8])
+def test_part_with_objects_gives_what_the_whole_picture_gives(objects: int, factor: int) -> None:
+    rng = np.random.default_rng(10 * factor + objects)
+    rows, columns = np.mgrid[:20, :28]
+    labeler = Labeler()
+    for _ in range(20):
+        logits = np.full((objects, 20, 28), -6.0, np.float32)
+        for plane in logits[rng.random(objects) < 0.8]:  # some are nowhere
+            y, x, radius = rng.uniform(-2, 22), rng.uniform(-2, 30), rng.uniform(0.2, 6)
+            plane[:] = np.clip(2 * (radius - np.hypot(rows - y, columns - x)), -6, 6)
+        prob = aggregate(logits)
+        size = (20 * factor, 28 * factor)
+        whole = np.stack([cv2.resize(p, size[::-1], interpolation=cv2.INTER_LINEAR) for p in prob])
+        found = labeler(prob, range(1, objects + 1), size)
+        clear = np.sort(whole, axis=0)[-1] - np.sort(whole, axis=0)[-2] > 1e-6
+        np.testing.assert_array_equal(found[clear], whole.argmax(axis=0)[clear])
+        assert clear.mean() > 0.99
+
+
 def test_label_map_is_given_away_and_not_reused() -> None:
     labeler = Labeler()
     first = labeler(aggregate(_logits(2)), (1, 2), (48, 80))
