@@ -123,7 +123,8 @@ def figure(points: Sequence[Point]) -> str:
         parts += [text(x, bottom + 18, f'{ms:.0f}'), text(left - 6, y + 4, f'{jf:.3f}', 'end')]
     parts.append(text(_WIDTH / 2, _HEIGHT - 14, 'ms per frame, one object, memorising included'))
     parts.append(text(_MARGIN, _MARGIN - 32, 'J&amp;F', 'end'))
-    for row, name in enumerate(dict.fromkeys(p.name for p in points)):
+    names = tuple(dict.fromkeys(p.name for p in points))
+    for row, name in enumerate(names):
         colour = _COLOURS[row % len(_COLOURS)]
         own = sorted((p for p in points if p.name == name), key=lambda p: p.ms)
         path = ' '.join('{:.1f},{:.1f}'.format(*at(p.ms, p.jf)) for p in own)
@@ -135,7 +136,9 @@ def figure(points: Sequence[Point]) -> str:
                 f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5" fill="{fill}" stroke="{colour}"/>'
             )
             parts.append(text(x, y - 9, str(point.side), ink=colour))
-        parts.append(text(_WIDTH - _MARGIN, _MARGIN - 40 + 16 * row, escape(name), 'end', colour))
+        # slow and inaccurate: the corner where hardly anything is
+        y = _HEIGHT - _MARGIN - 12 - 16 * (len(names) - 1 - row)
+        parts.append(text(_WIDTH - _MARGIN - 8, y, escape(name), 'end', colour))
     return '\n'.join((*parts, '</svg>\n'))
 
 
