@@ -104,6 +104,7 @@ class Labeler:
         return label_map
 
     def _decide(self, prob: Float, object_ids: Sequence[int], size: tuple[int, int]) -> LabelMap:
+        """Upsample all of `prob` to `size` and decide; arguments as in `__call__`, K >= 1."""
         dtype = label_dtype(object_ids)
         pixels = size[0] * size[1]
         if pixels > len(self._plane):
@@ -136,7 +137,8 @@ def _where_objects_win(prob: Float) -> tuple[slice, slice]:
     A pixel lies between four cells; an object can only win it if it wins one of them, so a
     margin of one cell holds all, and what lies on its outer border has no winner either way.
 
-    :param prob: (K + 1, h4, w4), row 0 = background.
+    :param prob: (K + 1, h4, w4), row 0 = background, K >= 1.
+    :return: both slices are empty where no object wins a cell.
     """
     wins = prob[1:].max(axis=0) >= prob[0]
     found = []

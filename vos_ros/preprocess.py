@@ -47,7 +47,7 @@ def network_size(camera_size: Size, short_side: int, multiple: int = 16) -> Size
 
 def resize_image(image: Image, size: Size) -> Image:
     """
-    Resize (H0, W0, 3) uint8 to `size`: bilinear to the nearest power of two of it, then halved.
+    Resize (H0, W0, 3) uint8 to `size` (H, W): bilinear to 1, 2, 4, ... times it, then halved.
 
     Halving is the mean of 2x2 pixels, so fine texture does not alias. Both take OpenCV's fast
     paths: 0.7 to 3 ms where INTER_AREA takes 9 to 37 (1280x720 and 1920x1080 to 480, one thread).

@@ -113,7 +113,10 @@ def narrow(wide: FastStudent, slim: FastStudent) -> None:
         if known is None:
             continue
         if name.split('.')[0] in same and known.shape != ours[name].shape:
-            raise ValueError(f'{name}: {tuple(ours[name].shape)}, has {tuple(known.shape)}')
+            raise ValueError(
+                f'{name} is {tuple(known.shape)} in the trained network and '
+                f'{tuple(ours[name].shape)} in the narrower one: this part cannot shrink'
+            )
         if any(o > t for o, t in zip(ours[name].shape, known.shape, strict=True)):
             raise ValueError(f'{name}: {tuple(ours[name].shape)} is wider than what is there')
     slim.load_state_dict(
