@@ -133,3 +133,51 @@ def test_a_large_object_may_move_by_half_its_size() -> None:
     prob[1, 4:28, 15:39] = 0.9
     gate.apply(prob, [1])
     assert int((prob[1] > 0.5).sum()) == expected
+
+
+def with_crumb(row: int = 30, column: int = 50) -> Float:
+    """Give a body of 8x8 at the left and a part of 2x2 of the same object far away from it."""
+    prob = scene((1, 10, 4))
+    prob[1, row : row + 2, column : column + 2] = 0.9
+    prob[0] = 1 - prob[1]
+    return prob
+
+
+def test_a_crumb_does_not_spread_over_what_it_lies_on() -> None:
+    """A leak begins small; with the body's reach it would take its neighbour in some frames."""
+    gate = MotionGate(speed=180)
+    gate.update(scene((1, 10, 4)), [1], prompted=[1])
+    gate.update(with_crumb(), [1])
+    prob = scene((1, 10, 4), (1, 28, 46))  # the network now finds it on all of a neighbour
+    gate.apply(prob, [1])
+    left = prob[1] > 0.5
+    assert left[10:18, 4:12].all()
+    assert left[30:32, 50:52].all(), 'the crumb itself stays'
+    assert int(left.sum()) - 64 <= 6 * 6
+
+
+def test_a_part_that_was_prompted_has_the_reach_of_the_whole() -> None:
+    gate = MotionGate(speed=180)
+    gate.update(with_crumb(), [1], prompted=[1])
+    prob = scene((1, 10, 4), (1, 28, 46))
+    gate.apply(prob, [1])
+    assert int((prob[1] > 0.5).sum()) == 2 * 64
+
+
+def test_halves_on_both_sides_of_an_occluder_have_the_reach_of_the_whole() -> None:
+    gate = MotionGate(speed=180)
+    gate.update(scene((1, 10, 4)), [1], prompted=[1])
+    gate.update(scene((1, 10, 4), (1, 10, 20)), [1])
+    prob = scene((1, 10, 8), (1, 10, 25))
+    gate.apply(prob, [1])
+    assert int((prob[1] > 0.5).sum()) == 2 * 64
+
+
+def test_crumbs_are_forgotten_when_they_are_gone() -> None:
+    gate = MotionGate(speed=180)
+    gate.update(scene((1, 10, 4)), [1], prompted=[1])
+    gate.update(with_crumb(), [1])
+    gate.update(scene((1, 10, 4)), [1])
+    prob = with_crumb()
+    gate.apply(prob, [1])
+    assert found(prob) == (10, 4)

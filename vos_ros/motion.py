@@ -28,6 +28,11 @@ _MOVED = 0.5
 _DECAY = 0.97
 #: Cells; a smaller mask is noise.
 _LEAST = 8
+#: A part with less than this share of the area of the largest one is a crumb. A leak begins as one
+#: and spreads from there over the neighbour that looks alike.
+_CRUMB = 0.2
+#: Cells that a crumb may spread in a frame at least.
+_LEAST_SPREAD = 1.5
 
 
 @dataclass
@@ -35,6 +40,8 @@ class _Track:
     distance: npt.NDArray[np.float32]  # (h, w) cells, from where the object was or was heading
     area: float  # cells that it usually covers
     centre: tuple[float, float] | None  # of the newest mask, row and column
+    crumbs: npt.NDArray[np.float32] | None = None  # (h, w) cells, distance from them; None = none
+    crumb: float = 0.0  # cells that the largest one covers
 
 
 class MotionGate:
@@ -45,7 +52,8 @@ class MotionGate:
     the object, and once such a leak is memorised it grows. Spatial gating (after TrickVOS, Goyal
     et al. 2023) stops that for the cost of a distance transform. Reach is the last mask, the same
     mask moved on as it moved last, and what lies so near to both that the object can be there by
-    now; it grows with every frame on which the object is hidden. An object that is gone from its
+    now; it grows with every frame on which the object is hidden. A small part by itself reaches
+    no further than its own size allows, unless it was prompted. An object that is gone from its
     reach and found elsewhere at half its usual size is believed to have moved: fast motion and
     dropped frames must not lose it.
 
@@ -74,6 +82,8 @@ class MotionGate:
                 continue
             mask = plane >= best
             reach = track.distance <= self._radius(track.area, seconds)
+            if track.crumbs is not None:
+                reach |= track.crumbs <= max(_LEAST_SPREAD, _own_speed(track.crumb, seconds))
             inside = int(np.count_nonzero(mask & reach))
             elsewhere = int(np.count_nonzero(mask)) - inside
             if _is_hidden(inside, track.area) and elsewhere >= max(_LEAST, _MOVED * track.area):
@@ -112,8 +122,10 @@ class MotionGate:
                 track.distance = track.distance - np.float32(self._radius(track.area, seconds))
                 track.centre = None
                 continue
-            centre = _centre(mask)
-            ahead = mask if track.centre is None else mask | _moved(mask, track.centre, centre)
+            body, crumbs, track.crumb = _parts(mask)
+            track.crumbs = None if track.crumb == 0 else _distance_to(crumbs)
+            centre = _centre(body)
+            ahead = body if track.centre is None else body | _moved(body, track.centre, centre)
             track.distance, track.centre = _distance_to(ahead), centre
 
     def remove(self, object_ids: Iterable[int]) -> None:
@@ -126,11 +138,30 @@ class MotionGate:
         self._tracks.clear()
 
     def _radius(self, area: float, seconds: float) -> float:
-        return max(self._speed, _OWN_SIZES_PER_S * math.sqrt(area)) * max(seconds, LEAST_S)
+        return max(self._speed * max(seconds, LEAST_S), _own_speed(area, seconds))
+
+
+def _own_speed(area: float, seconds: float) -> float:
+    """Return how far something so large (cells) may move in this time, in cells."""
+    return _OWN_SIZES_PER_S * math.sqrt(area) * max(seconds, LEAST_S)
 
 
 def _is_hidden(area: float, usual: float) -> bool:
     return area < max(_LEAST, _HIDDEN * usual)
+
+
+def _parts(
+    mask: npt.NDArray[np.bool_],
+) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_], float]:
+    """Split a mask into body and crumbs; the last is the area of the largest crumb, 0 = none."""
+    _, parts, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
+    areas = stats[:, cv2.CC_STAT_AREA]
+    areas[0] = 0  # the background
+    is_crumb = (areas > 0) & (areas < _CRUMB * areas.max(initial=0))
+    if not is_crumb.any():
+        return mask, mask, 0.0
+    crumbs = is_crumb[parts]
+    return mask & ~crumbs, crumbs, float(areas[is_crumb].max())
 
 
 def _distance_to(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
