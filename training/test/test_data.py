@@ -88,6 +88,31 @@ def test_objects_move_and_keep_their_look(stills: list[Still]) -> None:
     assert reddish > 0.9 * total
 
 
+def distances(stills: list[Still], beside: float) -> list[list[float]]:
+    """Give, for clips with a crossing twin, how far apart the two are, per frame, px."""
+    config = ClipConfig(
+        size=96, frames=6, real=0.0, occluder=0.0, bars=0.0, twin=1.0, crossing=1.0,
+        beside=beside,
+    )  # fmt: skip
+    composer = iter(ClipComposer(stills, [], config, seed=4))
+    found = []
+    for _ in range(60):
+        _, labels = next(composer)
+        ids_seen = [{1, 2} <= set(np.unique(label)) for label in labels]
+        if all(ids_seen):
+            centres = [[np.argwhere(label == k).mean(0) for k in (1, 2)] for label in labels]
+            found.append([float(np.linalg.norm(a - b)) for a, b in centres])
+    return found
+
+
+def test_a_twin_crosses_or_stays_beside(stills: list[Still]) -> None:
+    crossing, beside = (np.array(distances(stills, share)) for share in (0.0, 1.0))
+    assert min(len(crossing), len(beside)) > 8
+    change = [np.median(np.ptp(d, axis=1)) for d in (crossing, beside)]
+    assert change[1] < 0.6 * change[0]
+    assert np.median(beside.max(1)) < np.median(crossing.max(1))
+
+
 def test_pick_object_leaves_out_what_fills_the_picture() -> None:
     everything = Still(np.zeros((20, 20, 3), np.uint8), np.ones((20, 20), np.uint8), 'ecssd')
     assert pick_object(everything, np.random.default_rng(0)) is None

@@ -19,10 +19,13 @@ def small(
     stored_width: int = 0,
     fuse_width: int = 0,
     readout_kernel: int = 3,
+    separable: bool = False,
+    finest: int = 4,
 ) -> FastStudent:
     return FastStudent(
         'plain', 16, value_width=24, decoder=decoder, mask_width=(8, 8),
         stored_width=stored_width, fuse_width=fuse_width, readout_kernel=readout_kernel,
+        separable=separable, finest=finest,
     ).eval()  # fmt: skip
 
 
@@ -150,3 +153,16 @@ def test_other_families_are_refused(tmp_path: Path) -> None:
     model = Path(__file__).parents[2] / 'models' / 'fast_mb'
     with pytest.raises(ValueError, match='only the fast family'):
         narrow_checkpoint(model, 'deformable_mb', tmp_path / 'slim.pt')
+
+
+@pytest.mark.parametrize('option', ['separable', 'finest'])
+def test_parts_of_another_kind_stay_as_they_were_drawn(option: str) -> None:
+    wide = small()
+    slim = small(separable=True) if option == 'separable' else small(finest=8)
+    drawn = {k: v.clone() for k, v in slim.state_dict().items()}
+    narrow(wide, slim)
+    new = {'separable': ('block8', 'block4'), 'finest': ('propagated_conv', 'predict')}[option]
+    theirs = wide.state_dict()
+    for name, value in slim.state_dict().items():
+        expected = drawn[name] if name.split('.')[0] in new else theirs[name]
+        torch.testing.assert_close(value, expected, rtol=0, atol=0)

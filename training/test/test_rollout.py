@@ -8,7 +8,7 @@ torch = pytest.importorskip('torch', reason='the training package needs torch')
 
 from vos_distill.losses import soft_aggregate  # noqa: E402
 from vos_distill.presets import build_student  # noqa: E402
-from vos_distill.rollout import one_hot, others_of, rollout  # noqa: E402
+from vos_distill.rollout import leak, one_hot, others_of, rollout  # noqa: E402
 
 
 def test_one_hot_splits_a_label_map() -> None:
@@ -48,3 +48,30 @@ def test_an_unused_object_slot_gets_no_probability() -> None:
     first[0, 0, 8:40, 8:40] = 1
     (output,) = rollout(student, images, first, exists=torch.tensor([[1.0, 0.0]]))
     assert float(output.prob[:, 2].max()) < 1e-5
+
+
+def two_squares() -> torch.Tensor:
+    masks = torch.zeros(3, 20, 24)
+    masks[0, 2:8, 2:8] = 1
+    masks[2, 10:18, 10:18] = 1
+    return masks
+
+
+def test_leak_gives_a_part_of_one_visible_object_to_the_other() -> None:
+    masks = two_squares()
+    robbed = set()
+    for seed in range(20):
+        leaked = leak(masks, torch.Generator().manual_seed(seed))
+        torch.testing.assert_close(leaked.sum(0), masks.sum(0))  # nothing appears or is lost
+        assert not leaked[1].any(), 'a slot that shows nothing gets nothing'
+        left = leaked.flatten(1).sum(1)
+        assert left[0] != 36
+        robbed.add(0 if left[0] < 36 else 2)
+        share = float(left[0] / 36 if left[0] < 36 else left[2] / 64)
+        assert 0.1 < share < 1
+    assert robbed == {0, 2}
+
+
+def test_leak_needs_two_objects() -> None:
+    alone = two_squares()[:2]
+    assert leak(alone, torch.Generator().manual_seed(0)) is alone

@@ -166,3 +166,56 @@ def test_later_frames_share_one_softmax_in_the_fast_family() -> None:
     twice, match_twice = student.affinity(key, memory[:, [0, 1, 1]])
     torch.testing.assert_close(twice[:, 1] + twice[:, 2], once[:, 1])
     torch.testing.assert_close(match_twice, match_once)
+
+
+def fast(**options: str | int | bool) -> FastStudent:
+    torch.manual_seed(0)
+    return FastStudent(
+        'plain', 16, value_width=24, decoder=(16, 12, 8), mask_width=(8, 8), **options
+    ).eval()  # type: ignore[arg-type]
+
+
+def read(student: FastStudent, values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Read values (1, R, C, 15) of a memory of 3 x 5 tokens; the last keys are the query's."""
+    torch.manual_seed(1)
+    memory_key = torch.randn(1, values.shape[1], 16, 15)
+    readout, match, *_ = student._read(memory_key[:, -1].unflatten(2, (3, 5)), memory_key, values)
+    return readout, match
+
+
+@torch.no_grad()
+@pytest.mark.parametrize('frames', [2, 4])
+def test_a_pooled_prompted_frame_leaves_the_later_ones_alone(frames: int) -> None:
+    values = torch.randn(1, frames, 7, 15)
+    plain, match = read(fast(), values)
+    pooled, pooled_match = read(fast(pooled='prompted'), values)
+    torch.testing.assert_close(pooled[:, 1], plain[:, 1])
+    torch.testing.assert_close(pooled_match[:, 1], match[:, 1])
+    assert not torch.allclose(pooled[:, 0], plain[:, 0])
+
+
+@torch.no_grad()
+def test_pooled_tokens_are_means_of_neighbours_of_what_is_there() -> None:
+    student = fast(pooled='prompted')
+    values = torch.arange(15.0).view(1, 1, 1, 15).expand(1, 2, 1, 15)
+    # where all keys are alike, every token of the pooled frame counts the same
+    key = torch.zeros(1, 16, 3, 5)
+    readout, *_ = student._read(key, torch.zeros(1, 2, 16, 15), values)
+    grid = torch.arange(15.0).view(3, 5)
+    cells = [
+        grid[max(y - 1, 0) : y + 2, max(x - 1, 0) : x + 2].mean()
+        for y in (0, 2)
+        for x in (0, 2, 4)
+    ]
+    torch.testing.assert_close(readout[0, 0, 0], torch.stack(cells).mean().expand(15))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(
+    'options', [{'pooled': 'prompted'}, {'pooled': 'both'}, {'separable': True}, {'finest': 8}]
+)
+def test_options_of_the_fast_family_keep_the_contract(options: dict[str, str | int]) -> None:
+    value, logits = run_once(fast(**options), clips=2, objects=3)
+    assert value.shape == (2, 3, 40, 4 * 6)
+    assert logits.shape == (2, 3, 16, 24)
+    assert bool(torch.isfinite(logits).all())

@@ -57,6 +57,7 @@ class ClipConfig:
         moves about too: then only where it was tells the two apart.
     :param crossing: share of those twins that are tracked (as object 2, where there is none yet)
         and cross the way of the object they were copied from: ids must not be exchanged.
+    :param beside: share of the crossing ones that stay beside it instead, in touch.
     :param jump: share of clips with a long pause between frames 0 and 1, after which everything
         is elsewhere and looks different, as in the middle of a long video.
     :param max_jump: length of that pause in a real clip, frames at most.
@@ -81,6 +82,7 @@ class ClipConfig:
     jpeg: float = 0.0
     twin: float = 0.0
     crossing: float = 0.0
+    beside: float = 0.0
     jump: float = 0.0
     max_jump: int = 40
 
@@ -456,7 +458,7 @@ class ClipComposer:
 
     def _lead_across(self, twin: Layer, way: Sequence[Matrix]) -> None:
         """
-        Move a twin so that it starts beside what it was copied from and passes it.
+        Move a twin so that it starts beside what it was copied from and passes it, or stays there.
 
         :param way: per frame, (x, y) of the other.
         """
@@ -469,8 +471,10 @@ class ClipComposer:
         meet = rng.uniform(1, c.frames - 1)  # the frame on which they meet
         apart = rng.uniform(1.0, 2.0)  # extents between them on the first frame
         miss = rng.normal(0, 0.25, 2) * extent
+        stays = c.beside > 0 and rng.random() < c.beside
         for index, other in enumerate(way):
-            goal = other + side * apart * (1 - index / meet) + miss
+            share = 0.4 if stays else 1 - index / meet
+            goal = other + side * apart * share + miss
             twin.maps[index] = twin.maps[index].copy()
             twin.maps[index][:2, 2] += (goal - (twin.maps[index] @ here)[:2]).astype(np.float32)
 

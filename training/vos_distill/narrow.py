@@ -100,17 +100,19 @@ def narrow(wide: FastStudent, slim: FastStudent) -> None:
 
     :param slim: with the same backbone, keys, value encoder and stride-16 width; the stored
         width, the hidden width of the value encoder's last block, the first kernel and the widths
-        at stride 8 and 4 may be smaller.
+        at stride 8 and 4 may be smaller. Parts of another kind (a separable decoder, one that
+        ends at stride 8) stay as they are.
     :raises ValueError: `slim` is wider somewhere, or differs where it must not.
     """
     same = (
         'backbone', 'key_proj', 'value_proj', 'frame_proj', 'mask_encoder', 'block16',
         'position_scale',
     )  # fmt: skip
+    other_kind = {'propagated_conv', 'predict'} if slim.finest != wide.finest else set()
     theirs, ours = wide.state_dict(), slim.state_dict()
     for name in ours:
         known = theirs.get(name)
-        if known is None:
+        if known is None or name.split('.')[0] in other_kind:
             continue
         if name.split('.')[0] in same and known.shape != ours[name].shape:
             raise ValueError(
@@ -126,22 +128,41 @@ def narrow(wide: FastStudent, slim: FastStudent) -> None:
     _narrow_block(wide.value_fuse, slim.value_fuse, torch.arange(width))
     _narrow_memory(wide, slim)
     at8 = _strongest(
-        [_weight(wide.up8), _weight(wide.skip8), _weight(wide.block8.conv2)],
-        [_weight(wide.block8.conv1), _weight(wide.up4)],
+        [_weight(wide.up8), _weight(wide.skip8), *_last(wide.block8)],
+        [*_first(wide.block8), _weight(wide.up4 if wide.finest == 4 else wide.predict)],
         _weight(slim.up8).shape[0],
     )
+    for name in ('up8', 'skip8'):
+        old, new = getattr(wide, name), getattr(slim, name)
+        _copy(new, _weight(old)[at8], _bias(old)[at8])
+    if isinstance(wide.block8, ResBlock) and isinstance(slim.block8, ResBlock):
+        _narrow_block(wide.block8, slim.block8, at8)
+    if wide.finest == slim.finest == 4:
+        _narrow_stride4(wide, slim, at8)
+
+
+def _narrow_stride4(wide: FastStudent, slim: FastStudent, at8: Tensor) -> None:
+    blocks = wide.block4, slim.block4
     at4 = _strongest(
-        [_weight(wide.up4), _weight(wide.skip4), _weight(wide.block4.conv2)],
-        [_weight(wide.block4.conv1), _weight(wide.predict)],
+        [_weight(wide.up4), _weight(wide.skip4), *_last(wide.block4)],
+        [*_first(wide.block4), _weight(wide.predict)],
         _weight(slim.up4).shape[0],
     )
-    for name, stream in (('up8', at8), ('skip8', at8), ('skip4', at4), ('propagated_conv', at4)):
+    for name in ('skip4', 'propagated_conv'):
         old, new = getattr(wide, name), getattr(slim, name)
-        _copy(new, _weight(old)[stream], _bias(old)[stream])
+        _copy(new, _weight(old)[at4], _bias(old)[at4])
     _copy(slim.up4, _weight(wide.up4)[at4][:, at8], _bias(wide.up4)[at4])
-    _narrow_block(wide.block8, slim.block8, at8)
-    _narrow_block(wide.block4, slim.block4, at4)
+    if isinstance(blocks[0], ResBlock) and isinstance(blocks[1], ResBlock):
+        _narrow_block(blocks[0], blocks[1], at4)
     _copy(slim.predict, _weight(wide.predict)[:, at4], _bias(wide.predict))
+
+
+def _first(block: nn.Module) -> list[Tensor]:
+    return [_weight(block.conv1)] if isinstance(block, ResBlock) else []
+
+
+def _last(block: nn.Module) -> list[Tensor]:
+    return [_weight(block.conv2)] if isinstance(block, ResBlock) else []
 
 
 def narrow_checkpoint(source: Path, preset: str, out: Path) -> tuple[int, int]:

@@ -30,7 +30,7 @@ from vos_distill.losses import bootstrapped_cross_entropy, dice, propagated_mask
 from vos_distill.presets import build_network
 from vos_distill.processes import largest, mean
 from vos_distill.recipe import Recipe
-from vos_distill.rollout import corrupt, one_hot, rollout, StepOutput
+from vos_distill.rollout import corrupt, leak, one_hot, rollout, StepOutput
 from vos_distill.student import Student
 from vos_distill.teacher import infinite_rollout
 
@@ -191,6 +191,14 @@ def clip_loss(
         outputs = infinite_rollout(student, student.normalise(images), masks, None, exists)
     else:
         spoilt = torch.cat([corrupt(m[None], d) for m, d in zip(masks[:, 1], draws, strict=True)])
+        given = clips.jumped
+        if recipe.leak > 0:
+            leaks = torch.stack([torch.rand((), generator=d) for d in draws]) < recipe.leak
+            leaks = leaks.to(images.device) & (exists.sum(1) > 1)
+            before = torch.where(given[:, None, None, None], spoilt, masks[:, 1])
+            leaked = torch.stack([leak(m, d) for m, d in zip(before, draws, strict=True)])
+            spoilt = torch.where(leaks[:, None, None, None], leaked, spoilt)
+            given = given | leaks
         drop = torch.stack([torch.rand(images.shape[1], generator=d) for d in draws])
         outputs = rollout(
             student,
@@ -198,7 +206,7 @@ def clip_loss(
             masks[:, 0],
             exists,
             (drop < recipe.drop_recent).to(images.device),
-            (clips.jumped, spoilt),
+            (given, spoilt),
         )
     taught: list[StepOutput] = []
     if teacher is not None:

@@ -20,6 +20,19 @@ class Preset:
     parameters: int
 
 
+def _slim(**options: Any) -> FastStudent:
+    return FastStudent(
+        'mobilenet_v2',
+        value_width=96,
+        decoder=(96, 32, 16),
+        mask_width=(16, 48),
+        stored_width=64,
+        fuse_width=48,
+        readout_kernel=1,
+        **options,
+    )
+
+
 PRESETS: dict[str, Preset] = {
     'resnet18': Preset(
         lambda: MobileVosStudent('resnet18', value_dim=96, decoder=(96, 96, 96)),
@@ -35,18 +48,11 @@ PRESETS: dict[str, Preset] = {
         1_392_930,
     ),
     # a further object costs half of fast_mb's; starts from fast_mb by `vos-distill narrow`
-    'fast_mb_slim': Preset(
-        lambda: FastStudent(
-            'mobilenet_v2',
-            value_width=96,
-            decoder=(96, 32, 16),
-            mask_width=(16, 48),
-            stored_width=64,
-            fuse_width=48,
-            readout_kernel=1,
-        ),
-        1_104_434,
-    ),
+    'fast_mb_slim': Preset(_slim, 1_104_434),
+    # what else could be left out of it, to compare (benchmarks/results)
+    'fast_mb_slim_separable': Preset(lambda: _slim(separable=True), 1_084_914),
+    'fast_mb_slim_stride8': Preset(lambda: _slim(finest=8), 1_099_314),
+    'fast_mb_slim_pooled': Preset(lambda: _slim(pooled='prompted'), 1_104_434),
     'deformable_mb': Preset(lambda: GatedStudent('mobilenet_v2'), 1_212_292),
     # the same with plain attention on every cell, to compare
     'gated_mb': Preset(lambda: GatedStudent('mobilenet_v2', deformable=False), 1_208_452),

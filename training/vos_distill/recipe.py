@@ -47,6 +47,8 @@ class Recipe:
     :param warmup: steps up to it; a cosine then leads down to `final_rate` of it.
     :param ema: share of the averaged weights that a step keeps.
     :param drop_recent: probability that a clip's recent row holds the prompted frame, a frame.
+    :param leak: probability that the student finds, in its recent row, a part of one object given
+        to another, in a clip that shows several.
     :param save_every: steps between checkpoints.
     :param log_every: steps that a row of the metrics is the mean of.
     :param frozen_stages: stages of the backbone, from the front, that never change.
@@ -97,6 +99,7 @@ class Recipe:
     dice_weight: float = 0.5
     propagated_weight: float = 0.5
     drop_recent: float = 0.1
+    leak: float = 0.0
     amp: bool = True
     seed: int = 0
     workers: int = 1

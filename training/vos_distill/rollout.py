@@ -3,6 +3,7 @@
 """Run a student over a clip exactly as the robot will: memory = {first, most recent}."""
 
 from dataclasses import dataclass
+import math
 
 import torch
 from torch import Tensor
@@ -55,6 +56,33 @@ def corrupt(masks: Tensor, generator: torch.Generator | None = None) -> Tensor:
     # fat masks may overlap; the smaller id wins, as no pixel belongs to two objects
     free = 1 - (spoilt.cumsum(1) - spoilt).clamp(0, 1)
     return spoilt * free
+
+
+def leak(masks: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    """
+    Give a part of one object to another, as when an id creeps over a neighbour that looks alike.
+
+    From such a most recent frame a student learns to take back what the prompted frame, or the
+    rest of the body, says is not the other's.
+
+    :param masks: (K, H, W) in [0, 1]; a clip with fewer than two visible objects stays as it is.
+    """
+    visible = (masks > 0.5).flatten(1).any(1).nonzero()[:, 0].tolist()
+    if len(visible) < 2:
+        return masks
+    who, whom, angle, size = torch.rand(4, generator=generator).tolist()
+    robbed = visible.pop(int(who * len(visible)))
+    robber = visible[int(whom * len(visible))]
+    # what lies beyond a straight line through the body
+    y, x = (torch.arange(n, device=masks.device) for n in masks.shape[1:])
+    turn = 2 * math.pi * angle
+    along = math.cos(turn) * x + math.sin(turn) * y[:, None]
+    line = along[masks[robbed] > 0.5].quantile(0.2 + 0.7 * size)
+    part = masks[robbed] * (along > line)
+    leaked = masks.clone()
+    leaked[robbed] -= part
+    leaked[robber] += part
+    return leaked
 
 
 @dataclass

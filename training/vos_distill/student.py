@@ -49,6 +49,32 @@ class ResBlock(nn.Module):
         return self.skip(x) + self.conv2(F.relu(self.conv1(F.relu(x))))
 
 
+def _same_width(width: int) -> nn.Module:
+    return ResBlock(width, width)
+
+
+class SeparableBlock(nn.Module):
+    """`ResBlock` of the same width with depthwise 3x3 and pointwise convolutions (MobileNet)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.depth1 = nn.Conv2d(width, width, 3, 1, 1, groups=width)
+        self.point1 = nn.Conv2d(width, width, 1)
+        self.depth2 = nn.Conv2d(width, width, 3, 1, 1, groups=width)
+        self.point2 = nn.Conv2d(width, width, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        inner = self.point1(self.depth1(F.relu(x)))
+        return x + self.point2(self.depth2(F.relu(inner)))
+
+
+def _pooled(tokens: Tensor, h: int, w: int) -> Tensor:
+    """Halve rows and columns, (B, R, C, h * w) -> (B, R, C, ceil(h / 2) * ceil(w / 2))."""
+    maps = tokens.flatten(0, 1).unflatten(2, (h, w))
+    pooled = F.avg_pool2d(maps, 3, 2, 1, count_include_pad=False)  # h and w may be odd
+    return pooled.flatten(2).unflatten(0, tokens.shape[:2])
+
+
 def cell_grid(h: int, w: int, like: Tensor) -> Tensor:
     """Give the centre-relative (x, y) of every token in cells of the stride, (2, h * w)."""
     y = torch.arange(h, device=like.device, dtype=torch.float32) - (h - 1) / 2
@@ -146,9 +172,13 @@ class FastStudent(Student):
         `value_width`, without a projection. Reading costs in proportion.
     :param fuse_width: hidden width of the value encoder's last block; 0 = `value_width`.
     :param readout_kernel: of the first convolution over both read-outs; 1 costs a ninth of 3.
+    :param separable: depthwise and pointwise convolutions in the decoder at stride 8 and 4.
+    :param finest: stride of the decoder's last block, 4 or 8; the logits are at 4 in any case.
+    :param pooled: what is read with half as many rows and columns: the 'prompted' frame, 'both'
+        frames, or '' for none.
     """
 
-    segment_features = ('d16', 's8', 's4')
+    segment_features: tuple[str, ...] = ('d16', 's8', 's4')
     mask_features = ('frame_value',)
 
     def __init__(
@@ -161,6 +191,9 @@ class FastStudent(Student):
         stored_width: int = 0,
         fuse_width: int = 0,
         readout_kernel: int = 3,
+        separable: bool = False,
+        finest: int = 4,
+        pooled: str = '',
     ) -> None:
         super().__init__()
         c4, c8, c16 = self.take_backbone(backbone)
@@ -174,7 +207,9 @@ class FastStudent(Student):
         self.value_proj = nn.Conv2d(c16, value_width, 3, 1, 1)
         self.frame_proj = nn.Conv2d(c16, d16, 3, 1, 1)
         self.skip8 = nn.Conv2d(c8, d8, 1)
-        self.skip4 = nn.Conv2d(c4, d4, 1)
+        self.finest, self.pooled = finest, pooled
+        if finest == 4:
+            self.skip4 = nn.Conv2d(c4, d4, 1)
         self.mask_encoder = nn.Sequential(
             nn.Conv2d(2, mask_width[0], 3, 2, 1),
             nn.ReLU(),
@@ -190,10 +225,16 @@ class FastStudent(Student):
         )
         self.block16 = ResBlock(d16, d16)
         self.up8 = nn.Conv2d(d16, d8, 1)
-        self.block8 = ResBlock(d8, d8)
+        block = SeparableBlock if separable else _same_width
+        self.block8 = block(d8)
+        if finest == 8:
+            self.segment_features = ('d16', 's8')
+            self.propagated_conv = nn.Conv2d(2, d8, 3, 2, 1)
+            self.predict = nn.Conv2d(d8, 1, 3, 1, 1)
+            return
         self.up4 = nn.Conv2d(d8, d4, 1)
         self.propagated_conv = nn.Conv2d(2, d4, 3, 1, 1)
-        self.block4 = ResBlock(d4, d4)
+        self.block4 = block(d4)
         self.predict = nn.Conv2d(d4, 1, 3, 1, 1)
 
     def encode_image(self, image: Tensor) -> Features:
@@ -204,7 +245,7 @@ class FastStudent(Student):
             'frame_value': self.value_proj(f16),
             'd16': self.frame_proj(f16),
             's8': self.skip8(f8),
-            's4': self.skip4(f4),
+            **({'s4': self.skip4(f4)} if self.finest == 4 else {}),
         }
 
     def encode_mask(self, features: Features, masks: Tensor, others: Tensor) -> Tensor:
@@ -215,6 +256,30 @@ class FastStudent(Student):
         x = self.store(self.value_fuse(x))
         fine = F.pixel_unshuffle(masks.flatten(0, 1)[:, None], 4)
         return torch.cat([x, fine.to(x.dtype)], dim=1).flatten(2).unflatten(0, (b, k))
+
+    def _dot(
+        self, key: Tensor, memory_key: Tensor, scale: Tensor, pooled: bool
+    ) -> tuple[Tensor, Tensor]:
+        """
+        Compare every query token with every memory token.
+
+        :param scale: (R,) weight of the distance between positions.
+        :return: (B, R, N query, N memory), |q|^2 minus the squared distance; |q|^2 (B, R, N).
+        """
+        b, rows = memory_key.shape[:2]
+        h, w = key.shape[-2:]
+        temper = self.key_dim**-0.25  # methods: squared distance / sqrt(Ck)
+        query = key.flatten(2).float() * temper
+        memory = memory_key.float() * temper
+        # all three parts of |q - k|^2, keys and positions, come out of one matrix product
+        position = scale.view(1, rows, 1, 1) * cell_grid(h, w, key)
+        position = position.expand(b, -1, -1, -1)
+        query = torch.cat([query[:, None].expand(-1, rows, -1, -1), position], dim=2)
+        memory = torch.cat([memory, position], dim=2)
+        if pooled:
+            memory = _pooled(memory, h, w)
+        dot = 2 * query.transpose(2, 3) @ memory - memory.square().sum(2)[:, :, None]
+        return dot, query.square().sum(2)
 
     def affinity(self, key: Tensor, memory_key: Tensor) -> tuple[Tensor, Tensor]:
         """
@@ -227,21 +292,11 @@ class FastStudent(Student):
             later rows together; match (B, 2, N) in (0, 1], exp(-smallest squared distance) to
             the prompted frame and to the later ones.
         """
-        b, rows = memory_key.shape[:2]
-        h, w = key.shape[-2:]
-        temper = self.key_dim**-0.25  # methods: squared distance / sqrt(Ck)
-        grid = cell_grid(h, w, key)
-        query = key.flatten(2).float() * temper
-        memory = memory_key.float() * temper
-        # all three parts of |q - k|^2, keys and positions, come out of one matrix product
+        rows = memory_key.shape[1]
         scale = torch.cat(
             [torch.zeros_like(self.position_scale), self.position_scale.expand(rows - 1)]
         )
-        position = scale.view(1, rows, 1, 1) * grid
-        position = position.expand(b, -1, -1, -1)
-        query = torch.cat([query[:, None].expand(-1, rows, -1, -1), position], dim=2)
-        memory = torch.cat([memory, position], dim=2)
-        dot = 2 * query.transpose(2, 3) @ memory - memory.square().sum(2)[:, :, None]
+        dot, square = self._dot(key, memory_key, scale, self.pooled == 'both')
         best = dot.amax(dim=-1)
         if rows == 2:
             affinity = dot.softmax(dim=-1)
@@ -250,8 +305,53 @@ class FastStudent(Student):
             later = later.unflatten(2, (rows - 1, -1)).transpose(1, 2)
             affinity = torch.cat([dot[:, :1].softmax(dim=-1), later], dim=1)
             best = torch.stack([best[:, 0], best[:, 1:].amax(dim=1)], dim=1)
-        distance = query.square().sum(2)[:, :2] - best
-        return affinity, torch.exp(-distance.clamp(min=0))
+        return affinity, torch.exp(-(square[:, :2] - best).clamp(min=0))
+
+    def _read(
+        self, key: Tensor, memory_key: Tensor, values: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """
+        Read the memory.
+
+        :param values: (B, R, K * Cv, N), all objects in one product for each row: a fifth faster
+            than one product an object.
+        :return: what was read (B, 2, K * Cv, N) of the prompted and of the later frames; `match`
+            as from `affinity`; the attention (B, N, M) over the prompted frame and over the later
+            ones.
+        """
+        h, w = key.shape[-2:]
+        if self.pooled == 'prompted':
+            return self._read_pooled_and_later(key, memory_key, values)
+        with torch.autocast(key.device.type, enabled=False):
+            affinity, match = self.affinity(key, memory_key)
+        if self.pooled == 'both':
+            values = _pooled(values, h, w)
+        readout = values @ affinity.to(values.dtype).transpose(2, 3)
+        if readout.shape[1] > 2:  # all later frames share one softmax, hence one read-out
+            readout = torch.stack([readout[:, 0], readout[:, 1:].sum(1)], dim=1)
+        return readout, match, affinity[:, 0], affinity[:, 1:].transpose(1, 2).flatten(2)
+
+    def _read_pooled_and_later(
+        self, key: Tensor, memory_key: Tensor, values: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """See `_read`; the rows differ in length here, so each is read by itself."""
+        h, w = key.shape[-2:]
+        with torch.autocast(key.device.type, enabled=False):
+            still = torch.zeros_like(self.position_scale)
+            dot, square = self._dot(key, memory_key[:, :1], still, True)
+            long, far = dot[:, 0].softmax(dim=-1), square - dot.amax(dim=-1)
+            scale = self.position_scale.expand(memory_key.shape[1] - 1)
+            dot, square = self._dot(key, memory_key[:, 1:], scale, False)
+            dot = dot.transpose(1, 2).flatten(2)
+            short, near = dot.softmax(dim=-1), square[:, :1] - dot.amax(dim=-1)[:, None]
+            match = torch.exp(-torch.cat([far, near], dim=1).clamp(min=0))
+        prompted = _pooled(values[:, :1], h, w)[:, 0]
+        later = values[:, 1:].transpose(1, 2).flatten(2)
+        read = [
+            prompted @ long.to(values.dtype).transpose(1, 2),
+            later @ short.to(values.dtype).transpose(1, 2),
+        ]
+        return torch.stack(read, dim=1), match, long, short
 
     def segment(
         self, features: Features, memory_key: Tensor, memory_value: Tensor
@@ -259,19 +359,13 @@ class FastStudent(Student):
         """See the base class."""
         b, k = memory_value.shape[:2]
         h, w = features['key'].shape[-2:]
-        with torch.autocast(features['key'].device.type, enabled=False):
-            affinity, match = self.affinity(features['key'], memory_key)
-        dtype = memory_value.dtype
-        # all objects in one product for each row: a fifth faster than one product an object
-        rows = memory_value.transpose(1, 2).flatten(2, 3)
-        readout = rows @ affinity.to(dtype).transpose(2, 3)
+        values = memory_value.transpose(1, 2).flatten(2, 3)
+        readout, match, long, short = self._read(features['key'], memory_key, values)
         readout = readout.unflatten(2, (k, self.value_dim)).transpose(1, 2)
-        if readout.shape[2] > 2:  # all later frames share one softmax, hence one read-out
-            readout = torch.stack([readout[:, :, 0], readout[:, :, 1:].sum(2)], dim=2)
         readout = readout.unflatten(-1, (h, w))  # (B, K, 2, Cv, h, w)
         fine = readout[:, :, :, self.stored_width :].flatten(0, 2)
         propagated = F.pixel_shuffle(fine, 4).unflatten(0, (b * k, 2))[:, :, 0]
-        match_map = match.unflatten(-1, (h, w)).to(dtype)
+        match_map = match.unflatten(-1, (h, w)).to(memory_value.dtype)
         if b == 1:
             match_map = match_map.expand(k, -1, -1, -1)
         else:
@@ -279,16 +373,23 @@ class FastStudent(Student):
         x = torch.cat([readout.flatten(0, 1).flatten(1, 2), match_map], dim=1)
         x = self.block16(self.readout_conv(x) + per_object(features['d16'], k))
         x = F.interpolate(self.up8(x), scale_factor=2, mode='bilinear', align_corners=False)
-        x = self.block8(x + per_object(features['s8'], k))
-        x = F.interpolate(self.up4(x), scale_factor=2, mode='bilinear', align_corners=False)
-        x = x + per_object(features['s4'], k) + self.propagated_conv(propagated)
-        x = F.relu(self.block4(x))
-        logits = self.predict(x)[:, 0].unflatten(0, (b, k))
+        x = x + per_object(features['s8'], k)
+        if self.finest == 8:
+            x = F.relu(self.block8(x + self.propagated_conv(propagated)))
+            coarse = self.predict(x)
+            logits = F.interpolate(coarse, scale_factor=2, mode='bilinear', align_corners=False)
+        else:
+            x = self.up4(self.block8(x))
+            x = F.interpolate(x, scale_factor=2, mode='bilinear', align_corners=False)
+            x = x + per_object(features['s4'], k) + self.propagated_conv(propagated)
+            x = F.relu(self.block4(x))
+            logits = self.predict(x)
+        logits = logits[:, 0].unflatten(0, (b, k))
         return logits, {
             'decoder': x,
             'propagated': propagated.unflatten(0, (b, k)),
-            'attention_long': affinity[:, 0],
-            'attention_short': affinity[:, 1:].transpose(1, 2).flatten(2),
+            'attention_long': long,
+            'attention_short': short,
         }
 
 
