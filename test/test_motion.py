@@ -39,6 +39,20 @@ def test_a_lookalike_out_of_reach_is_removed_and_the_sum_stays_one() -> None:
     np.testing.assert_allclose(prob.sum(axis=0), 1, atol=1e-6)
 
 
+@pytest.mark.parametrize(('other', 'wins'), [(0.2, 2), (0.02, 0)])
+def test_what_is_taken_goes_to_what_else_it_may_be(other: float, wins: int) -> None:
+    gate = MotionGate(speed=180)
+    gate.update(scene((1, 10, 10), (2, 12, 45), objects=2), [1, 2], prompted=[1, 2])
+    prob = scene((1, 10, 10), (1, 12, 45), objects=2)  # all of the second is found to be the first
+    there = np.s_[12:20, 45:53]
+    prob[2][there] = other
+    prob[1][there] = 0.98 - other - 0.01
+    prob[0] = 1 - prob[1:].sum(axis=0)
+    gate.apply(prob, [1, 2])
+    assert (prob.argmax(axis=0)[there] == wins).all()
+    np.testing.assert_allclose(prob.sum(axis=0), 1, atol=1e-6)
+
+
 def test_an_object_that_moves_within_reach_is_followed_anywhere() -> None:
     gate = MotionGate(speed=180)
     gate.update(scene((1, 10, 2)), [1], prompted=[1])

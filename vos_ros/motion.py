@@ -31,6 +31,8 @@ _LEAST = 8
 #: A part with less than this share of the area of the largest one is a crumb. A leak begins as one
 #: and spreads from there over the neighbour that looks alike.
 _CRUMB = 0.2
+#: Probability that must be left for anything else, or what is taken from an object is background.
+_LEAST_REST = 0.05
 #: Cells that a crumb may spread in a frame at least.
 _LEAST_SPREAD = 1.5
 
@@ -67,7 +69,10 @@ class MotionGate:
 
     def apply(self, prob: Float, object_ids: Sequence[int], seconds: float = LEAST_S) -> None:
         """
-        Give what is out of an object's reach to the background, in place; nothing is stored.
+        Give what is out of an object's reach to whatever else it may be, in place.
+
+        Nothing is stored. Background and the other objects share it in proportion; where they had
+        next to nothing, it is background.
 
         :param prob: (K + 1, h, w), row 0 = background; still sums to 1 afterwards.
         :param object_ids: K ids, in the order of the rows; unknown ones are left alone.
@@ -76,6 +81,7 @@ class MotionGate:
         if self._speed <= 0:
             return
         best = prob.max(axis=0)
+        taken = np.zeros_like(best)
         for object_id, plane in zip(object_ids, prob[1:]):
             track = self._tracks.get(object_id)
             if track is None:
@@ -89,8 +95,15 @@ class MotionGate:
             if _is_hidden(inside, track.area) and elsewhere >= max(_LEAST, _MOVED * track.area):
                 continue
             outside = np.where(reach, np.float32(0.0), plane)
-            prob[0] += outside
+            taken += outside
             plane -= outside
+        rest = 1 - taken
+        is_known = rest > _LEAST_REST
+        np.divide(1, rest, out=rest, where=is_known)
+        rest[~is_known] = 1
+        prob *= rest
+        taken[is_known] = 0
+        prob[0] += taken
 
     def update(
         self,
