@@ -177,7 +177,7 @@ class SegmenterConfig(_Validated):
 class RuntimeConfig(_Validated):
     """Which model runs on what."""
 
-    model: str = _setting('fast_mb', 'name of a shipped model, or path of a model folder')
+    model: str = _setting('fast_mb_slim', 'name of a shipped model, or path of a model folder')
     backend: str = _setting(
         'auto',
         'what runs the network; auto = the best one that gives what the processor gives',
