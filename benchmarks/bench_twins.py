@@ -6,7 +6,8 @@ Whether objects that look alike and cross keep their ids.
 python benchmarks/bench_twins.py --data DATA --model fast_mb --model fast_mb_slim
 
 Clips are composed as for training (`vos_distill.data.ClipComposer`, a seed that no recipe uses):
-an object, and a copy of it, tinted in every other clip, which crosses its way or stays beside it.
+an object, and a copy of it, tinted in about every other clip, which crosses its way or stays
+beside it.
 With copies that are equal, hidden behind each other, nobody can always tell; the figures compare
 models, they are no accuracy of anything else. Needs the training package; no time is measured.
 """

@@ -166,7 +166,11 @@ def _is_hidden(area: float, usual: float) -> bool:
 def _parts(
     mask: npt.NDArray[np.bool_],
 ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_], float]:
-    """Split a mask into body and crumbs; the last is the area of the largest crumb, 0 = none."""
+    """
+    Split a mask (h, w) into body and crumbs.
+
+    :return: body (h, w), crumbs (h, w), cells of the largest crumb, 0 = there is none.
+    """
     _, parts, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
     areas = stats[:, cv2.CC_STAT_AREA]
     areas[0] = 0  # the background

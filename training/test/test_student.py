@@ -215,7 +215,12 @@ def test_pooled_tokens_are_means_of_neighbours_of_what_is_there() -> None:
     'options', [{'pooled': 'prompted'}, {'pooled': 'both'}, {'separable': True}, {'finest': 8}]
 )
 def test_options_of_the_fast_family_keep_the_contract(options: dict[str, str | int]) -> None:
-    value, logits = run_once(fast(**options), clips=2, objects=3)
+    student = fast(**options)
+    value, logits = run_once(student, clips=2, objects=3)
+    features = student.encode_image(torch.zeros(1, 3, 64, 96))
+    _, extras = student.segment(features, torch.zeros(1, 2, 16, 24), torch.zeros(1, 3, 2, 40, 24))
+    assert extras['decoder'].shape[::2] == (3, 16)
+    assert extras['decoder'].shape[3] == 24
     assert value.shape == (2, 3, 40, 4 * 6)
     assert logits.shape == (2, 3, 16, 24)
     assert bool(torch.isfinite(logits).all())

@@ -142,7 +142,6 @@ def narrow(wide: FastStudent, slim: FastStudent) -> None:
 
 
 def _narrow_stride4(wide: FastStudent, slim: FastStudent, at8: Tensor) -> None:
-    blocks = wide.block4, slim.block4
     at4 = _strongest(
         [_weight(wide.up4), _weight(wide.skip4), *_last(wide.block4)],
         [*_first(wide.block4), _weight(wide.predict)],
@@ -152,8 +151,8 @@ def _narrow_stride4(wide: FastStudent, slim: FastStudent, at8: Tensor) -> None:
         old, new = getattr(wide, name), getattr(slim, name)
         _copy(new, _weight(old)[at4], _bias(old)[at4])
     _copy(slim.up4, _weight(wide.up4)[at4][:, at8], _bias(wide.up4)[at4])
-    if isinstance(blocks[0], ResBlock) and isinstance(blocks[1], ResBlock):
-        _narrow_block(blocks[0], blocks[1], at4)
+    if isinstance(wide.block4, ResBlock) and isinstance(slim.block4, ResBlock):
+        _narrow_block(wide.block4, slim.block4, at4)
     _copy(slim.predict, _weight(wide.predict)[:, at4], _bias(wide.predict))
 
 

@@ -49,7 +49,7 @@ PRESETS: dict[str, Preset] = {
     ),
     # a further object costs half of fast_mb's; starts from fast_mb by `vos-distill narrow`
     'fast_mb_slim': Preset(_slim, 1_104_434),
-    # what else could be left out of it, to compare (benchmarks/results)
+    # what else could be left out of it, to compare (training/results)
     'fast_mb_slim_separable': Preset(lambda: _slim(separable=True), 1_084_914),
     'fast_mb_slim_stride8': Preset(lambda: _slim(finest=8), 1_099_314),
     'fast_mb_slim_pooled': Preset(lambda: _slim(pooled='prompted'), 1_104_434),

@@ -376,8 +376,10 @@ class FastStudent(Student):
         x = x + per_object(features['s8'], k)
         if self.finest == 8:
             x = F.relu(self.block8(x + self.propagated_conv(propagated)))
-            coarse = self.predict(x)
-            logits = F.interpolate(coarse, scale_factor=2, mode='bilinear', align_corners=False)
+            logits, x = (
+                F.interpolate(y, scale_factor=2, mode='bilinear', align_corners=False)
+                for y in (self.predict(x), x)
+            )
         else:
             x = self.up4(self.block8(x))
             x = F.interpolate(x, scale_factor=2, mode='bilinear', align_corners=False)
