@@ -11,7 +11,6 @@ from vos_ros.labels import (
     keep_ids,
     Labeler,
     masks_at_stride,
-    object_scores,
     override,
     paint,
     sum_of_others,
@@ -111,6 +110,38 @@ def test_part_with_objects_gives_what_the_whole_picture_gives(objects: int, fact
         assert clear.mean() > 0.99
 
 
+@pytest.mark.parametrize('objects', [1, 3])
+@pytest.mark.parametrize(
+    'size', [(480, 640), (480, 854), (720, 1280), (1001, 777), (100, 140), (120, 160)]
+)
+def test_outlines_alone_give_what_the_whole_picture_gives(
+    objects: int, size: tuple[int, int]
+) -> None:
+    rng = np.random.default_rng(objects)
+    rows, columns = np.mgrid[:120, :160]
+    labeler = Labeler()
+    for _ in range(3):
+        centres = rng.uniform(0, (120, 160), (objects, 2))
+        logits = np.stack([12 - np.hypot(rows - y, columns - x) for y, x in centres])
+        prob = aggregate((logits + rng.normal(0, 0.5, logits.shape)).astype(np.float32))
+        found = labeler._along_outlines(prob, range(1, objects + 1), size)
+        assert found is not None
+        whole = np.stack([cv2.resize(p, size[::-1], interpolation=cv2.INTER_LINEAR) for p in prob])
+        clear = np.sort(whole, axis=0)[-1] - np.sort(whole, axis=0)[-2] > 1e-6
+        np.testing.assert_array_equal(found[clear], whole.argmax(axis=0)[clear])
+        assert clear.mean() > 0.99
+        assert len(np.unique(found)) == objects + 1
+
+
+def test_a_picture_that_is_all_outline_is_decided_as_a_whole() -> None:
+    prob = aggregate(_logits(3))
+    labeler = Labeler()
+    assert labeler._along_outlines(prob, (1, 2, 3), (48, 80)) is None
+    np.testing.assert_array_equal(
+        labeler(prob, (1, 2, 3), (48, 80)), _argmax(prob, (1, 2, 3), (48, 80))
+    )
+
+
 def test_label_map_is_given_away_and_not_reused() -> None:
     labeler = Labeler()
     first = labeler(aggregate(_logits(2)), (1, 2), (48, 80))
@@ -128,14 +159,6 @@ def test_round_trip_of_a_mask_is_exact_up_to_a_pixel_at_its_border() -> None:
     inside = cv2.erode(label_map, np.ones((5, 5)))
     outside = 1 - cv2.dilate(label_map, np.ones((5, 5)))
     assert not different[(inside > 0) | (outside > 0)].any()
-
-
-def test_score_is_the_mean_over_the_pixels_that_an_object_wins() -> None:
-    prob = np.zeros((3, 1, 4), np.float32)
-    prob[:, 0, 0] = (0.1, 0.8, 0.1)
-    prob[:, 0, 1] = (0.2, 0.6, 0.2)
-    prob[:, 0, 2:] = np.array([[0.9, 0.0, 0.1]]).T
-    assert object_scores(prob) == pytest.approx([0.7, 0.0])
 
 
 def test_ids_are_found_and_unwanted_ones_erased() -> None:

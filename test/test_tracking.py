@@ -48,6 +48,14 @@ def test_look_measures_score_area_and_border() -> None:
     assert look(prob)[1] == Sight(0.0, 0.0, at_border=False)
 
 
+def test_score_is_the_mean_over_the_pixels_that_an_object_wins() -> None:
+    prob = np.zeros((3, 1, 4), np.float32)
+    prob[:, 0, 0] = (0.1, 0.8, 0.1)
+    prob[:, 0, 1] = (0.2, 0.6, 0.2)
+    prob[:, 0, 2:] = np.array([[0.9, 0.0, 0.1]]).T
+    assert [sight.score for sight in look(prob)] == pytest.approx([0.7, 0.0])
+
+
 def test_object_is_occluded_then_lost_then_tracked_again() -> None:
     states, _, _ = _run([_sight(), *[_GONE] * 12, _sight(), _sight(), _sight()])
     assert states[0] is TRACKED

@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 
 _EPSILON = 1e-7
 _MAX_LOGIT = float(np.log((1 - _EPSILON) / _EPSILON))
+#: What a pixel on an outline costs, in pixels that are decided everywhere.
+_OUTLINE_COST = 5
+#: Pixels up to which one object alone is quicker decided everywhere.
+_SMALL = 500_000
+
+Index = npt.NDArray[np.intp]
 
 
 def label_dtype(object_ids: Sequence[int]) -> type[np.uint8] | type[np.uint16]:
@@ -49,34 +55,22 @@ def aggregate(logits: Float) -> Float:
     return prob
 
 
-def object_scores(prob: Float) -> list[float]:
-    """
-    Return for each object the mean probability over the pixels that it wins; 0 = wins none.
-
-    :param prob: (K + 1, h, w), row 0 = background.
-    """
-    best = prob.max(axis=0)
-    scores = []
-    for plane in prob[1:]:
-        wins = plane >= best
-        count = int(np.count_nonzero(wins))
-        scores.append(float(plane.sum(where=wins, dtype=np.float64)) / count if count else 0.0)
-    return scores
-
-
 class Labeler:
     """
     Probabilities at stride 4 -> label map at the camera's size.
 
     Upsampling, half-pixel centres, comes before the decision: that is the exact inverse
-    of the resize of the image, and gives smooth outlines. Where cells are 2, 4, 8, ... pixels
-    wide, only the part of the picture with objects in it is looked at. Scratch planes are kept
-    between frames; the label map itself is new each time, for it is given away.
+    of the resize of the image, and gives smooth outlines. But a pixel is a mean of the four cells
+    around it, so an object that wins all four wins every pixel between them: only where two of
+    them disagree, along the outlines, must anything be upsampled. Masks that are nearly all
+    outline, and one object at a small size, are quicker decided everywhere. Scratch planes are
+    kept between frames; the label map itself is new each time, for it is given away.
     """
 
     def __init__(self) -> None:
         self._plane = self._best = np.empty(0, np.float32)
         self._wins = np.empty(0, np.bool_)
+        self._axes: tuple[_Axis, _Axis] | None = None
 
     def __call__(self, prob: Float, object_ids: Sequence[int], size: tuple[int, int]) -> LabelMap:
         """
@@ -89,6 +83,10 @@ class Labeler:
         dtype = label_dtype(object_ids)
         if not object_ids:
             return np.zeros(size, dtype)
+        if len(object_ids) > 1 or size[0] * size[1] > _SMALL:
+            found = self._along_outlines(prob, object_ids, size)
+            if found is not None:
+                return found
         factor = size[0] // prob.shape[1]
         is_exact = size == (factor * prob.shape[1], factor * prob.shape[2])
         if not is_exact or factor & (factor - 1):  # else cells and pixels have no common borders
@@ -101,6 +99,44 @@ class Labeler:
                 factor * rows.start : factor * rows.stop,
                 factor * columns.start : factor * columns.stop,
             ] = self._decide(part, object_ids, (factor * part.shape[1], factor * part.shape[2]))
+        return label_map
+
+    def _along_outlines(
+        self, prob: Float, object_ids: Sequence[int], size: tuple[int, int]
+    ) -> LabelMap | None:
+        """Upsample and decide where winners meet; None where that is most of the picture."""
+        cells = prob.shape[1:]
+        if self._axes is None or [axis.lengths for axis in self._axes] != list(zip(cells, size)):
+            self._axes = _Axis(cells[0], size[0]), _Axis(cells[1], size[1])
+        rows, columns = self._axes
+
+        # A place is what lies between four cells; at the border some of them are the same.
+        winner = cv2.copyMakeBorder(_winner(prob), 1, 1, 1, 1, cv2.BORDER_REPLICATE)
+        first = winner[:-1, :-1]
+        differs = first != winner[:-1, 1:]
+        differs |= first != winner[1:, :-1]
+        differs |= first != winner[1:, 1:]
+        i, j = np.nonzero(differs)
+        if len(i) * rows.most * columns.most * _OUTLINE_COST > size[0] * size[1]:
+            return None
+        ids = np.array((0, *object_ids), label_dtype(object_ids))
+        label_map: LabelMap = ids[first].take(columns.place, axis=1).take(rows.place, axis=0)
+
+        # Pixels across and down in each place; the places come last, for they are many.
+        y, top, bottom, down = rows.of(i)
+        x, left, right, across = columns.of(j)
+        planes = prob.reshape(len(prob), -1)
+
+        def interpolate(row: Index) -> Float:
+            before, after = (planes.take(row * cells[1] + c, axis=1) for c in (left, right))
+            between: Float = before[:, None] * (1 - across) + after[:, None] * across
+            return between[:, None]
+
+        # Across first, as OpenCV does it.
+        upsampled = interpolate(top) * (1 - down)[:, None]
+        upsampled += interpolate(bottom) * down[:, None]
+        pixels = (y * size[1])[:, None] + x
+        label_map.reshape(-1)[pixels] = ids[_winner(upsampled)]
         return label_map
 
     def _decide(self, prob: Float, object_ids: Sequence[int], size: tuple[int, int]) -> LabelMap:
@@ -128,6 +164,60 @@ class Labeler:
             np.maximum(label_map, painted, out=label_map)  # ids ascend: the later winner stays
             np.maximum(best, plane, out=best)
         return label_map
+
+
+class _Axis:
+    """
+    Where the pixels of one axis lie among the centres of its cells.
+
+    :param cells: how many.
+    :param pixels: how many, over the same length.
+    """
+
+    def __init__(self, cells: int, pixels: int) -> None:
+        at = ((np.arange(pixels) + 0.5) * (cells / pixels) - 0.5).astype(np.float32)
+        below = np.floor(at)
+        self.lengths = cells, pixels
+        #: Of each pixel: k = it lies after the centre of cell k - 1 and before that of cell k.
+        self.place = below.astype(np.intp) + 1
+        self._weight = at - below  # of the later cell
+        self._first = np.searchsorted(self.place, np.arange(cells + 2))
+        #: Pixels in the fullest place.
+        self.most = int(np.diff(self._first).max())
+
+    def of(self, places: Index) -> tuple[Index, Index, Index, Float]:
+        """
+        Return the pixels in N places, the cells before and after them, and the latters' weight.
+
+        A place with fewer than `most` pixels names its last one again. One without any, where
+        pixels are larger than cells, names the pixel before it, with that one's own cells.
+
+        :param places: (N,).
+        :return: (most, N), (N,), (N,) and (most, N).
+        """
+        last = np.maximum(self._first[places + 1] - 1, 0)
+        pixels = np.minimum(self._first[places] + np.arange(self.most)[:, None], last)
+        places = self.place[last]
+        before = np.maximum(places - 1, 0)
+        after = np.minimum(places, self.lengths[0] - 1)
+        return pixels, before, after, self._weight[pixels]
+
+
+def _winner(prob: Float) -> npt.NDArray[np.unsignedinteger]:
+    """
+    Return the row of the highest value; of equal ones, the first.
+
+    :param prob: (K + 1, ...) float32.
+    :return: (...) uint8 or, with more rows than fit, uint16.
+    """
+    # A running maximum: argmax over the first axis takes several times longer.
+    best = prob[0]
+    winner = np.zeros(best.shape, np.min_scalar_type(len(prob)))
+    for row, plane in enumerate(prob[1:], 1):
+        np.copyto(winner, row, where=plane > best)
+        if row + 1 < len(prob):
+            best = np.maximum(best, plane)
+    return winner
 
 
 def _where_objects_win(prob: Float) -> tuple[slice, slice]:

@@ -7,9 +7,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import Enum
 
+import cv2
+import numpy as np
+
 from vos_ros.config import LostConfig
 from vos_ros.datatypes import Float, ObjectState
-from vos_ros.labels import object_scores
 
 #: Time in which the usual area goes half of the way (in its logarithm) to a new one: an object
 #: that stays small or large for seconds simply is.
@@ -76,11 +78,13 @@ def look(prob: Float) -> list[Sight]:
     """
     best = prob.max(axis=0)
     found = []
-    for plane, score in zip(prob[1:], object_scores(prob)):
-        wins = plane >= best
+    for plane in prob[1:]:
+        wins = (plane >= best).view(np.uint8)
+        count = cv2.countNonZero(wins)
+        score = float(np.ravel(cv2.mean(plane, wins))[0]) if count else 0.0
         edges = (wins[0], wins[-1], wins[:, 0], wins[:, -1])
         at_border = any(bool(edge.any()) for edge in edges)
-        found.append(Sight(score, float(wins.mean()), at_border))
+        found.append(Sight(score, count / wins.size, at_border))
     return found
 
 

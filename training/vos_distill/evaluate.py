@@ -25,9 +25,10 @@ from vos_distill.student import Student
 from vos_ros.config import from_settings, RuntimeConfig, SegmenterConfig
 from vos_ros.datatypes import Frame, Prompt, Segmentation, StepTiming
 from vos_ros.evaluate import EvalReport, evaluate_root
-from vos_ros.labels import ids_in, Labeler, masks_at_stride, object_scores
+from vos_ros.labels import ids_in, Labeler, masks_at_stride
 from vos_ros.preprocess import network_size, resize_image
 from vos_ros.segmenter import VideoSegmenter
+from vos_ros.tracking import look
 
 
 def load_network(path: Path) -> tuple[Student, dict[str, Any]]:
@@ -150,7 +151,7 @@ class InfiniteStepper:
             self._last = newest
         self._count += 1
         timing = StepTiming(segment_ms=(perf_counter() - began) * 1e3)
-        scores = dict(zip(self._ids, object_scores(prob)))
+        scores = {k: sight.score for k, sight in zip(self._ids, look(prob))}
         return Segmentation(
             label_map, tuple(self._ids), scores, frame.stamp_ns, frame.frame_id, timing, prob
         )

@@ -3,14 +3,17 @@
 """
 What objects to follow: init masks, raw or as PNG, boxes, a file; and which to forget.
 
-Callbacks of the executor's thread, from configure to clean-up.
+From configure to clean-up. Messages come in by the intake's thread while the node is active, all
+else by the executor's, so what they share is locked.
 """
 
 from collections import deque
 from collections.abc import Callable
 import hashlib
+import threading
 from typing import Any
 
+from rclpy.callback_groups import CallbackGroup
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import UInt16MultiArray
 
@@ -44,6 +47,8 @@ class PromptInputs:
     :param submit: takes a prompt, or returns False while nobody can; then it is held.
     :param known_ids: ids in use.
     :param remove: forgets objects.
+    :param group: of all subscriptions.
+    :param on_topics_changed: called when `subscriptions` has changed.
     """
 
     def __init__(
@@ -58,6 +63,8 @@ class PromptInputs:
         submit: Callable[[Prompt | BoxPrompt], bool],
         known_ids: Callable[[], tuple[int, ...]],
         remove: Callable[[list[int]], None],
+        group: CallbackGroup,
+        on_topics_changed: Callable[[], None],
     ) -> None:
         self.names: dict[int, str] = {}  # of objects that a detector has named
         self.complain = complain
@@ -68,6 +75,9 @@ class PromptInputs:
         self._submit = submit
         self._known_ids = known_ids
         self._remove = remove
+        self._group = group
+        self._on_topics_changed = on_topics_changed
+        self._lock = threading.RLock()
         self._held: deque[Prompt | BoxPrompt] = deque(maxlen=_HELD)
         self._seen: deque[tuple[str, int, bytes]] = deque(maxlen=_SEEN)
         self._has_seen_stamp_0 = False
@@ -80,16 +90,27 @@ class PromptInputs:
         self._latched: dict[str, Any] = {}  # topic -> its second subscription
         self._subscriptions = [self._listen(topic, VOLATILE) for topic in self._topics]
         self._subscriptions.append(
-            watch.subscribe(UInt16MultiArray, 'remove_objects', self._on_remove, profile(2))
+            watch.subscribe(
+                UInt16MultiArray,
+                'remove_objects',
+                self._on_remove,
+                profile(2),
+                callback_group=group,
+            )
         )
         self._timer = node.create_timer(
             _LATCHED_POLL_S, self._look_for_latched, clock=node.steady_clock
         )
 
+    @property
+    def subscriptions(self) -> tuple[Any, ...]:
+        """All that is listened to, at present."""
+        return (*self._subscriptions, *self._latched.values())
+
     def close(self) -> None:
         """Stop listening and forget what is held."""
         self._node.destroy_timer(self._timer)
-        for subscription in (*self._subscriptions, *self._latched.values()):
+        for subscription in self.subscriptions:
             self._watch.release(subscription)
         self._subscriptions.clear()
         self._latched.clear()
@@ -97,16 +118,18 @@ class PromptInputs:
 
     def hand_over_held(self) -> None:
         """Submit what was held; the node can use it now."""
-        for _ in range(len(self._held)):
-            prompt = self._held.popleft()
-            if not self._submit_guarded(prompt):
-                self._held.append(prompt)
+        with self._lock:
+            for _ in range(len(self._held)):
+                prompt = self._held.popleft()
+                if not self._submit_guarded(prompt):
+                    self._held.append(prompt)
 
     def forget(self) -> None:
         """Forget everything after a reset: the same mask may now be meant again."""
-        self._held.clear()
-        self._seen.clear()
-        self.names = {}
+        with self._lock:
+            self._held.clear()
+            self._seen.clear()
+            self.names = {}
 
     def repeat(self) -> None:
         """Ask for latched prompts again, and take the file again: the time has jumped."""
@@ -115,17 +138,26 @@ class PromptInputs:
             # A new subscription gets the latched message, as one that comes late does.
             self._watch.release(subscription)
             self._latched[topic] = self._listen(topic, LATCHED)
+        self._on_topics_changed()
         self.take_file()
 
     def take_file(self) -> None:
         """Take the masks of the file, if one is given; VosError if they cannot be read."""
         path = self._config.mask_file
         if path:
-            self._take(conversions.to_prompt_from_file(path, self._config.binary_id))
+            prompt = conversions.to_prompt_from_file(path, self._config.binary_id)
+            with self._lock:
+                self._take(prompt)
 
     def _listen(self, topic: str, durability: Any) -> Any:
         kind, callback = self._topics[topic]
-        return self._watch.subscribe(kind, topic, callback, profile(_HELD, RELIABLE, durability))
+        return self._watch.subscribe(
+            kind,
+            topic,
+            callback,
+            profile(_HELD, RELIABLE, durability),
+            callback_group=self._group,
+        )
 
     @guarded
     def _look_for_latched(self) -> None:
@@ -141,29 +173,33 @@ class PromptInputs:
             offers = self._node.get_publishers_info_by_topic(resolved)
             if any(offer.qos_profile.durability == LATCHED for offer in offers):
                 self._latched[topic] = self._listen(topic, LATCHED)
+                self._on_topics_changed()
 
     @guarded
     def _on_mask(self, msg: Image) -> None:
         shape = f'{msg.encoding} {msg.width} {msg.height} {msg.step}'.encode()
-        if self._is_new('raw', msg, shape, msg.data):
-            self._take_mask(msg, conversions.to_label_map)
+        with self._lock:
+            if self._is_new('raw', msg, shape, msg.data):
+                self._take_mask(msg, conversions.to_label_map)
 
     @guarded
     def _on_compressed_mask(self, msg: CompressedImage) -> None:
-        if self._is_new('compressed', msg, msg.data):
-            self._take_mask(msg, conversions.to_label_map_from_compressed)
+        with self._lock:
+            if self._is_new('compressed', msg, msg.data):
+                self._take_mask(msg, conversions.to_label_map_from_compressed)
 
     @guarded
     def _on_boxes(self, msg: Any) -> None:
-        if not self._is_new('boxes', msg, detections.fingerprint(msg)):
-            return
-        with self._health.rejections():
-            boxes, problems = detections.to_boxes(msg, self._known_ids())
-        for line in problems:
-            self._health.mask_rejected(line)
-            self._node.get_logger().warning(f'init boxes: {line}')
-        self.names = {**self.names, **boxes.names}
-        self._take(boxes)
+        with self._lock:
+            if not self._is_new('boxes', msg, detections.fingerprint(msg)):
+                return
+            with self._health.rejections():
+                boxes, problems = detections.to_boxes(msg, self._known_ids())
+            for line in problems:
+                self._health.mask_rejected(line)
+                self._node.get_logger().warning(f'init boxes: {line}')
+            self.names = {**self.names, **boxes.names}
+            self._take(boxes)
 
     def _take_mask(self, msg: Any, read: Callable[[Any, int], Any]) -> None:
         with self._health.rejections():
@@ -213,6 +249,7 @@ class PromptInputs:
     @guarded
     def _on_remove(self, msg: UInt16MultiArray) -> None:
         ids = msg.data.tolist()
-        self._seen.clear()  # the same mask may now be meant again
-        self.names = {i: name for i, name in self.names.items() if i not in ids}
-        self._remove(ids)
+        with self._lock:
+            self._seen.clear()  # the same mask may now be meant again
+            self.names = {i: name for i, name in self.names.items() if i not in ids}
+            self._remove(ids)

@@ -5,9 +5,10 @@ VosNode: transitions, services and parameters around the worker. Wiring only.
 
 What comes in besides images is in `prompts`, what goes out in `publishing` and `reporting`.
 
-Two threads. The executor's runs every callback that has no other note: it stores messages and
-answers services, never waits for the network. The worker's converts, segments and publishes. (A
-third one draws masks for boxes, see `box_drawer`.)
+Three threads. The executor's runs every callback that has no other note: it answers services,
+reports and never waits for the network. The intake's, while the node is active, takes images and
+masks and stores them. The worker's converts, segments and publishes. (A fourth one draws masks for
+boxes, see `box_drawer`.)
 """
 
 from collections import Counter
@@ -31,9 +32,11 @@ from vos_ros.ros import conversions, detections, diagnostics, parameters
 from vos_ros.ros.box_drawer import BoxDrawer
 from vos_ros.ros.conversions import Arrival
 from vos_ros.ros.guard import Complaints, guarded, in_words, LogBridge, wait_for
+from vos_ros.ros.intake import Intake, IntakeGroup
 from vos_ros.ros.prompts import PromptInputs
 from vos_ros.ros.publishing import Outputs
 from vos_ros.ros.qos import BEST_EFFORT, profile, QosWatch, RELIABLE
+from vos_ros.ros.raw_image import read_image
 from vos_ros.ros.reporting import image_topic, Reporter, Snapshot
 from vos_ros.segmenter import VideoSegmenter
 from vos_ros.timeline import TimeJump
@@ -75,6 +78,8 @@ class VosNode(LifecycleNode):
         self._outputs: Outputs | None = None
         self._boxes: BoxDrawer | None = None
         self._image_subscription: Any = None
+        self._input_group = IntakeGroup()
+        self._intake: Intake | None = None
         self._segmenter: VideoSegmenter | None = None
         self._worker: Worker[Arrival] | None = None
         self._past: Counter[str] = Counter()  # counts of workers that have ended
@@ -110,6 +115,7 @@ class VosNode(LifecycleNode):
         :return: the worker has ended; False = the network did not return within a second.
         """
         logging.getLogger('vos_ros').removeHandler(self._log_bridge)
+        self._stop_intake()
         return self._stop_worker()
 
     # Transitions
@@ -181,6 +187,8 @@ class VosNode(LifecycleNode):
             submit=self._submit_prompt,
             known_ids=self._known_ids,
             remove=self._remove_objects,
+            group=self._input_group,
+            on_topics_changed=self._follow_inputs,
         )
         self._prompts.take_file()
         self.destroy_timer(self._diagnostics_timer)
@@ -225,23 +233,35 @@ class VosNode(LifecycleNode):
         if self._vision is not None:
             self._boxes = BoxDrawer(node.init, self._submit_drawn, self._on_box_error)
         prompts.hand_over_held()
+        is_raw = node.image_transport != 'compressed'
         self._image_subscription = self._watch.subscribe(
-            CompressedImage if node.image_transport == 'compressed' else Image,
+            Image if is_raw else CompressedImage,
             image_topic(node),
-            self._on_image,
+            self._on_serialized_image if is_raw else self._on_image,
             profile(1, RELIABLE if node.image_qos == 'reliable' else BEST_EFFORT),
             on_lost=self._health.images_lost,
             qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+            raw=is_raw,
+            callback_group=self._input_group,
         )
+        self._intake = Intake(self.context, self._input_group)
+        self._follow_inputs()
+        self._intake.start()
         self.get_logger().info(
             f'active: {self._image_subscription.topic_name} in, {outputs.labels_topic} out'
         )
 
     def _deactivate(self) -> bool:
+        self._stop_intake()
         if self._image_subscription is not None:
             self._watch.release(self._image_subscription)
             self._image_subscription = None
         return self._stop_worker()
+
+    def _stop_intake(self) -> None:
+        intake, self._intake = self._intake, None
+        if intake is not None:
+            intake.stop(_JOIN_S)
 
     def _stop_worker(self) -> bool:
         boxes, self._boxes = self._boxes, None
@@ -290,17 +310,30 @@ class VosNode(LifecycleNode):
 
     # Input
 
+    def _follow_inputs(self) -> None:
+        if self._intake is not None and self._prompts is not None:
+            # A mask that came before its image is taken before it.
+            self._intake.follow((*self._prompts.subscriptions, self._image_subscription))
+
+    @guarded
+    def _on_serialized_image(self, serialized: bytes) -> None:
+        arrived = time.perf_counter()
+        self._take(Arrival(read_image(serialized), arrived))
+
     @guarded
     def _on_image(self, msg: Any) -> None:
-        worker = self._worker
+        self._take(Arrival(msg, time.perf_counter()))
+
+    def _take(self, item: Arrival) -> None:
+        """Hand an image on. Runs in the intake's thread."""
+        worker, boxes, msg = self._worker, self._boxes, item.msg
         if worker is None or self._is_paused:
             return
-        item = Arrival(msg, time.perf_counter())
         encoding = getattr(msg, 'encoding', '') or getattr(msg, 'format', '')
         self._health.image_arrived(encoding, _stamp_ns(item))
         worker.submit_frame(item)
-        if self._boxes is not None:
-            self._boxes.put_image(item)
+        if boxes is not None:
+            boxes.put_image(item)
 
     def _submit_prompt(self, prompt: Prompt | detections.BoxPrompt) -> bool:
         """Hand a prompt on; False = nobody can use it now."""

@@ -1,0 +1,75 @@
+# SPDX-FileCopyrightText: 2026 The vos_ros authors
+# SPDX-License-Identifier: Apache-2.0
+import struct
+
+import numpy as np
+import pytest
+
+from vos_ros.errors import VosError
+
+pytest.importorskip('rclpy', reason='rclpy is not installed')
+
+from rclpy.serialization import serialize_message
+from sensor_msgs.msg import Image
+
+from vos_ros.ros.conversions import to_frame
+from vos_ros.ros.raw_image import RawImage, read_image
+
+
+def _image(frame_id: str, encoding: str, pixels: int = 5) -> Image:
+    msg = Image(height=2, width=pixels, encoding=encoding, is_bigendian=1, step=3 * pixels)
+    msg.header.frame_id = frame_id
+    msg.header.stamp.sec, msg.header.stamp.nanosec = -3, 999_999_999
+    msg.data = bytes(range(6 * pixels))
+    return msg
+
+
+@pytest.mark.parametrize('frame_id', ['', 'a', 'cam', 'came', 'kamera_ü'])
+@pytest.mark.parametrize('encoding', ['rgb8', 'bgr8', 'mono8', '8UC3', 'mono16', ''])
+def test_fields_are_those_that_rclpy_reads(frame_id: str, encoding: str) -> None:
+    msg = _image(frame_id, encoding)
+    read = read_image(serialize_message(msg))
+    assert isinstance(read, RawImage)
+    for field in ('header', 'height', 'width', 'encoding', 'is_bigendian', 'step'):
+        assert getattr(read, field) == getattr(msg, field), field
+    assert bytes(read.data) == bytes(msg.data)
+
+
+def test_frame_is_the_same_and_its_pixels_are_no_copy() -> None:
+    msg = _image('cam', 'rgb8')
+    serialized = serialize_message(msg)
+    frame = to_frame(read_image(serialized))
+    expected = to_frame(msg)
+    np.testing.assert_array_equal(frame.image, expected.image)
+    assert (frame.encoding, frame.stamp_ns, frame.frame_id, frame.header) == (
+        expected.encoding,
+        expected.stamp_ns,
+        expected.frame_id,
+        expected.header,
+    )
+    assert np.shares_memory(frame.image, np.frombuffer(serialized, np.uint8))
+
+
+def test_big_endian_is_read() -> None:
+    body = struct.pack('>iII', 7, 8, 4) + b'cam\0'
+    body += struct.pack('>III', 1, 2, 6) + b'mono8\0' + b'\0' + b'\0' * 1
+    body += struct.pack('>II', 2, 2) + b'\x05\x06'
+    read = read_image(b'\x00\x00\x00\x00' + body)
+    assert (read.header.stamp.sec, read.header.stamp.nanosec) == (7, 8)
+    assert (read.header.frame_id, read.encoding) == ('cam', 'mono8')
+    assert (read.height, read.width, read.step) == (1, 2, 2)
+    assert bytes(read.data) == b'\x05\x06'
+
+
+@pytest.mark.parametrize('length', [4, 11, 17, 24, 40, 60, 80])
+def test_message_that_ends_too_early_is_named(length: int) -> None:
+    serialized = serialize_message(_image('camera', 'rgb8'))
+    assert length < len(serialized)
+    with pytest.raises(VosError, match=f'an image message of {length} bytes cannot be read'):
+        read_image(bytes(serialized[:length]))
+
+
+def test_length_of_a_text_that_is_nonsense_is_named() -> None:
+    body = struct.pack('<iII', 7, 8, 2**31)
+    with pytest.raises(VosError, match='cannot be read'):
+        read_image(b'\x00\x01\x00\x00' + body)

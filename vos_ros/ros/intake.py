@@ -1,0 +1,161 @@
+# SPDX-FileCopyrightText: 2026 The vos_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Images and masks in, by a thread that does nothing else.
+
+rclpy's executor goes through all that it waits for before and after every message, some forty
+services, timers and events of a lifecycle node, and holds the interpreter meanwhile: the worker
+that an image has woken waits for it. A wait set with the few topics of the input has neither, and
+no service call or report delays an image. Masks come the same way, or images would overtake them.
+"""
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+import logging
+import threading
+from typing import Any
+
+from rclpy.callback_groups import CallbackGroup
+from rclpy.exceptions import InvalidHandle
+from rclpy.guard_condition import GuardCondition
+from rclpy.impl.implementation_singleton import rclpy_implementation as _rclpy
+
+from vos_ros.ros.guard import in_words, THREADS
+
+#: How often to look whether ROS still runs, in case nobody says so.
+_LOOK_NS = 500_000_000
+
+_LOGGER = logging.getLogger(__name__)
+
+
+class IntakeGroup(CallbackGroup):
+    """
+    The subscriptions that an intake serves while there is one, else the executor.
+
+    Their QoS events go with them: they share a condition with the messages, so that an executor
+    which waits for the events would be woken by every message that it must not take.
+    """
+
+    def __init__(self) -> None:
+        """Begin with the executor."""
+        super().__init__()
+        self.is_taken = False
+
+    def can_execute(self, entity: Any) -> bool:
+        """
+        Tell an executor whether it is its business.
+
+        :param entity: a subscription or one of its events.
+        """
+        return not self.is_taken
+
+    def beginning_execution(self, entity: Any) -> bool:
+        """
+        Tell an executor whether it is its business still.
+
+        :param entity: as above.
+        """
+        return not self.is_taken
+
+    def ending_execution(self, entity: Any) -> None:
+        """
+        Take note of nothing.
+
+        :param entity: as above.
+        """
+
+
+class Intake:
+    """
+    Waits for the messages of some subscriptions and hands them on, in a thread of its own.
+
+    Where this rclpy has no such wait set, or it fails, the executor goes on with them.
+
+    :param context: of the node.
+    :param group: of the subscriptions; taken from start to stop.
+    """
+
+    def __init__(self, context: Any, group: IntakeGroup) -> None:
+        self._context = context
+        self._group = group
+        self._subscriptions: Sequence[Any] = ()
+        self._is_stopping = False
+        self._wake = GuardCondition(None, None, context=context)
+        self._thread = threading.Thread(target=self._run, name=f'{THREADS}intake', daemon=True)
+
+    def start(self) -> None:
+        """Begin; messages go to the subscriptions' own callbacks, which must not raise."""
+        self._group.is_taken = True
+        self._thread.start()
+
+    def follow(self, subscriptions: Sequence[Any]) -> None:
+        """
+        Serve these from now on; what is left out may be destroyed.
+
+        :param subscriptions: of the group; of messages that wait, those of the first come first.
+        """
+        self._subscriptions = tuple(subscriptions)
+        self._wake.trigger()
+
+    def stop(self, timeout_s: float) -> bool:
+        """
+        End the thread after the message in progress.
+
+        :param timeout_s: how long to wait for it.
+        :return: it has ended.
+        """
+        self._is_stopping = True
+        self._wake.trigger()
+        self._thread.join(timeout_s)
+        self._group.is_taken = False
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        try:
+            with self._context.handle, self._wake.handle:
+                while not self._is_stopping and self._context.ok():
+                    self._serve(self._subscriptions)
+        except Exception as error:
+            self._group.is_taken = False
+            if self._context.ok():
+                _LOGGER.warning(
+                    'the executor takes images and masks from now on, a little slower (%s)',
+                    in_words(error),
+                )
+
+    def _serve(self, wanted: Sequence[Any]) -> None:
+        """Serve these until others are wanted."""
+        with ExitStack() as in_use:  # nothing is destroyed while it is waited for
+            subscriptions = []
+            for subscription in wanted:
+                try:
+                    in_use.enter_context(subscription.handle)
+                except InvalidHandle:
+                    continue
+                subscriptions.append(subscription)
+            events = [event for each in subscriptions for event in each.event_handlers]
+            for event in events:
+                in_use.enter_context(event)
+            wait_set = _rclpy.WaitSet(
+                len(subscriptions), 1, 0, 0, 0, len(events), self._context.handle
+            )
+            while self._subscriptions is wanted and not self._is_stopping and self._context.ok():
+                self._wait(wait_set, subscriptions, events)
+
+    def _wait(self, wait_set: Any, subscriptions: list[Any], events: list[Any]) -> None:
+        wait_set.clear_entities()
+        wait_set.add_guard_condition(self._wake.handle)
+        for subscription in subscriptions:
+            wait_set.add_subscription(subscription.handle)
+        for event in events:
+            event.add_to_wait_set(wait_set)
+        wait_set.wait(_LOOK_NS)
+        ready = wait_set.get_ready_entities('subscription')
+        for subscription in subscriptions:
+            if subscription.handle.pointer in ready and not self._is_stopping:
+                taken = subscription.handle.take_message(subscription.msg_type, subscription.raw)
+                if taken is not None:
+                    subscription.callback(taken[0])
+        for event in events:
+            if event.is_ready(wait_set):
+                event.callback(event.take_data())
