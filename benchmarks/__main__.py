@@ -40,6 +40,7 @@ def plan(args: argparse.Namespace) -> dict[str, list[str]]:
             *('bench_length.py', *model, '--size', '128'),
             *either('--frames 10000', '--frames 400'),
         ],
+        'labels': ['bench_labels.py', *either('--rounds 30', '--rounds 1')],
         'roofline': ['bench_roofline.py', *model, *either('--rounds 20', '--rounds 2')],
         'node': ['bench_node.py', *model, *either('--frames 2000', '--frames 20')],
     }

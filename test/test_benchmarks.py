@@ -124,7 +124,7 @@ def test_the_driver_adds_what_needs_data_only_where_it_is_given() -> None:
         **{'peers_python': 'python3', 'only': [], 'quick': True},
     }
     names = list(driver.plan(argparse.Namespace(**usual)))
-    assert names == ['step', 'objects', 'memory', 'length', 'roofline', 'node']
+    assert names == ['step', 'objects', 'memory', 'length', 'labels', 'roofline', 'node']
     more = usual | {'davis': 'd', 'aot': 'a', 'int8': ['q']}
     plan = driver.plan(argparse.Namespace(**more))
     assert {'ladder', 'peers'} == set(plan) - set(names)

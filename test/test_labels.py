@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
+from vos_ros import labels
 from vos_ros.datatypes import Float, LabelMap
 from vos_ros.labels import (
     aggregate,
@@ -131,6 +132,17 @@ def test_outlines_alone_give_what_the_whole_picture_gives(
         np.testing.assert_array_equal(found[clear], whole.argmax(axis=0)[clear])
         assert clear.mean() > 0.99
         assert len(np.unique(found)) == objects + 1
+
+
+def test_outlines_are_decided_in_parts_where_they_are_many(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rows, columns = np.mgrid[:120, :160]
+    logits = np.stack([12 - np.hypot(rows - 40, columns - 50), 20 - np.hypot(rows, columns)])
+    prob = aggregate(logits.astype(np.float32))
+    whole = Labeler()._along_outlines(prob, (1, 2), (480, 640))
+    monkeypatch.setattr(labels, '_SCRATCH', 1000)
+    np.testing.assert_array_equal(Labeler()._along_outlines(prob, (1, 2), (480, 640)), whole)
 
 
 def test_a_picture_that_is_all_outline_is_decided_as_a_whole() -> None:

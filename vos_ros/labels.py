@@ -19,6 +19,9 @@ _EPSILON = 1e-7
 _MAX_LOGIT = float(np.log((1 - _EPSILON) / _EPSILON))
 #: What a pixel on an outline costs, in pixels that are decided everywhere.
 _OUTLINE_COST = 5
+#: Probabilities on outlines that are upsampled at once, 2 MiB: with 4K and many objects there are
+#: millions of them.
+_SCRATCH = 2**19
 #: Pixels up to which one object alone is quicker decided everywhere.
 _SMALL = 500_000
 
@@ -122,21 +125,23 @@ class Labeler:
         ids = np.array((0, *object_ids), label_dtype(object_ids))
         label_map: LabelMap = ids[first].take(columns.place, axis=1).take(rows.place, axis=0)
 
-        # Pixels across and down in each place; the places come last, for they are many.
-        y, top, bottom, down = rows.of(i)
-        x, left, right, across = columns.of(j)
-        planes = prob.reshape(len(prob), -1)
+        planes, pixels = prob.reshape(len(prob), -1), label_map.reshape(-1)
+        at_once = max(1, _SCRATCH // (len(prob) * rows.most * columns.most))
+        for begin in range(0, len(i), at_once):
+            part = slice(begin, begin + at_once)
+            # Pixels down and across in each place; the places come last, for they are many.
+            y, top, bottom, down = rows.of(i[part])
+            x, left, right, across = columns.of(j[part])
 
-        def interpolate(row: Index) -> Float:
-            before, after = (planes.take(row * cells[1] + c, axis=1) for c in (left, right))
-            between: Float = before[:, None] * (1 - across) + after[:, None] * across
-            return between[:, None]
-
-        # Across first, as OpenCV does it.
-        upsampled = interpolate(top) * (1 - down)[:, None]
-        upsampled += interpolate(bottom) * down[:, None]
-        pixels = (y * size[1])[:, None] + x
-        label_map.reshape(-1)[pixels] = ids[_winner(upsampled)]
+            # Across first, as OpenCV does it.
+            upper, lower = (
+                planes.take(row + left, axis=1)[:, None] * (1 - across)
+                + planes.take(row + right, axis=1)[:, None] * across
+                for row in (top * cells[1], bottom * cells[1])
+            )
+            upsampled = upper[:, None] * (1 - down)[:, None]
+            upsampled += lower[:, None] * down[:, None]
+            pixels[(y * size[1])[:, None] + x] = ids[_winner(upsampled)]
         return label_map
 
     def _decide(self, prob: Float, object_ids: Sequence[int], size: tuple[int, int]) -> LabelMap:
