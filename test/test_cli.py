@@ -261,7 +261,7 @@ def test_doctor_passes_with_a_model(capsys: Captured, monkeypatch: pytest.Monkey
 
 
 def test_ctrl_c_leaves_a_video_that_plays(folder: Path) -> None:
-    for index in range(5, 400):
+    for index in range(5, 4000):
         shutil.copy(folder / 'frames/00000.jpg', folder / f'frames/{index:05d}.jpg')
     command = [sys.executable, '-m', 'vos_ros.cli', 'run', str(folder / 'frames')]
     options = ['--mask', str(folder / 'first.png'), '--out', str(folder / 'out'), '--model', TINY]
