@@ -88,8 +88,8 @@ def _run(arguments: Sequence[str]) -> int:
     # OpenCV's own threads gain half a millisecond on idle cores and cost thirty on busy ones,
     # where every resize waits for the last of them to be scheduled.
     cv2.setNumThreads(1)
-    # Whoever waits for the interpreter gets it after half a millisecond, not five: an image does not
-    # wait for a report that is being made (the slowest hundredth of frames: 0.5 to 1.5 ms less).
+    # Whoever waits for the interpreter gets it after half a millisecond, not five: an image does
+    # not wait for a report in the making (the slowest hundredth of frames: 0.5 to 1.5 ms less).
     sys.setswitchinterval(0.0005)
     node = None
     try:
