@@ -174,8 +174,10 @@ def main() -> int:
         + table(['objects', 'what', 'p50 ms', 'p95 ms', 'nearest peer', 'times faster'], rows)
     )
     print(text)
-    command = f'python benchmarks/bench_peers.py --model {" ".join(args.model)} --cutie DIR --aot '
-    print(save('peers', f'{command}DIR --rounds {args.rounds}', text, {'variants': raw}))
+    sources = [f'--{name} DIR' for name in ('cutie', 'aot') if getattr(args, name)]
+    command = ['python benchmarks/bench_peers.py --model', *args.model, *sources]
+    command += ['--rounds', str(args.rounds)]
+    print(save('peers', ' '.join(command), text, {'variants': raw}))
     return 0
 
 
