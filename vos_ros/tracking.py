@@ -81,7 +81,7 @@ def look(prob: Float) -> list[Sight]:
     for plane in prob[1:]:
         wins = (plane >= best).view(np.uint8)
         count = cv2.countNonZero(wins)
-        score = float(np.ravel(cv2.mean(plane, wins))[0]) if count else 0.0
+        score = cv2.mean(plane, wins)[0] if count else 0.0  # type: ignore[index]
         edges = (wins[0], wins[-1], wins[:, 0], wins[:, -1])
         at_border = any(bool(edge.any()) for edge in edges)
         found.append(Sight(score, count / wins.size, at_border))
