@@ -59,9 +59,22 @@ def start_node(
         started.append(NodeProcess(log, *ros_args, **parameters))
         return started[-1]
 
+    start.nodes = started
     yield start
     for node in started:
         node.end()
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """Show what the nodes printed beside what failed."""
+    outcome = yield
+    report = outcome.get_result()
+    if report.failed:
+        start = getattr(item, 'funcargs', {}).get('start_node')
+        for node in getattr(start, 'nodes', ()):
+            asked = ' '.join(map(str, node.process.args[3:]))
+            report.sections.append((f'node {asked}', node.log[-4000:]))
 
 
 @pytest.fixture(scope='module')

@@ -30,7 +30,7 @@ MASK[20:60, 10:50] = 1
 MASK[40:90, 70:120] = 4
 #: Ends a hang; nothing waits this long when it works.
 PATIENCE_S = 60.0
-#: When to repeat a question that changes nothing.
+#: When to ask again where no answer came.
 _ASK_AGAIN_S = 10.0
 
 
@@ -116,40 +116,59 @@ class Client:
         return publisher
 
     def call(self, kind: type, name: str, request: Any) -> Any:
-        """Call a service and return its response."""
+        """
+        Call a service and return its response.
+
+        The request is repeated where no answer comes: a service is ready as soon as one side has
+        found the other, and an answer sent before the other side has, too, is lost
+        (ros2/ros2#1253, ros2/rmw_fastrtps#842). So it must be one that may be repeated.
+        """
         client = self.node.create_client(kind, name)
         self.wait(client.service_is_ready, f'service {name}')
-        future = client.call_async(request)
-        self.wait(future.done, f'an answer of {name}')
+        asked: dict[Any, float] = {}
+
+        def answer() -> Any:
+            if time.monotonic() > max(asked.values(), default=0.0) + _ASK_AGAIN_S:
+                asked[client.call_async(request)] = time.monotonic()
+            return next((future.result() for future in asked if future.done()), None)
+
+        found = self.wait(answer, f'an answer of {name}')
         self.node.destroy_client(client)
-        return future.result()
+        return found
 
     def state(self, node: str = '/vos') -> str:
         """Ask for the lifecycle state's label."""
         from lifecycle_msgs.srv import GetState
 
-        client = self.node.create_client(GetState, f'{node}/get_state')
-        self.wait(client.service_is_ready, f'service {node}/get_state')
-        asked: dict[Any, float] = {}
-
-        def answer() -> Any:
-            # Ready is what one side says: an answer to a call that is too early may get lost.
-            if time.monotonic() > max(asked.values(), default=0.0) + _ASK_AGAIN_S:
-                asked[client.call_async(GetState.Request())] = time.monotonic()
-            return next((future.result() for future in asked if future.done()), None)
-
-        found = self.wait(answer, f'the state of {node}')
-        self.node.destroy_client(client)
-        return found.current_state.label
+        return self.call(GetState, f'{node}/get_state', GetState.Request()).current_state.label
 
     def change_state(self, transition: int, node: str = '/vos', label: str = '') -> bool:
-        """Ask for a transition."""
+        """
+        Ask for a transition.
+
+        A second request would be refused where the first was granted and only its answer was lost,
+        so that is not repeated before the state shows that nothing has happened.
+        """
         from lifecycle_msgs.srv import ChangeState
 
         request = ChangeState.Request()
         request.transition.id = transition
         request.transition.label = label
-        return self.call(ChangeState, f'{node}/change_state', request).success
+        before = self.state(node)
+        client = self.node.create_client(ChangeState, f'{node}/change_state')
+        self.wait(client.service_is_ready, f'service {node}/change_state')
+        end = time.monotonic() + PATIENCE_S
+        while time.monotonic() < end:
+            future = client.call_async(request)
+            again = time.monotonic() + _ASK_AGAIN_S
+            self.wait(
+                lambda future=future, again=again: future.done() or time.monotonic() > again,
+                f'an answer of {node}/change_state',
+            )
+            if future.done() or self.state(node) != before:
+                self.node.destroy_client(client)
+                return future.result().success if future.done() else True
+        pytest.fail(f'waited {PATIENCE_S:.0f} s in vain for an answer of {node}/change_state')
 
     def set_parameter(self, name: str, value: object, node: str = '/vos') -> Any:
         """Set one parameter from outside and return the result with its reason."""

@@ -17,6 +17,7 @@ pytest.importorskip('rclpy', reason='needs rclpy')
 import cv2
 from diagnostic_msgs.msg import DiagnosticArray
 from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import GetState
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
@@ -251,7 +252,8 @@ def test_a_killed_node_that_is_started_again_takes_the_latched_mask(client, star
         assert node.process.wait(60) == -signal.SIGKILL
 
 
-#: A node in which a method never returns from native code, which no signal interrupts.
+#: A node in which a method never returns from native code, which no signal interrupts. Its first
+#: argument says which: load or segment.
 ENDLESS = """
 import ctypes, sys
 from vos_ros.ros import node, vos_node
@@ -273,12 +275,12 @@ sys.exit(node.main(sys.argv[2:]))
 """
 
 
-def start_endless(log: Path, where: str, namespace: str) -> subprocess.Popen:
-    """Start such a node: where = 'load' or 'segment'."""
+def start_script(log: Path, script: str, *args: str, namespace: str) -> subprocess.Popen:
+    """Start a node that is spoilt by a script around it."""
     ros_args = ['--ros-args', '-r', f'__ns:={namespace}', '-p', f'model:={TINY}']
     with log.open('wb') as sink:
         return subprocess.Popen(
-            [sys.executable, '-c', ENDLESS, where, *ros_args],
+            [sys.executable, '-c', script, *args, *ros_args],
             stdout=sink,
             stderr=subprocess.STDOUT,
             cwd=ROOT,
@@ -286,10 +288,53 @@ def start_endless(log: Path, where: str, namespace: str) -> subprocess.Popen:
         )
 
 
+#: A node whose first three answers cannot be sent: in Humble, a client that left has that effect.
+MUTE = """
+import sys
+from rclpy.service import Service
+from vos_ros.ros import node
+
+send, failures = Service.send_response, [None] * 3
+
+def fail(self, *args):
+    if failures:
+        failures.pop()
+        raise RuntimeError('failed to send response')
+    send(self, *args)
+
+Service.send_response = fail
+sys.exit(node.main(sys.argv[1:]))
+"""
+
+
+def test_an_answer_that_cannot_be_sent_does_not_end_the_node(client, tmp_path: Path) -> None:
+    log = tmp_path / 'log.txt'
+    process = start_script(log, MUTE, namespace='/mute')
+    try:
+        asker = client.node.create_client(GetState, '/mute/vos/get_state')
+        client.wait(asker.service_is_ready, 'the node')
+        answers = []
+
+        def is_answered() -> bool:
+            answers.append(asker.call_async(GetState.Request()))
+            client.spin(0.2)
+            return any(answer.done() for answer in answers)
+
+        client.wait(is_answered, 'an answer')
+        assert process.poll() is None
+        assert 'the node goes on: RuntimeError: failed to send response' in log.read_text()
+        images = client.publisher(Image, '/mute/image')
+        next_labels(client, client.listen(Image, '/mute/vos/labels'), images)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 0, log.read_text()
+    finally:
+        process.kill()
+
+
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM], ids=['SIGINT', 'SIGTERM'])
 def test_a_signal_while_the_model_loads_ends_it(client, tmp_path: Path, number) -> None:
     log = tmp_path / 'log.txt'
-    process = start_endless(log, 'load', '/loading')
+    process = start_script(log, ENDLESS, 'load', namespace='/loading')
     try:
         client.wait(lambda: 'inside' in log.read_text(), 'the model to be loaded')
         client.spin(0.5)  # until it is inside; too early, and the test would only show less
@@ -302,7 +347,7 @@ def test_a_signal_while_the_model_loads_ends_it(client, tmp_path: Path, number) 
 
 def test_a_network_that_never_returns_does_not_keep_the_node(client, tmp_path: Path) -> None:
     log = tmp_path / 'log.txt'
-    process = start_endless(log, 'segment', '/stuck')
+    process = start_script(log, ENDLESS, 'segment', namespace='/stuck')
     try:
         images = client.publisher(Image, '/stuck/image')
         client.wait(

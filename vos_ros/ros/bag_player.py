@@ -26,6 +26,9 @@ from vos_ros.errors import VosError
 from vos_ros.label_png import read_label_png
 from vos_ros.ros.demo_player import Player, SETTLE_S
 
+#: When to ask again where no answer came.
+_ASK_AGAIN_S = 2.0
+
 
 class BagPlayer(Player):
     """
@@ -50,10 +53,18 @@ class BagPlayer(Player):
 
         :param timeout_s: VosError after this time.
         """
-        answer = self._reset.call_async(Trigger.Request())
-        rclpy.spin_until_future_complete(self, answer, timeout_sec=timeout_s)
-        if not answer.done():
-            raise VosError(f'{self._reset.srv_name} did not answer within {timeout_s:.0f} s')
+        # DDS loses an answer where the segmenter has not yet found its asker; a reset may be
+        # repeated, so that is what helps.
+        end = time.monotonic() + timeout_s
+        while time.monotonic() < end:
+            answer = self._reset.call_async(Trigger.Request())
+            rclpy.spin_until_future_complete(
+                self, answer, timeout_sec=min(_ASK_AGAIN_S, timeout_s)
+            )
+            if answer.done():
+                return
+            self._reset.remove_pending_request(answer)
+        raise VosError(f'{self._reset.srv_name} did not answer within {timeout_s:.0f} s')
 
 
 def play(

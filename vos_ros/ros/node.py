@@ -11,9 +11,14 @@ import contextlib
 import os
 import sys
 import threading
+import time
 
 from vos_ros.config import NodeConfig, RuntimeConfig, SegmenterConfig, settings
 from vos_ros.errors import VosError
+from vos_ros.ros.guard import in_words, THREADS
+
+#: After a failure of ROS itself, so that one that lasts does not keep a core busy.
+_PAUSE_S = 0.1
 
 _USAGE = """\
 usage: segmenter [--help] [--ros-args ...]
@@ -76,7 +81,6 @@ def _run(arguments: Sequence[str]) -> int:
         import rclpy
         from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 
-        from vos_ros.ros.guard import THREADS
         from vos_ros.ros.vos_node import VosNode
     except ImportError as error:
         print(
@@ -101,7 +105,7 @@ def _run(arguments: Sequence[str]) -> int:
             return 2
         executor = SingleThreadedExecutor()
         executor.add_node(node)
-        executor.spin()
+        _spin(executor, node)
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     finally:
@@ -113,6 +117,27 @@ def _run(arguments: Sequence[str]) -> int:
         sys.stderr.flush()
         os._exit(0)
     return 0
+
+
+def _spin(executor, node) -> None:
+    """
+    Spin until ROS ends, whatever a callback of rclpy's own raises.
+
+    Ours are guarded. What is left is, for example, an answer that cannot be sent: with Humble, a
+    client that leaves too early would otherwise end the node (ros2/ros2#1253).
+    """
+    from rclpy.executors import ExternalShutdownException
+
+    while node.context.ok():
+        try:
+            executor.spin()
+        except ExternalShutdownException:
+            raise
+        except Exception as error:
+            if not node.context.ok():
+                raise
+            node.complain(error, f'ROS failed, the node goes on: {in_words(error)}')
+            time.sleep(_PAUSE_S)
 
 
 def _stop(node) -> None:
