@@ -9,9 +9,10 @@ The node runs as its own process; camera and subscriber are another one, as on a
 is the wall clock just before the camera publishes. The node writes down, for every frame, when
 its message arrived, what each stage took and when the labels were published, all by the clocks of
 this one machine; so every frame is cut into parts which add up to the whole. Inference is the
-stages encode and segment. All else is overhead: serialising, DDS, queues, conversion, resizing
-and normalising, upsampling to labels. The camera waits for the labels and then for --pause ms, in
-which the frame is memorised, so nothing waits in a queue.
+stages encode and segment. All else is overhead: serialising (the camera's too), DDS, queues,
+conversion, resizing and normalising, upsampling to labels; it is summed up to where publish()
+returns and up to where a subscriber has the labels. The camera waits for the labels and then for
+--pause ms, in which the frame is memorised, so nothing waits in a queue.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ from vos_ros.config import RuntimeConfig
 CAMERAS = ((480, 640), (720, 1280))  # height, width
 CLIP = 60
 WARM_UP = 30
-#: Parts of a frame in their order; the last two rows are sums.
+#: Parts of a frame in their order; the last three rows are sums, without the network where it says
+#: "overhead".
 PARTS = (
     'camera to node',
     'waits, reads message',
@@ -43,8 +45,9 @@ PARTS = (
     'labels',
     'publishes',
     'node to subscriber',
-    'stamp to labels',
-    'all but encode + segment',
+    'stamp to subscriber',
+    'overhead, stamp to published',
+    'overhead, stamp to subscriber',
 )
 
 
@@ -93,6 +96,7 @@ def parts_of(line: dict[str, Any], arrived_ns: int) -> list[float]:
         (line['published_ns'] - line['publish_ns']) / 1e6,
         (arrived_ns - line['published_ns']) / 1e6,
         whole,
+        (line['published_ns'] - line['stamp_ns']) / 1e6 - network,
         whole - network,
     ]
 

@@ -98,10 +98,11 @@ def test_the_parts_of_a_frame_add_up_to_the_whole() -> None:
         **{'published_ns': 61_000_000, 'preprocess_ms': 1.0, 'encode_ms': 25.0},
         **{'segment_ms': 20.0, 'labels_ms': 2.0},
     }
-    *parts, whole, overhead = bench_node.parts_of(line, 64_000_000)
+    *parts, whole, published, heard = bench_node.parts_of(line, 64_000_000)
     assert sum(parts) == pytest.approx(whole) == pytest.approx(64.0)
-    assert overhead == pytest.approx(64.0 - 45.0)
-    assert len(parts) + 2 == len(bench_node.PARTS)
+    assert published == pytest.approx(61.0 - 45.0)
+    assert heard == pytest.approx(64.0 - 45.0)
+    assert len(parts) + 3 == len(bench_node.PARTS)
 
 
 def test_a_point_is_best_where_nothing_faster_is_as_accurate() -> None:

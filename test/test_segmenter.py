@@ -13,7 +13,7 @@ from vos_ros.config import LostConfig, MemoryConfig, RuntimeConfig, SegmenterCon
 from vos_ros.datatypes import Frame, Image, LabelMap, ObjectState, Prompt, Segmentation
 from vos_ros.errors import VosError
 from vos_ros.segmenter import VideoSegmenter
-from vos_ros.tracking import Doubt
+from vos_ros.tracking import Doubt, look
 
 _SIZE = (64, 96)
 _COLOURS = {1: (250, 20, 20), 2: (20, 250, 20), 3: (20, 20, 250), 4: (250, 250, 20)}
@@ -665,3 +665,27 @@ def test_model_that_cannot_run_is_refused_at_open(tiny_model: Path) -> None:
         VideoSegmenter.open('no_such_model')
     segmenter = VideoSegmenter.open(runtime=RuntimeConfig(model=str(tiny_model), threads=1))
     assert (segmenter.manifest.name, segmenter.backend_name) == ('tiny', 'cpu')
+
+
+def test_labels_come_before_anybody_judges_them(
+    make_segmenter: MakeSegmenter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    segmenter = make_segmenter()
+    segmenter.step(_frame(_START), Prompt(_labels(_START, (1, 2))))
+    looks = []
+    monkeypatch.setattr('vos_ros.segmenter.look', lambda prob: looks.append(prob) or look(prob))
+    result = segmenter.segment(_frame(_START))
+    assert list(result.scores) == list(result.states) == [1, 2]
+    assert not looks
+    assert result.scores[1] > 0.9
+    assert result.states == dict.fromkeys((1, 2), ObjectState.TRACKED)
+    segmenter.memorize()
+    assert len(looks) == 1
+    # What is read late is of the frame that it belongs to.
+    late = segmenter.segment(_frame(_START))
+    segmenter.remove_objects([1])
+    segmenter.memorize()
+    for _ in range(5):
+        segmenter.step(_frame({}))
+    assert dict(late.states) == dict.fromkeys((1, 2), ObjectState.TRACKED)
+    assert min(late.scores.values()) > 0.9

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import get_args, Literal
@@ -129,10 +130,10 @@ class Segmentation:
 
     label_map: LabelMap
     object_ids: tuple[int, ...]
-    scores: dict[int, float]
+    scores: Mapping[int, float]
     stamp_ns: int
     frame_id: str
     timing: StepTiming
     prob: Float = field(repr=False)
     warnings: tuple[str, ...] = ()
-    states: dict[int, ObjectState] = field(default_factory=dict)
+    states: Mapping[int, ObjectState] = field(default_factory=dict)

@@ -5,17 +5,27 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 import copy
 from dataclasses import dataclass, replace
+from functools import cache, cached_property
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
 from vos_ros.backends import load_manifest, open_backend
 from vos_ros.backends.base import Backend, Features, Manifest, Size
 from vos_ros.config import LostConfig, RuntimeConfig, SegmenterConfig
-from vos_ros.datatypes import Float, Frame, LabelMap, Prompt, Segmentation, StepTiming
+from vos_ros.datatypes import (
+    Float,
+    Frame,
+    LabelMap,
+    ObjectState,
+    Prompt,
+    Segmentation,
+    StepTiming,
+)
 from vos_ros.errors import VosError
 from vos_ros.keyframes import KeyFrame, resize_prob
 from vos_ros.labels import (
@@ -39,6 +49,47 @@ from vos_ros.workspace import mask_size, Workspace
 _USUAL_CAMERA: Size = (480, 640)
 _MAX_STRETCH = 1.1  # rounding to multiples of 16 alone stretches by up to 1.07
 
+V = TypeVar('V')
+
+
+@dataclass(frozen=True, eq=False)
+class _Verdict:
+    """
+    What the frames before make of one.
+
+    :param scores: per id, mean probability.
+    :param tracks: with this frame in them.
+    :param doubts: of the objects whose mask is not to be believed.
+    """
+
+    scores: dict[int, float]
+    tracks: dict[int, Track]
+    doubts: dict[int, Doubt]
+
+
+class _Later(Mapping[int, V]):
+    """A dict per object id, made when it is first looked into."""
+
+    def __init__(self, object_ids: Sequence[int], make: Callable[[], dict[int, V]]) -> None:
+        self._object_ids = object_ids
+        self._make = make
+
+    @cached_property
+    def _made(self) -> dict[int, V]:
+        return self._make()
+
+    def __getitem__(self, object_id: int) -> V:
+        return self._made[object_id]
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._object_ids)
+
+    def __len__(self) -> int:
+        return len(self._object_ids)
+
+    def __repr__(self) -> str:
+        return repr(self._made)
+
 
 @dataclass(frozen=True, eq=False)
 class _Newest:
@@ -47,8 +98,7 @@ class _Newest:
     features: Features
     prob: Float
     object_ids: tuple[int, ...]
-    tracks: dict[int, Track]  # with this frame in them
-    doubts: dict[int, Doubt]  # of the objects whose mask is not to be believed
+    verdict: Callable[[], _Verdict]
     stamp_ns: int
     seconds: float  # since the frame before
     prompted: tuple[int, ...] = ()  # their memory was written with the prompt
@@ -231,21 +281,24 @@ class VideoSegmenter:
 
         # Probabilities -> ids, at the camera's size.
         label_map = self._labeler(prob, object_ids, frame.size)
-        sights = dict(zip(object_ids, look(prob)))
-        tracks, doubts = self._follow(sights, seconds)
         timing = StepTiming(preprocess_ms, encode_ms, segment_ms, watch.lap_ms())
 
-        self._newest = _Newest(features, prob, object_ids, tracks, doubts, frame.stamp_ns, seconds)
+        # Labels are published before anybody asks for this.
+        tracks, lost, least = dict(self._tracks), self.lost, self.config.memory.min_score
+        verdict = cache(
+            lambda: _judge(dict(zip(object_ids, look(prob))), tracks, seconds, lost, least)
+        )
+        self._newest = _Newest(features, prob, object_ids, verdict, frame.stamp_ns, seconds)
         self._frame_number += 1
         return Segmentation(
             label_map,
             object_ids,
-            {k: sight.score for k, sight in sights.items()},
+            _Later(object_ids, lambda: verdict().scores),
             frame.stamp_ns,
             frame.frame_id,
             timing,
             prob,
-            states={k: track.state for k, track in tracks.items()},
+            states=_Later(object_ids, lambda: _states_of(verdict().tracks)),
         )
 
     def memorize(self) -> None:
@@ -264,12 +317,13 @@ class VideoSegmenter:
 
     def _remember(self, newest: _Newest) -> None:
         work, known = self._work, self.object_ids  # some may have been removed since
+        verdict = newest.verdict()
         work.gate.update(newest.prob, newest.object_ids, newest.drawn, newest.seconds)
         work.gate.remove(set(newest.object_ids) - set(known))
         self._stamp_ns = newest.stamp_ns
-        self._tracks = {k: track for k, track in newest.tracks.items() if k in known}
-        self._doubts.update(newest.doubts.values())
-        believed = [k for k in known if k in newest.tracks and k not in newest.doubts]
+        self._tracks = {k: track for k, track in verdict.tracks.items() if k in known}
+        self._doubts.update(verdict.doubts.values())
+        believed = [k for k in known if k in verdict.tracks and k not in verdict.doubts]
         self._latest = _Latest(newest.prob, newest.object_ids, tuple(believed))
         due = self._frame_number % self.config.memory.mem_every == 0
         if due and set(known) - set(newest.prompted):
@@ -401,8 +455,11 @@ class VideoSegmenter:
         prob, object_ids = override(found, known, masks, prompted)
         sights = dict(zip(object_ids, look(prob)))
         drawn = {k: begin(sights[k]) for k in prompted}
-        tracks, doubts = self._follow({k: sights[k] for k in known if k not in drawn}, seconds)
-        written = self.memory.ids_to_write(prompted, [k for k in tracks if k not in doubts])
+        found_again = {k: sights[k] for k in known if k not in drawn}
+        least = self.config.memory.min_score
+        verdict = _judge(found_again, self._tracks, seconds, self.lost, least)
+        believed = [k for k in verdict.tracks if k not in verdict.doubts]
+        written = self.memory.ids_to_write(prompted, believed)
         values = work.encode(features, prob, object_ids, written)
         work.memory.write_prompted(written, work.key(features), values)
         segment_ms = watch.lap_ms()
@@ -418,45 +475,33 @@ class VideoSegmenter:
                 f'more than max_prompted_frames = {cap} prompted frames: objects {moved} now '
                 'start from this frame, as they were found on it',
             )
-        tracks |= drawn
+        verdict = _Verdict(
+            {k: verdict.scores.get(k, 1.0) for k in object_ids},
+            {k: verdict.tracks.get(k) or drawn[k] for k in object_ids},
+            verdict.doubts,
+        )
         self._newest = _Newest(
             features,
             prob,
             object_ids,
-            tracks,
-            doubts,
+            lambda: verdict,
             frame.stamp_ns,
             seconds,
             written,
             tuple(prompted),
         )
         self._frame_number += 1
-        scores = {k: 1.0 if k in drawn else sight.score for k, sight in sights.items()}
         return Segmentation(
             labels,
             object_ids,
-            scores,
+            verdict.scores,
             frame.stamp_ns,
             frame.frame_id,
             timing,
             prob,
             tuple(warnings),
-            {k: tracks[k].state for k in object_ids},
+            _states_of(verdict.tracks),
         )
-
-    def _follow(
-        self, sights: dict[int, Sight], seconds: float
-    ) -> tuple[dict[int, Track], dict[int, Doubt]]:
-        """Return the tracks of known objects with one more frame, and which masks to doubt."""
-        tracks: dict[int, Track] = {}
-        doubts: dict[int, Doubt] = {}
-        for object_id, sight in sights.items():
-            track = self._tracks.get(object_id) or begin(sight)
-            least = self.config.memory.min_score
-            tracks[object_id], doubt = advance(track, sight, seconds, self.lost, least)
-            if doubt is not None:
-                doubts[object_id] = doubt
-        return tracks, doubts
 
     def _key_frame(self, frame: Frame, label_map: LabelMap, object_ids: Sequence[int]) -> KeyFrame:
         size = self._sizes(frame.size)[0]
@@ -575,3 +620,30 @@ class VideoSegmenter:
         if size not in self._backends:
             self._backends[size] = self._open_for(size)
         return self._backends[size]
+
+
+def _judge(
+    sights: Mapping[int, Sight],
+    before: Mapping[int, Track],
+    seconds: float,
+    lost: LostConfig,
+    min_score: float,
+) -> _Verdict:
+    """
+    Take one more frame into account.
+
+    :param sights: of objects that were known.
+    :param before: their tracks; one without begins here.
+    """
+    tracks: dict[int, Track] = {}
+    doubts: dict[int, Doubt] = {}
+    for object_id, sight in sights.items():
+        track = before.get(object_id) or begin(sight)
+        tracks[object_id], doubt = advance(track, sight, seconds, lost, min_score)
+        if doubt is not None:
+            doubts[object_id] = doubt
+    return _Verdict({k: sight.score for k, sight in sights.items()}, tracks, doubts)
+
+
+def _states_of(tracks: Mapping[int, Track]) -> dict[int, ObjectState]:
+    return {object_id: track.state for object_id, track in tracks.items()}

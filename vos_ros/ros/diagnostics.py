@@ -97,12 +97,14 @@ class Health:
         :param latency_ms: from the image's arrival to its labels' publishing.
         :param age_ms: from the image's stamp to its labels' publishing.
         """
+        # Made here, in the thread of whoever segments, and not by whoever reads them.
+        scores, states = dict(segmentation.scores), dict(segmentation.states)
         with self._lock:
             self._latency.add(latency_ms)
             self._age.add(age_ms)
             self._age_ms = age_ms
             self._size = segmentation.label_map.shape
-            self._scores, self._states = segmentation.scores, segmentation.states
+            self._scores, self._states = scores, states
             self._timing = segmentation.timing
 
     def stamp_0(self) -> None:
