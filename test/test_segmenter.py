@@ -10,10 +10,10 @@ import pytest
 
 from vos_ros.backends.base import Manifest
 from vos_ros.config import LostConfig, MemoryConfig, RuntimeConfig, SegmenterConfig
-from vos_ros.datatypes import Frame, Image, LabelMap, ObjectState, Prompt, Segmentation
+from vos_ros.datatypes import Float, Frame, Image, LabelMap, ObjectState, Prompt, Segmentation
 from vos_ros.errors import VosError
 from vos_ros.segmenter import VideoSegmenter
-from vos_ros.tracking import Doubt, look
+from vos_ros.tracking import Doubt, look, Sight
 
 _SIZE = (64, 96)
 _COLOURS = {1: (250, 20, 20), 2: (20, 250, 20), 3: (20, 20, 250), 4: (250, 250, 20)}
@@ -672,15 +672,20 @@ def test_labels_come_before_anybody_judges_them(
 ) -> None:
     segmenter = make_segmenter()
     segmenter.step(_frame(_START), Prompt(_labels(_START, (1, 2))))
-    looks = []
-    monkeypatch.setattr('vos_ros.segmenter.look', lambda prob: looks.append(prob) or look(prob))
+    looks: list[int] = []
+
+    def counted(prob: Float) -> list[Sight]:
+        looks.append(len(prob) - 1)
+        return look(prob)
+
+    monkeypatch.setattr('vos_ros.segmenter.look', counted)
     result = segmenter.segment(_frame(_START))
     assert list(result.scores) == list(result.states) == [1, 2]
     assert not looks
     assert result.scores[1] > 0.9
     assert result.states == dict.fromkeys((1, 2), ObjectState.TRACKED)
     segmenter.memorize()
-    assert len(looks) == 1
+    assert looks == [2]
     # What is read late is of the frame that it belongs to.
     late = segmenter.segment(_frame(_START))
     segmenter.remove_objects([1])
