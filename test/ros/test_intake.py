@@ -104,7 +104,7 @@ def test_intake_takes_every_message_once_and_gives_them_back_when_it_ends(
     assert listener.round(range(10, 15)) == _all_by(EXECUTOR, range(10, 15))
 
 
-def test_of_messages_that_wait_those_of_the_first_topic_come_first(listener: Listener) -> None:
+def test_of_messages_that_wait_all_of_the_first_topic_come_first(listener: Listener) -> None:
     listener.intake()
     gate, held = threading.Event(), threading.Event()
 
@@ -119,10 +119,11 @@ def test_of_messages_that_wait_those_of_the_first_topic_come_first(listener: Lis
     listener.send('second', 1)
     time.sleep(0.2)  # it has arrived
     listener.send('first', 2)
+    listener.send('first', 3)
     time.sleep(0.2)
     gate.set()
-    listener.wait(lambda: len(listener.came) == 3)
-    assert [value for _, value, _ in listener.came] == [0, 2, 1]
+    listener.wait(lambda: len(listener.came) == 4)
+    assert [value for _, value, _ in listener.came] == [0, 2, 3, 1]
 
 
 def test_topics_may_change_while_it_runs(listener: Listener) -> None:

@@ -92,7 +92,8 @@ class Intake:
         """
         Serve these from now on; what is left out may be destroyed.
 
-        :param subscriptions: of the group; of messages that wait, those of the first come first.
+        :param subscriptions: of the group; all that waits of one comes before the next one's, and
+            one message at a time of the last: the camera's.
         """
         self._subscriptions = tuple(subscriptions)
         self._wake.trigger()
@@ -152,10 +153,18 @@ class Intake:
         wait_set.wait(_LOOK_NS)
         ready = wait_set.get_ready_entities('subscription')
         for subscription in subscriptions:
-            if subscription.handle.pointer in ready and not self._is_stopping:
-                taken = subscription.handle.take_message(subscription.msg_type, subscription.raw)
-                if taken is not None:
-                    subscription.callback(taken[0])
+            if subscription.handle.pointer in ready:
+                is_last = subscription is subscriptions[-1]
+                self._take(subscription, 1 if is_last else max(1, subscription.qos_profile.depth))
         for event in events:
             if event.is_ready(wait_set):
                 event.callback(event.take_data())
+
+    def _take(self, subscription: Any, most: int) -> None:
+        for _ in range(most):
+            if self._is_stopping:
+                return
+            taken = subscription.handle.take_message(subscription.msg_type, subscription.raw)
+            if taken is None:
+                return
+            subscription.callback(taken[0])
