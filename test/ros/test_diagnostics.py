@@ -94,7 +94,7 @@ def test_a_service_whose_callback_fails_says_why() -> None:
 
 def test_a_complaint_that_repeats_is_counted_and_logged_once() -> None:
     log, noted = Log(), []
-    complain = Complaints(log, lambda: noted.append(1))
+    complain = Complaints(log, lambda: noted.append(1), lambda: True)
     for _ in range(3):
         complain(VosError('bad mask'))
     assert (log.lines, len(noted)) == ([('error', 'bad mask')], 3)
@@ -104,3 +104,9 @@ def test_a_complaint_that_repeats_is_counted_and_logged_once() -> None:
         "KeyError: 'x'",
         "KeyError: 'x'\n",
     ]
+
+
+def test_nothing_is_an_error_once_ros_has_ended() -> None:
+    log, noted = Log(), []
+    Complaints(log, lambda: noted.append(1), lambda: False)(KeyError('x'))
+    assert (log.lines, noted) == ([], [])

@@ -35,11 +35,16 @@ class Complaints:
 
     :param logger: rclpy's, of the node.
     :param note: called for every error, logged or not.
+    :param is_wanted: False once ROS has ended: whatever a thread was about then fails, as a
+        signal ends ROS at any moment, and that is no error.
     """
 
-    def __init__(self, logger: Any, note: Callable[[], None]) -> None:
+    def __init__(
+        self, logger: Any, note: Callable[[], None], is_wanted: Callable[[], bool]
+    ) -> None:
         self._logger = logger
         self._note = note
+        self._is_wanted = is_wanted
         self._logged: dict[str, float] = {}
 
     def __call__(self, error: Exception, line: str = '') -> None:
@@ -49,6 +54,8 @@ class Complaints:
         :param error: a VosError is the user's, all else ours.
         :param line: instead of the error's own words.
         """
+        if not self._is_wanted():
+            return
         line = line or in_words(error)
         self._note()
         now = time.perf_counter()

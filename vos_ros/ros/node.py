@@ -79,7 +79,7 @@ def _run(arguments: Sequence[str]) -> int:
     try:
         import cv2
         import rclpy
-        from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+        from rclpy.executors import SingleThreadedExecutor
 
         from vos_ros.ros.vos_node import VosNode
     except ImportError as error:
@@ -106,7 +106,7 @@ def _run(arguments: Sequence[str]) -> int:
         executor = SingleThreadedExecutor()
         executor.add_node(node)
         _spin(executor, node)
-    except (KeyboardInterrupt, ExternalShutdownException):
+    except KeyboardInterrupt:
         pass
     finally:
         if node is not None:
@@ -132,10 +132,8 @@ def _spin(executor, node) -> None:
         try:
             executor.spin()
         except ExternalShutdownException:
-            raise
+            return
         except Exception as error:
-            if not node.context.ok():
-                raise
             node.complain(error, f'ROS failed, the node goes on: {in_words(error)}')
             time.sleep(_PAUSE_S)
 

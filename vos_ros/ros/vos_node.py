@@ -69,7 +69,7 @@ class VosNode(LifecycleNode):
         # With simulated time, the node's own clock may stand still or go back: no timer may.
         self.steady_clock = Clock(clock_type=ClockType.STEADY_TIME)
         self._health = diagnostics.Health()
-        self.complain = Complaints(self.get_logger(), self._health.error)
+        self.complain = Complaints(self.get_logger(), self._health.error, self.context.ok)
         self._log_bridge = LogBridge(self.get_logger())
         logging.getLogger('vos_ros').addHandler(self._log_bridge)
         self._watch = QosWatch(self)
@@ -450,8 +450,6 @@ class VosNode(LifecycleNode):
 
     def _on_worker_error(self, error: Exception) -> None:
         """Log what went wrong with a frame or a mask. Runs in the worker's thread."""
-        if not self.context.ok():
-            return
         worker = self._worker
         rejected = worker.stats.prompts_rejected if worker is not None else self._rejected
         if rejected > self._rejected:
