@@ -133,6 +133,80 @@ def test_the_driver_adds_what_needs_data_only_where_it_is_given() -> None:
     assert all((FOLDER / line[0]).is_file() for line in plan.values())
 
 
+@pytest.mark.parametrize(('size', 'tile'), [((7, 9), (4, 6)), ((5, 4), (2, 2)), ((4, 6), (4, 6))])
+def test_a_peers_window_attention_in_tiles_is_the_one_by_its_correlation(
+    size: tuple[int, int], tile: tuple[int, int]
+) -> None:
+    torch = pytest.importorskip('torch')
+    pytest.importorskip('onnxruntime')
+    correlation = importlib.import_module('peer_worker').Correlation(patch_size=5)
+    tiled = importlib.import_module('peer_export').WindowAttention
+    random = torch.Generator().manual_seed(0)
+    heads, channels, (h, w) = 2, 3, size
+    query, key, value = torch.randn(3, heads, h * w, channels, generator=random)
+    weight, added = torch.randn(2, heads, channels, 5, 5, generator=random)
+    bias = torch.randn(heads, 5, 5, generator=random)
+
+    found = tiled(weight, bias, added, size, tile)(query, key, value)
+
+    def grid(tokens: Any) -> Any:
+        return tokens.transpose(1, 2).reshape(heads, -1, h, w)
+
+    def window(tokens: Any) -> Any:
+        unfolded = torch.nn.functional.unfold(grid(tokens), 5, padding=2)
+        return unfolded.reshape(heads, -1, 25, h * w)
+
+    scores = correlation(grid(query) / channels**0.5, grid(key)).reshape(heads, 25, h * w)
+    scores += torch.einsum('hnc,hcp->hpn', query, weight.flatten(2)) + bias.flatten(1)[:, :, None]
+    scores[window(torch.ones(heads, h * w, 1))[:, 0] == 0] = -torch.inf
+    values = window(value) + added.flatten(2)[..., None]
+    want = torch.einsum('hpn,hcpn->hnc', scores.softmax(dim=1), values)
+    torch.testing.assert_close(found, want)
+
+
+def test_labels_for_a_peers_memory_are_resized_as_torch_resizes_them() -> None:
+    torch = pytest.importorskip('torch')
+    pytest.importorskip('onnxruntime')
+    export = importlib.import_module('peer_export')
+    labels = torch.arange(8 * 14).reshape(8, 14)
+    want = torch.nn.functional.interpolate(labels[None, None].float(), (9, 13), mode='nearest')
+    found = labels[export.nearest(8, 9)][:, export.nearest(14, 13)]
+    assert (found == want[0, 0]).all()
+
+
+def test_a_peers_export_that_labels_otherwise_is_not_timed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bench = importlib.import_module('bench_peers')
+    asked: list[str] = []
+    agreement = {'differ': 0.002, 'clearly': 0.0, 'largest': 0.5}
+
+    def ask(self: Any, command: str) -> dict[str, Any]:
+        asked.append(command)
+        return agreement if command.startswith('check') else {'size': list(bench.CAMERA)}
+
+    monkeypatch.setattr(bench.ExportedPeer, 'ask', ask)
+    peer = object.__new__(bench.ExportedPeer)
+    peer.name, peer.notes = 'aott-onnx', []
+    peer.begin(3, 2)
+    assert asked == ['check 3', 'start 3', 'run 2']
+    agreement['clearly'] = 0.001
+    with pytest.raises(VosError, match='not timed'):
+        peer.begin(3, 2)
+    assert asked[3:] == ['check 3']
+
+
+def test_a_python_without_onnx_leaves_the_exported_peer_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench = importlib.import_module('bench_peers')
+    python = tmp_path / 'python'
+    python.write_text('#!/bin/sh\necho "ModuleNotFoundError: no onnx" >&2\nexit 1\n')
+    python.chmod(0o755)
+    assert not bench.can_export(argparse.Namespace(aot=tmp_path, python=str(python)))
+    assert 'left out: aott-onnx' in capsys.readouterr().out
+
+
 def _driver() -> Any:
     spec = importlib.util.spec_from_file_location('driver', FOLDER / '__main__.py')
     if spec is None or spec.loader is None:
