@@ -8,7 +8,7 @@ torch = pytest.importorskip('torch', reason='the training package needs torch')
 
 from vos_distill.losses import soft_aggregate  # noqa: E402
 from vos_distill.presets import build_student  # noqa: E402
-from vos_distill.rollout import leak, one_hot, others_of, rollout, take_in  # noqa: E402
+from vos_distill.rollout import leak, one_hot, others_of, rollout  # noqa: E402
 
 
 def test_one_hot_splits_a_label_map() -> None:
@@ -75,20 +75,3 @@ def test_leak_gives_a_part_of_one_visible_object_to_the_other() -> None:
 def test_leak_needs_two_objects() -> None:
     alone = two_squares()[:2]
     assert leak(alone, torch.Generator().manual_seed(0)) is alone
-
-
-def test_a_part_of_a_stray_goes_to_an_object_and_the_rest_to_nobody() -> None:
-    masks = two_squares()
-    for seed in range(20):
-        taken = take_in(masks, 2, torch.Generator().manual_seed(seed))
-        assert not taken[1:].any()
-        assert torch.equal(taken[0] * masks[0], masks[0])  # nothing of the object is lost
-        share = float((taken[0] * masks[2]).sum()) / 64
-        assert 0.05 < share < 1
-        assert float(taken[0].sum()) == 36 + 64 * share  # and nothing else is taken
-
-
-def test_a_stray_that_is_hidden_or_alone_gives_nothing() -> None:
-    masks = two_squares()
-    assert torch.equal(take_in(masks, 1), masks)
-    assert not take_in(masks * torch.tensor([0, 0, 1.0])[:, None, None], 2).any()

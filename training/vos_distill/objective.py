@@ -30,7 +30,7 @@ from vos_distill.losses import bootstrapped_cross_entropy, dice, propagated_mask
 from vos_distill.presets import build_network
 from vos_distill.processes import largest, mean
 from vos_distill.recipe import Recipe
-from vos_distill.rollout import corrupt, leak, one_hot, rollout, StepOutput, take_in
+from vos_distill.rollout import corrupt, leak, one_hot, rollout, StepOutput
 from vos_distill.student import Student
 from vos_distill.teacher import infinite_rollout
 
@@ -191,7 +191,7 @@ def clip_loss(
         outputs = infinite_rollout(student, student.normalise(images), masks, None, exists)
     else:
         spoilt = torch.cat([corrupt(m[None], d) for m, d in zip(masks[:, 1], draws, strict=True)])
-        given = clips.jumped.clone()
+        given = clips.jumped
         if recipe.leak > 0:
             leaks = torch.stack([torch.rand((), generator=d) for d in draws]) < recipe.leak
             leaks = leaks.to(images.device) & (exists.sum(1) > 1)
@@ -199,15 +199,6 @@ def clip_loss(
             leaked = torch.stack([leak(m, d) for m, d in zip(before, draws, strict=True)])
             spoilt = torch.where(leaks[:, None, None, None], leaked, spoilt)
             given = given | leaks
-        if recipe.stray > 0:
-            for clip, draw in enumerate(draws):
-                if torch.rand((), generator=draw) < recipe.stray and exists[clip].sum() > 1:
-                    slot = int(exists[clip].nonzero()[-1])
-                    spoilt[clip] = take_in(masks[clip, 1], slot, draw)
-                    given[clip] = True
-                    labels[clip][labels[clip] == slot + 1] = 0
-                    masks[clip, :, slot] = 0
-                    exists[clip, slot] = 0
         drop = torch.stack([torch.rand(images.shape[1], generator=d) for d in draws])
         outputs = rollout(
             student,

@@ -49,8 +49,6 @@ class Recipe:
     :param drop_recent: probability that a clip's recent row holds the prompted frame, a frame.
     :param leak: probability that the student finds, in its recent row, a part of one object given
         to another, in a clip that shows several.
-    :param stray: probability that one of several objects in a clip is not prompted after all: it
-        is background, of which the student finds a part given to an object in its recent row.
     :param save_every: steps between checkpoints.
     :param log_every: steps that a row of the metrics is the mean of.
     :param frozen_stages: stages of the backbone, from the front, that never change.
@@ -102,7 +100,6 @@ class Recipe:
     propagated_weight: float = 0.5
     drop_recent: float = 0.1
     leak: float = 0.0
-    stray: float = 0.0
     amp: bool = True
     seed: int = 0
     workers: int = 1

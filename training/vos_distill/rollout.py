@@ -73,43 +73,16 @@ def leak(masks: Tensor, generator: torch.Generator | None = None) -> Tensor:
     who, whom, angle, size = torch.rand(4, generator=generator).tolist()
     robbed = visible.pop(int(who * len(visible)))
     robber = visible[int(whom * len(visible))]
-    part = _beyond_a_line(masks[robbed], angle, size)
+    # what lies beyond a straight line through the body
+    y, x = (torch.arange(n, device=masks.device) for n in masks.shape[1:])
+    turn = 2 * math.pi * angle
+    along = math.cos(turn) * x + math.sin(turn) * y[:, None]
+    line = along[masks[robbed] > 0.5].quantile(0.2 + 0.7 * size)
+    part = masks[robbed] * (along > line)
     leaked = masks.clone()
     leaked[robbed] -= part
     leaked[robber] += part
     return leaked
-
-
-def take_in(masks: Tensor, stray: int, generator: torch.Generator | None = None) -> Tensor:
-    """
-    Give a part of what nobody asked for to an object, as when a leak begins on a look-alike.
-
-    :param masks: (K, H, W) in [0, 1].
-    :param stray: slot that is not prompted; it is empty afterwards.
-    :return: masks; where the stray or everything else is hidden, nobody gets anything.
-    """
-    whom, angle, size = torch.rand(3, generator=generator).tolist()
-    taken = masks.clone()
-    taken[stray] = 0
-    others = (taken > 0.5).flatten(1).any(1).nonzero()[:, 0].tolist()
-    if others and (masks[stray] > 0.5).any():
-        taken[others[int(whom * len(others))]] += _beyond_a_line(masks[stray], angle, size)
-    return taken
-
-
-def _beyond_a_line(mask: Tensor, angle: float, size: float) -> Tensor:
-    """
-    Return what of a body lies beyond a straight line through it: 10 to 80 % of its pixels.
-
-    :param mask: (H, W) in [0, 1], above 0.5 somewhere.
-    :param angle: 0..1, of a turn.
-    :param size: 0..1, the larger, the less.
-    """
-    y, x = (torch.arange(n, device=mask.device) for n in mask.shape)
-    turn = 2 * math.pi * angle
-    along = math.cos(turn) * x + math.sin(turn) * y[:, None]
-    line = along[mask > 0.5].quantile(0.2 + 0.7 * size)
-    return mask * (along > line)
 
 
 @dataclass
