@@ -119,7 +119,8 @@ class Segmentation:
 
     :param label_map: (H, W) of the frame, uint8 (uint16 if an id is above 254); 0 = background.
     :param object_ids: ids of all objects known, ascending; row k + 1 of prob is object_ids[k].
-    :param scores: per id, mean probability over the object's pixels, 0..1; 0 = not seen.
+    :param scores: per id, mean probability over the object's pixels, 0..1; 0 = not seen. Like the
+        states worked out when first looked into, so that labels need not wait: dict() it to keep.
     :param stamp_ns: the frame's, unchanged.
     :param frame_id: the frame's, unchanged.
     :param timing: ms per stage.

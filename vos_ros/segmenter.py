@@ -98,7 +98,7 @@ class _Newest:
     features: Features
     prob: Float
     object_ids: tuple[int, ...]
-    verdict: Callable[[], _Verdict]
+    verdict: Callable[[], _Verdict]  # worked out when first asked for
     stamp_ns: int
     seconds: float  # since the frame before
     prompted: tuple[int, ...] = ()  # their memory was written with the prompt
