@@ -113,17 +113,25 @@ class Labeler:
             self._axes = _Axis(cells[0], size[0]), _Axis(cells[1], size[1])
         rows, columns = self._axes
 
-        # A place is what lies between four cells; at the border some of them are the same.
-        winner = cv2.copyMakeBorder(_winner(prob), 1, 1, 1, 1, cv2.BORDER_REPLICATE)
-        first = winner[:-1, :-1]
-        differs = first != winner[:-1, 1:]
-        differs |= first != winner[1:, :-1]
-        differs |= first != winner[1:, 1:]
+        # A place is what lies between four cells; at the border some of them are the same. Places
+        # are numbered by the cell after them, and only those around objects are looked at.
+        winner = _winner(prob)
+        tall, wide = (_around(winner.any(axis=axis)) for axis in (1, 0))
+        framed = cv2.copyMakeBorder(winner, 1, 1, 1, 1, cv2.BORDER_REPLICATE)
+        framed = framed[tall.start : tall.stop + 1, wide.start : wide.stop + 1]
+        first = framed[:-1, :-1]
+        differs = first != framed[:-1, 1:]
+        differs |= first != framed[1:, :-1]
+        differs |= first != framed[1:, 1:]
         i, j = np.nonzero(differs)
         if len(i) * rows.most * columns.most * _OUTLINE_COST > size[0] * size[1]:
             return None
+        i, j = i + tall.start, j + wide.start
         ids = np.array((0, *object_ids), label_dtype(object_ids))
-        label_map: LabelMap = ids[first].take(columns.place, axis=1).take(rows.place, axis=0)
+        label_map: LabelMap = np.zeros(size, ids.dtype)
+        box = rows.pixels_in(tall), columns.pixels_in(wide)
+        inside = ids[first].take(columns.place[box[1]] - wide.start, axis=1)
+        label_map[box] = inside.take(rows.place[box[0]] - tall.start, axis=0)
 
         planes, pixels = prob.reshape(len(prob), -1), label_map.reshape(-1)
         at_once = max(1, _SCRATCH // (len(prob) * rows.most * columns.most))
@@ -190,6 +198,10 @@ class _Axis:
         #: Pixels in the fullest place.
         self.most = int(np.diff(self._first).max())
 
+    def pixels_in(self, places: slice) -> slice:
+        """Return the pixels in consecutive places."""
+        return slice(int(self._first[places.start]), int(self._first[places.stop]))
+
     def of(self, places: Index) -> tuple[Index, Index, Index, Float]:
         """
         Return the pixels in N places, the cells before and after them, and the latters' weight.
@@ -225,6 +237,12 @@ def _winner(prob: Float) -> npt.NDArray[np.unsignedinteger]:
     return winner
 
 
+def _around(hits: npt.ArrayLike) -> slice:
+    """Return the places before, between and after the cells of one axis that are hit."""
+    found = np.flatnonzero(hits)
+    return slice(int(found[0]), int(found[-1]) + 2) if len(found) else slice(0, 0)
+
+
 def _where_objects_win(prob: Float) -> tuple[slice, slice]:
     """
     Return the rows and columns of cells beyond which every pixel is background.
@@ -238,13 +256,8 @@ def _where_objects_win(prob: Float) -> tuple[slice, slice]:
     wins = prob[1:].max(axis=0) >= prob[0]
     found = []
     for axis in (1, 0):
-        hits = np.flatnonzero(wins.any(axis=axis))
-        length = wins.shape[1 - axis]
-        found.append(
-            slice(max(int(hits[0]) - 1, 0), min(int(hits[-1]) + 2, length))
-            if len(hits)
-            else slice(0, 0)
-        )
+        places = _around(wins.any(axis=axis))
+        found.append(slice(max(places.start - 1, 0), min(places.stop, wins.shape[1 - axis])))
     return found[0], found[1]
 
 
