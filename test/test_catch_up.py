@@ -153,8 +153,7 @@ def test_objects_known_do_not_change_by_a_bit(
     rig = make_rig(picture=_picture, **_LATE)
     rig.worker.submit_prompt(_mask(1, _STAMPS[0]))
     rig.send_each(*_STAMPS)
-    rig.worker.submit_remove([])  # until the last frame is memorised
-    until(lambda: rig.segmenter._newest is None)
+    rig.settle()
     before = rig.segmenter.memory.value(1).tobytes()
     tracks = dict(rig.segmenter._tracks)
     rig.worker.submit_prompt(_mask(2, _STAMPS[0]))
@@ -179,8 +178,7 @@ def test_known_object_is_prompted_again_on_a_past_frame(make_rig: MakeRig) -> No
     both = _mask(1, _STAMPS[0]).label_map | _mask(2, _STAMPS[0]).label_map
     rig.worker.submit_prompt(Prompt(both, _STAMPS[0]))
     rig.send_each(*_STAMPS)
-    rig.worker.submit_remove([])
-    until(lambda: rig.segmenter._newest is None)
+    rig.settle()
     before = rig.segmenter.memory.value(1).tobytes()
     rig.worker.submit_prompt(_mask(2, _STAMPS[3]))
     until(lambda: rig.segmenter.memory.prompted_frames == 2)

@@ -296,9 +296,9 @@ def test_frame_is_memorised_after_it_was_given_away(make_rig: MakeRig) -> None:
     rig.on_result = lambda result, frame: seen.append(rig.segmenter._newest is not None)
     rig.worker.submit_prompt(prompt(1))
     rig.send(1)
-    rig.worker.submit_remove([])
-    until(lambda: len(seen) == 1 and rig.segmenter._newest is None)
+    rig.settle()
     assert seen == [True]
+    assert rig.segmenter._newest is None
 
 
 def test_stop_waits_for_the_frame_in_progress_and_publishes_no_more(make_rig: MakeRig) -> None:

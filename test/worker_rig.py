@@ -91,6 +91,12 @@ class Rig:
         self.send(stamp_ns)
         assert self.entered.wait(PATIENCE_S)
 
+    def settle(self) -> None:
+        """Return when the worker has finished its frame, memorising included, and every request."""
+        is_done = threading.Event()
+        self.worker._submit_act(is_done.set)
+        assert is_done.wait(PATIENCE_S)
+
     def tracked(self) -> list[tuple[int, tuple[int, ...]]]:
         return [(r.stamp_ns, r.object_ids) for r in self.results]
 
