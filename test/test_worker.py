@@ -16,6 +16,12 @@ from vos_ros.requests import QUEUE_CAPACITY
 from vos_ros.timeline import TimeJump
 
 
+def _dot(object_id: int) -> Prompt:
+    label_map = np.zeros((64, 96), np.uint8)
+    label_map[object_id, object_id] = object_id
+    return Prompt(label_map)
+
+
 def test_latest_frame_wins_while_the_worker_is_busy(make_rig: MakeRig) -> None:
     rig = make_rig()
     rig.hold(1)
@@ -114,7 +120,7 @@ def test_removal_reaches_prompts_that_wait(make_rig: MakeRig, stamp_ns: int) -> 
     rig.send_each(2)
     assert rig.tracked() == [(1, ()), (2, (3,))]
     until(lambda: len(rig.errors) > 0)  # said after the labels are out
-    assert 'removed before its frame came' in str(rig.errors[0])
+    assert 'removed before its turn came' in str(rig.errors[0])
     assert rig.worker.stats.prompts_rejected == len(rig.errors) == 1
 
 
@@ -246,10 +252,10 @@ def test_reset_cancels_prompts_that_wait_and_says_so(make_rig: MakeRig) -> None:
 
 def test_queue_is_bounded_and_never_drops_silently(make_rig: MakeRig) -> None:
     rig = make_rig(start=False)
-    for _ in range(QUEUE_CAPACITY):
-        rig.worker.submit_prompt(prompt(1))
-    with pytest.raises(VosError, match='wait already'):
-        rig.worker.submit_prompt(prompt(1))
+    for object_id in range(1, QUEUE_CAPACITY + 1):
+        rig.worker.submit_prompt(_dot(object_id))
+    with pytest.raises(VosError, match='no image has come yet'):
+        rig.worker.submit_prompt(_dot(QUEUE_CAPACITY + 1))
     stats = rig.worker.stats
     assert (stats.prompts_in, stats.prompts_rejected) == (QUEUE_CAPACITY + 1, 1)
 
@@ -295,7 +301,7 @@ def test_frame_is_memorised_after_it_was_given_away(make_rig: MakeRig) -> None:
     seen: list[bool] = []
     rig.on_result = lambda result, frame: seen.append(rig.segmenter._newest is not None)
     rig.worker.submit_prompt(prompt(1))
-    rig.send(1)
+    rig.send_each(1)
     rig.settle()
     assert seen == [True]
     assert rig.segmenter._newest is None

@@ -92,7 +92,7 @@ class Rig:
         assert self.entered.wait(PATIENCE_S)
 
     def settle(self) -> None:
-        """Return when the worker has finished its frame, memorising included, and every request."""
+        """Return when the worker has finished the frame that it is at, memorising included."""
         is_done = threading.Event()
         self.worker._submit_act(is_done.set)
         assert is_done.wait(PATIENCE_S)

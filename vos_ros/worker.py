@@ -19,6 +19,7 @@ from vos_ros.catch_up import CatchUp, stride
 from vos_ros.config import InitConfig
 from vos_ros.datatypes import Frame, LabelMap, Prompt, Segmentation
 from vos_ros.errors import VosError
+from vos_ros.labels import ids_in, keep_ids
 from vos_ros.latency import Stopwatch
 from vos_ros.mailbox import FrameRing, Mailbox
 from vos_ros.overload import OverloadController, OverloadLimits, OverloadStatus
@@ -60,6 +61,7 @@ class WorkerStats:
     :param time_jumps: of the stamps, back or far forward.
     :param prompts_in: submitted.
     :param prompts_rejected: given to on_error, or refused because the queue was full.
+    :param prompts_superseded: left out, as later ones for the same objects came before their turn.
     :param errors: frames, commands and callbacks that failed.
     """
 
@@ -78,12 +80,13 @@ class WorkerStats:
     time_jumps: int = 0
     prompts_in: int = 0
     prompts_rejected: int = 0
+    prompts_superseded: int = 0
     errors: int = 0
 
 
 class Worker(Generic[T]):
     """
-    Runs the segmenter in one thread: latest frame wins, prompts and commands in their order.
+    Runs the segmenter in one thread: latest frame wins, commands go first, then prompts in order.
 
     Frames wait in a mailbox of one. A prompt is applied to the frame that its stamp names, found
     among the most recent frames or awaited. If that frame was passed already, its objects are
@@ -164,7 +167,11 @@ class Worker(Generic[T]):
         with self._changed:
             dropped = self._counts['frames_dropped'] + self._mailbox.dropped
             waiting = len(self._mailbox) + self._in_work
-            gauges = {'frames_dropped': dropped, 'frames_waiting': waiting}
+            gauges = {
+                'frames_dropped': dropped,
+                'frames_waiting': waiting,
+                'prompts_superseded': self._requests.superseded,
+            }
             return WorkerStats(**self._counts | gauges)
 
     @property
@@ -282,6 +289,7 @@ class Worker(Generic[T]):
         self._counts['time_jumps'] += 1
         self._ring.clear()
         if self._time_jump_policy == 'reset':
+            self._requests.time_jumped(after_ns)
             self._requests.refuse(
                 'the stamps jumped, and the frame of the prompt was forgotten; send it again',
                 only_bound=True,
@@ -406,7 +414,7 @@ class Worker(Generic[T]):
             return None
 
     def _combine(self, frame: Frame, prompts: Sequence[Prompt]) -> Prompt | None:
-        """Paint several prompts over each other, the later on top; bad ones are refused alone."""
+        """Lay several prompts over each other, the later on top; bad ones are refused alone."""
         if len(prompts) <= 1 or self._init.mode == 'replace':
             return prompts[-1] if prompts else None
         combined: LabelMap | None = None
@@ -416,10 +424,11 @@ class Worker(Generic[T]):
             except VosError as error:
                 self._refuse(error)
                 continue
-            if combined is None:
-                combined = label_map
-            else:
-                combined = np.where(label_map > 0, label_map, combined)
+            if combined is not None:  # an object is where its newest mask says, and nowhere else
+                new = ids_in(label_map)
+                combined = keep_ids(combined, [k for k in ids_in(combined) if k not in new])
+                label_map = np.where(label_map > 0, label_map, combined)
+            combined = label_map
         return None if combined is None else Prompt(combined)
 
     def _begin_catch_up(self, item: T, prompts: Sequence[Prompt]) -> None:
