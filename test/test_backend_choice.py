@@ -80,6 +80,15 @@ def test_provider_that_does_not_start_is_passed_over_with_the_reason(job: Job) -
     assert 'driver or libraries' in reason
 
 
+def test_defect_of_a_backend_is_passed_over_and_named(job: Job) -> None:
+    def broken(job: Job, verify: Verify) -> Backend:
+        raise RuntimeError('no such device')
+
+    backend = _choose(job, FakeRuntime(), installed=[], openvino=broken)
+    assert backend.name == 'cpu'
+    assert backend.fallbacks == ('openvino is not used: RuntimeError: no such device',)
+
+
 @pytest.mark.parametrize(
     ('spoil', 'part'),
     [

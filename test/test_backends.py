@@ -157,6 +157,10 @@ def test_graph_of_another_role_is_refused(model: Path) -> None:
         pytest.param({'key_dim': 'many'}, 'many', id='not a number'),
         pytest.param({'key_dim': 0}, 'above 0', id='zero'),
         pytest.param({'input': {}}, 'color', id='no input'),
+        pytest.param({'objects_per_call': -1}, 'objects_per_call', id='objects per call'),
+        pytest.param(
+            {'fixed': {'height': 0, 'width': 96, 'objects': 1}}, 'of fixed', id='fixed to nothing'
+        ),
     ],
 )
 def test_broken_manifest_is_refused_with_the_reason(

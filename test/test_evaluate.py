@@ -58,7 +58,7 @@ class Oracle:
         self._clock.now_s += 0.25 if self.resets > 1 else 100.0
         ids = () if prompt is None else tuple(int(k) for k in np.unique(prompt.label_map) if k)
         self.calls.append(ids)
-        index = round(frame.stamp_ns * self.sequence.rate_hz / 1e9)
+        index = round(frame.stamp_ns * self.sequence.rate_hz / 1e9) - 1
         labels = self.sequence.label_map(index)
         assert labels is not None
         timing = StepTiming(1.0, 2.0, 3.0, 4.0, memorize_ms=5.0 * len(self.calls))

@@ -157,3 +157,12 @@ def test_prompt_without_object_is_refused(tmp_path: Path) -> None:
 def test_prompt_of_zero_and_255_is_object_1(tmp_path: Path) -> None:
     write_label_png(tmp_path / 'm.png', label_map((255, 1, 1, 9, 9)))
     assert (read_prompt_png(tmp_path / 'm.png') == label_map((1, 1, 1, 9, 9))).all()
+
+
+def test_255_is_an_id_where_there_are_16_bits(tmp_path: Path) -> None:
+    labels = np.array([[0, 1, 255], [0, 1, 255]], np.uint16)
+    write_label_png(tmp_path / 'm.png', labels)
+    stored = read_prompt_png(tmp_path / 'm.png')
+    np.testing.assert_array_equal(stored, labels)
+    one = np.array([[0, 255]], np.uint16)
+    np.testing.assert_array_equal(to_object_ids(one, binary=is_binary(one)), one)

@@ -49,6 +49,18 @@ def test_aggregation_does_not_depend_on_the_order_of_objects() -> None:
     np.testing.assert_allclose(swapped[1:], aggregate(logits)[1:][order], atol=1e-6)
 
 
+@pytest.mark.parametrize('bad', [np.nan, np.inf, -np.inf])
+def test_what_is_not_a_number_stays_with_its_object(bad: float) -> None:
+    logits = _logits(3)
+    logits[1] = bad
+    prob = aggregate(logits)
+    assert np.isfinite(prob).all()
+    np.testing.assert_allclose(prob.sum(axis=0), 1, atol=1e-6)
+    if not bad > 0:
+        expected = aggregate(logits[[0, 2]])
+        np.testing.assert_allclose(prob[[0, 1, 3]], expected, atol=1e-5)
+
+
 def test_aggregation_without_objects_is_all_background() -> None:
     prob = aggregate(np.empty((0, 3, 4), np.float32))
     np.testing.assert_allclose(prob, np.ones((1, 3, 4)), atol=1e-6)

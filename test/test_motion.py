@@ -195,3 +195,25 @@ def test_crumbs_are_forgotten_when_they_are_gone() -> None:
     prob = with_crumb()
     gate.apply(prob, [1])
     assert found(prob) == (10, 4)
+
+
+@pytest.mark.parametrize('cells', [1, 4, 7, 8, 20])
+def test_a_small_object_has_a_reach_too(cells: int) -> None:
+    gate = MotionGate(speed=180)
+    there = np.zeros((H, W), bool)
+    there[10:12, 2 : 2 + (cells + 1) // 2] = True
+    there[11, 2 + cells // 2 :] = False
+
+    def prob(mask: np.ndarray) -> Float:
+        plane = np.where(mask, 0.9, 0.02).astype(np.float32)
+        return np.stack([1 - plane, plane])
+
+    gate.update(prob(there), [1], prompted=[1])
+    for _ in range(30):
+        seen = prob(there)
+        gate.apply(seen, [1])
+        gate.update(seen, [1])
+    leak = there | np.roll(there, 40, axis=1)
+    seen = prob(leak)
+    gate.apply(seen, [1])
+    np.testing.assert_array_equal(seen[1] > 0.5, there)

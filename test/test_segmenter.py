@@ -259,6 +259,21 @@ def test_prompted_frames_are_capped_and_the_move_is_said(make_segmenter: MakeSeg
         _assert_found(result.label_map, _labels(boxes, tuple(_START)))
 
 
+def test_objects_out_of_sight_are_forgotten_for_one_prompted_frame_only(
+    make_segmenter: MakeSegmenter,
+) -> None:
+    segmenter = make_segmenter(max_prompted_frames=2)
+    for k in (1, 2):
+        segmenter.step(_frame({k: _START[k]}), Prompt(_labels(_START, (k,))))
+    segmenter.step(_frame({}))
+    hidden = segmenter.step(_frame({3: _START[3]}), Prompt(_labels(_START, (3,))))
+    assert hidden.object_ids == segmenter.object_ids == (2, 3)
+    assert 'objects [1], out of sight, are forgotten' in hidden.warnings[0]
+    np.testing.assert_allclose(hidden.prob.sum(axis=0), 1, rtol=1e-5)
+    back = segmenter.step(_frame(_START)).label_map
+    _assert_found(back, _labels(_START, (2, 3)))
+
+
 def test_objects_beyond_the_maximum_are_refused_by_name(make_segmenter: MakeSegmenter) -> None:
     segmenter = make_segmenter(max_objects=2)
     result = segmenter.start(_frame(_START), Prompt(_labels(_START, (1, 2, 3))))

@@ -260,6 +260,70 @@ def test_queue_is_bounded_and_never_drops_silently(make_rig: MakeRig) -> None:
     assert (stats.prompts_in, stats.prompts_rejected) == (QUEUE_CAPACITY + 1, 1)
 
 
+def test_prompts_of_a_broken_frame_wait_for_the_next_one_or_are_refused(make_rig: MakeRig) -> None:
+    rig = make_rig(wait_s=PATIENCE_S)
+    rig.hold(1)
+    rig.worker.submit_prompt(prompt(1))
+    rig.worker.submit_prompt(prompt(2))
+    rig.worker.submit_prompt(prompt(3, stamp_ns=2))
+    rig.worker.submit_frame(Message(2, is_broken=True))
+    rig.gate.set()
+    until(lambda: rig.worker.stats.frames_failed == 1)
+    rig.send_each(3)
+    assert rig.tracked() == [(1, ()), (3, (1, 2))]
+    until(lambda: rig.worker.stats.prompts_rejected == 1)
+    assert any('frame of the prompt cannot be read' in str(error) for error in rig.errors)
+
+
+def test_prompts_of_a_frame_that_fails_are_counted(make_rig: MakeRig) -> None:
+    rig = make_rig()
+
+    def fail(*_: object) -> None:
+        raise RuntimeError('the device is gone')
+
+    rig.segmenter.start = fail  # type: ignore[method-assign,assignment]
+    rig.worker.submit_prompt(prompt(1))
+    rig.worker.submit_prompt(prompt(2))
+    rig.send(1)
+    until(lambda: rig.worker.stats.frames_failed == 1)
+    assert rig.worker.stats.prompts_rejected == 2
+
+
+def test_of_masks_in_place_of_all_others_the_newest_that_fits_is_taken(make_rig: MakeRig) -> None:
+    rig = make_rig(mode='replace')
+    rig.worker.submit_prompt(prompt(1))
+    rig.worker.submit_prompt(prompt(2, size=(64, 64)))
+    rig.send_each(1)
+    assert rig.tracked() == [(1, (1,))]
+    assert rig.worker.stats.prompts_rejected == 1
+
+
+def test_object_wholly_covered_by_a_later_mask_is_named(make_rig: MakeRig) -> None:
+    rig = make_rig()
+    whole = Prompt(np.full((32, 48), 2, np.uint8))
+    rig.worker.submit_prompt(prompt(1))
+    rig.worker.submit_prompt(whole)
+    rig.send_each(1)
+    assert rig.results[0].object_ids == (2,)
+    assert 'objects [1] are left out' in rig.results[0].warnings[0]
+
+
+@pytest.mark.parametrize('what', ['reset', 'remove'])
+def test_what_was_granted_is_done_though_the_worker_stops(make_rig: MakeRig, what: str) -> None:
+    rig = make_rig()
+    rig.worker.submit_prompt(prompt(1))
+    rig.send_each(1)
+    rig.hold(2)
+    if what == 'reset':
+        rig.worker.submit_reset()
+    else:
+        rig.worker.submit_remove([1])
+    assert rig.worker.stop(timeout_s=0.01) is False
+    rig.gate.set()
+    assert rig.worker.stop(PATIENCE_S) is True
+    assert rig.segmenter.object_ids == ()
+
+
 def test_broken_frame_does_not_end_the_thread(make_rig: MakeRig) -> None:
     rig = make_rig()
     rig.worker.submit_frame(Message(1, is_broken=True))

@@ -29,6 +29,8 @@ _LONGEST = 256
 _ITERATIONS = 4
 #: A result below this share of the box is no object but noise.
 _LEAST_SHARE = 0.08
+#: Corners beyond this, px from the image, are as good as here.
+_FAR = 2**14
 #: A box must be this wide and high on the image, px.
 _LEAST_SIDE = 4.0
 
@@ -172,4 +174,6 @@ def _ellipse(shape: tuple[int, ...], box: Box, low: npt.NDArray[np.int_]) -> Mas
 
 
 def _fill(mask: Mask, corners: npt.NDArray[np.float64]) -> None:
-    cv2.fillConvexPoly(mask, np.round(corners).astype(np.int32), 1)
+    # OpenCV counts in 32 bits with 16 behind the point; so far outside, a corner may lie anywhere.
+    corners = np.round(corners).clip(-_FAR, _FAR)
+    cv2.fillConvexPoly(mask, corners.astype(np.int32), 1)

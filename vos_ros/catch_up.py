@@ -10,6 +10,7 @@ import math
 import numpy as np
 
 from vos_ros.datatypes import Frame, Prompt
+from vos_ros.labels import ids_in
 from vos_ros.latency import Stopwatch
 from vos_ros.segmenter import VideoSegmenter
 
@@ -91,7 +92,7 @@ class CatchUp:
         prompt = Prompt(np.where(known, result.label_map, 0).astype(result.label_map.dtype))
         warnings = segmenter.add_objects(frame, prompt).warnings
         segmenter.memorize()
-        gone = sorted(set(new) - set(segmenter.object_ids))
+        gone = sorted(set(new) - set(ids_in(prompt.label_map)))
         if gone:
             warnings += (
                 f'objects {gone} are refused: they were lost between the frame of the mask and '

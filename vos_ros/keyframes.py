@@ -75,7 +75,12 @@ def resize_prob(prob: Float, size: Size) -> Float:
     for plane, out in zip(prob, resized):
         cv2.resize(plane, size[::-1], dst=out, interpolation=mode)
     for before, after in zip(prob[1:], resized[1:]):
-        if before.max() >= 0.5 > after.max() > 0:
+        if before.max() < 0.5:
+            continue
+        if after.max() == 0:  # it lay between the samples
+            row, column = np.unravel_index(int(before.argmax()), before.shape)
+            after[row * size[0] // before.shape[0], column * size[1] // before.shape[1]] = 1
+        elif after.max() < 0.5:
             after /= after.max()
     resized[0] = np.maximum(0.0, 1.0 - resized[1:].sum(axis=0))
     resized /= resized.sum(axis=0)

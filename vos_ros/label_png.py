@@ -24,7 +24,7 @@ import numpy.typing as npt
 from vos_ros.datatypes import LabelMap
 from vos_ros.errors import VosError
 
-#: Void in a label map, as in DAVIS: never an object.
+#: Void in a label map of 8 bits, as in DAVIS: never an object. With 16 bits an id as any other.
 VOID = 255
 _SIGNATURE = b'\x89PNG\r\n\x1a\n'
 _GREY, _INDEXED = 0, 3
@@ -43,11 +43,11 @@ def davis_palette() -> npt.NDArray[np.uint8]:
 
 def encode_label_png(label_map: LabelMap) -> bytes:
     """
-    Encode a label map: indexed with DAVIS's palette, or 16 bit grey where an id exceeds 255.
+    Encode a label map: indexed with DAVIS's palette, or 16 bit grey where an id exceeds 254.
 
     :param label_map: (H, W) uint8 or uint16.
     """
-    if label_map.dtype != np.uint8 and int(label_map.max(initial=0)) <= np.iinfo(np.uint8).max:
+    if label_map.dtype != np.uint8 and int(label_map.max(initial=0)) < VOID:
         label_map = label_map.astype(np.uint8)
     done, data = cv2.imencode('.png', label_map)
     if not done:
@@ -140,7 +140,7 @@ def is_binary(label_map: LabelMap) -> bool:
 
 def to_object_ids(label_map: LabelMap, *, binary: bool) -> LabelMap:
     """
-    Read stored numbers as object ids: a binary mask is object 1, else 255 is void, that is 0.
+    Read stored numbers as object ids: a binary mask is object 1, else 255 of 8 bits is void, 0.
 
     :param label_map: (H, W) uint8 or uint16; not changed.
     :param binary: as :func:`is_binary` says of the file, or of the sequence.
@@ -149,7 +149,7 @@ def to_object_ids(label_map: LabelMap, *, binary: bool) -> LabelMap:
     if binary:
         labels = (label_map != 0).astype(np.uint8)
         return labels
-    if not (label_map == VOID).any():
+    if label_map.dtype != np.uint8 or not (label_map == VOID).any():
         return label_map
     labels = label_map.copy()
     labels[labels == VOID] = 0

@@ -42,11 +42,14 @@ def aggregate(logits: Float) -> Float:
     objects (STCN, model/aggregate.py). exp(log(p / (1 - p))) is the odds, so neither the
     sigmoid nor a logarithm is ever computed.
 
-    :param logits: (K, h, w) float32, each object against its own background; not changed.
+    :param logits: (K, h, w) float32, each object against its own background; not changed. What is
+        not a number is taken for background, or it would spread to all objects and stay.
     :return: (K + 1, h, w) float32, sums to 1 over axis 0; row 0 = background.
     """
     prob = np.empty((logits.shape[0] + 1, *logits.shape[1:]), np.float32)
     odds = prob[1:]
+    if not np.isfinite(logits.sum()):
+        logits = np.nan_to_num(logits, nan=-_MAX_LOGIT)
     np.clip(logits, -_MAX_LOGIT, _MAX_LOGIT, out=odds)
     np.exp(odds, out=odds)
     nobody = np.ones(logits.shape[1:], np.float32)

@@ -99,18 +99,20 @@ class MemoryBank:
         Decide whose prompted frame the newest one becomes.
 
         Only `prompted`, while a row is free for it. Beyond the cap all objects that are
-        `visible` move to the newest frame too; and where lost objects alone hold all
-        other rows, those as well, for the cost of a frame must stay bounded.
+        `visible` move to the newest frame too; and where objects out of sight hold all other
+        rows, those of the row with the fewest as well, for the cost of a frame must stay bounded.
 
         :param prompted: ids with a mask on the newest frame.
         :param visible: known ids found on the newest frame.
         """
-        plans = (set(prompted), {*prompted, *visible}, {*prompted, *self._entries})
-        for plan in plans:
-            held = {entry.prompted for k, entry in self._entries.items() if k not in plan}
+        for plan in (set(prompted), {*prompted, *visible}):
+            held: dict[int, list[int]] = {}
+            for object_id, entry in self._entries.items():
+                if object_id not in plan:
+                    held.setdefault(entry.prompted, []).append(object_id)
             if len(held) < len(self._keys):
                 return tuple(sorted(plan))
-        raise AssertionError('a plan with every object always leaves a row')
+        return tuple(sorted({*plan, *min(held.values(), key=len)}))
 
     def write_prompted(self, object_ids: Sequence[int], key: Float, values: Float) -> None:
         """

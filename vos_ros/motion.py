@@ -26,7 +26,7 @@ _HIDDEN = 0.1
 _MOVED = 0.5
 #: The usual area follows a shrinking object slowly, a growing one at once.
 _DECAY = 0.97
-#: Cells; a smaller mask is noise.
+#: Cells; a smaller mask is noise, unless the object is usually not much larger.
 _LEAST = 8
 #: A part with less than this share of the area of the largest one is a crumb. A leak begins as one
 #: and spreads from there over the neighbour that looks alike.
@@ -160,7 +160,7 @@ def _own_speed(area: float, seconds: float) -> float:
 
 
 def _is_hidden(area: float, usual: float) -> bool:
-    return area < max(_LEAST, _HIDDEN * usual)
+    return area < max(min(_LEAST, 0.5 * usual), _HIDDEN * usual)
 
 
 def _parts(

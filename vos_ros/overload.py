@@ -153,7 +153,9 @@ class OverloadController:
 
     def stay_at(self, level: int) -> None:
         """Go back to this level, as another one could not be had; never try a deeper one again."""
-        self.level = self._cap = level
+        self._cap = level
+        if self._limits.policy == 'shrink':  # else the level is not one of sizes
+            self.level = level
         self._misses = self._room = 0
 
     def is_too_old(self, age_ms: float) -> bool:

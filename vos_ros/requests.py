@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 import time
 from typing import Generic, TypeVar
@@ -152,12 +152,21 @@ class Requests(Generic[T]):
                 request.refusal = reason
 
     def clear(self) -> int:
-        """Forget all that waits; return the number of prompts among it."""
+        """Forget all prompts, but no command: those were granted; return their number."""
         prompts = len(self._waiting)
         self._waiting.clear()
-        self._acts.clear()
         self._late.clear()
         return prompts
+
+    def put_back(self, prompts: Sequence[Prompt]) -> None:
+        """Let prompts for the next frame wait for the one after it, before all others."""
+        self._waiting.extendleft(Request(prompt, takes_next=True) for prompt in reversed(prompts))
+
+    def take_acts(self) -> list[Callable[[], object]]:
+        """Return all commands that wait."""
+        acts = [request.act for request in self._acts if request.act is not None]
+        self._acts.clear()
+        return acts
 
     def take_ready(self, *, has_frame: bool, prompts_wait: bool) -> Request[T] | None:
         """

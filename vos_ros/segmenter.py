@@ -422,6 +422,9 @@ class VideoSegmenter:
         self.memory.adopt(other.memory)
         self._tracks |= other._tracks
         self._key_frames |= other._key_frames
+        if self._latest is not None:  # what it says of these is of the mask before
+            believed = tuple(k for k in self._latest.believed if k not in new)
+            self._latest = replace(self._latest, believed=believed)
         if other._latest is not None:
             rows = [0, *(1 + other._latest.object_ids.index(k) for k in new)]
             self._work.gate.update(other._latest.prob[rows], new, new)
@@ -460,6 +463,11 @@ class VideoSegmenter:
         verdict = _judge(found_again, self._tracks, seconds, self.lost, least)
         believed = [k for k in verdict.tracks if k not in verdict.doubts]
         written = self.memory.ids_to_write(prompted, believed)
+        forgotten = [k for k in written if k in found_again and not sights[k].area]
+        if forgotten:
+            self.remove_objects(forgotten)
+            prob, object_ids = _without(prob, object_ids, forgotten)
+            written = tuple(k for k in written if k not in forgotten)
         values = work.encode(features, prob, object_ids, written)
         work.memory.write_prompted(written, work.key(features), values)
         segment_ms = watch.lap_ms()
@@ -468,17 +476,23 @@ class VideoSegmenter:
         self._key_frames |= dict.fromkeys(written, self._key_frame(frame, labels, object_ids))
         timing = StepTiming(preprocess_ms, encode_ms, segment_ms, watch.lap_ms())
         moved = sorted(set(written) - set(prompted))
+        cap = f'more than max_prompted_frames = {self.config.memory.max_prompted_frames}'
         if moved:
-            cap = self.config.memory.max_prompted_frames
             warnings = (
                 *warnings,
-                f'more than max_prompted_frames = {cap} prompted frames: objects {moved} now '
-                'start from this frame, as they were found on it',
+                f'{cap} prompted frames: objects {moved} now start from this frame, as they were '
+                'found on it',
+            )
+        if forgotten:
+            warnings = (
+                *warnings,
+                f'{cap} prompted frames: objects {forgotten}, out of sight, are forgotten; prompt '
+                'them again once they are seen',
             )
         verdict = _Verdict(
             {k: verdict.scores.get(k, 1.0) for k in object_ids},
             {k: verdict.tracks.get(k) or drawn[k] for k in object_ids},
-            verdict.doubts,
+            {k: doubt for k, doubt in verdict.doubts.items() if k not in forgotten},
         )
         self._newest = _Newest(
             features,
@@ -510,7 +524,8 @@ class VideoSegmenter:
     def _seconds_since(self, frame: Frame) -> float:
         """Return the time since the last frame memorised; stamps that tell nothing are no time."""
         elapsed_ns = frame.stamp_ns - self._stamp_ns
-        return elapsed_ns / 1e9 if self._stamp_ns and elapsed_ns > 0 else LEAST_S
+        # Microseconds: what a rate leaves over in nanoseconds must not decide anything.
+        return round(elapsed_ns / 1e9, 6) if self._stamp_ns and elapsed_ns > 0 else LEAST_S
 
     def _accept(
         self, prompt: Prompt, size: Size, known: Sequence[int]
@@ -620,6 +635,16 @@ class VideoSegmenter:
         if size not in self._backends:
             self._backends[size] = self._open_for(size)
         return self._backends[size]
+
+
+def _without(
+    prob: Float, object_ids: Sequence[int], gone: Sequence[int]
+) -> tuple[Float, tuple[int, ...]]:
+    """Return probabilities (K + 1, h, w) and ids without some objects, now background."""
+    rows = [1 + object_ids.index(k) for k in gone]
+    kept: Float = np.delete(prob, rows, axis=0)
+    kept[0] += prob[rows].sum(axis=0)
+    return kept, tuple(k for k in object_ids if k not in gone)
 
 
 def _judge(

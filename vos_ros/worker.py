@@ -340,14 +340,17 @@ class Worker(Generic[T]):
 
     def _run(self) -> None:
         while (job := self._await_job()) is not None:
-            try:
-                job()
-            except Exception as error:  # whatever it is, the next frame must be served
-                self._settle('frames_failed')
-                self._fail(error)
+            self._do(job)
+        with self._changed:
+            acts = self._requests.take_acts()  # whoever sent them was told that they are done
+        for job in (*acts, self._end_catch_up):
+            self._do(job)
+
+    def _do(self, job: Job) -> None:
         try:
-            self._end_catch_up()
-        except Exception as error:
+            job()
+        except Exception as error:  # whatever it is, the next frame must be served
+            self._settle('frames_failed')
             self._fail(error)
 
     def _await_job(self) -> Job | None:
@@ -367,7 +370,7 @@ class Worker(Generic[T]):
         if not prompts and self._is_left_out(age_before_ms):
             return
         watch, size = Stopwatch(), self._segmenter.input_size
-        frame = self._to_frame(item)
+        frame = self._read(item, prompts)
         result = self._apply(frame, prompts) or self._segmenter.segment(frame)
         self._deliver(result, frame)
         cost_ms = watch.lap_ms()
@@ -377,6 +380,19 @@ class Worker(Generic[T]):
         self._segmenter.memorize()
         if size == self._segmenter.input_size:  # else the camera changed, which cost extra
             self._note(cost_ms, age_before_ms, age_after_ms)
+
+    def _read(self, item: T, prompts: Sequence[Prompt]) -> Frame:
+        """Convert a frame; where that fails, its prompts wait for the next one or are refused."""
+        try:
+            return self._to_frame(item)
+        except Exception:
+            with self._changed:
+                self._requests.put_back([p for p in prompts if p.stamp_ns == 0])
+            for _ in [p for p in prompts if p.stamp_ns]:
+                self._refuse(
+                    VosError('the frame of the prompt cannot be read; send it for another one')
+                )
+            raise
 
     def _is_left_out(self, age_ms: float) -> bool:
         if self._overload.is_too_old(age_ms):
@@ -412,31 +428,40 @@ class Worker(Generic[T]):
         except VosError as error:
             self._refuse(error)
             return None
+        except Exception:
+            self._count('prompts_rejected', len(prompts))
+            raise
 
     def _combine(self, frame: Frame, prompts: Sequence[Prompt]) -> Prompt | None:
         """Lay several prompts over each other, the later on top; bad ones are refused alone."""
-        if len(prompts) <= 1 or self._init.mode == 'replace':
-            return prompts[-1] if prompts else None
-        combined: LabelMap | None = None
+        label_maps: list[LabelMap] = []
         for prompt in prompts:
             try:
-                label_map = fit_label_map(prompt.label_map, frame.size)
+                label_maps.append(fit_label_map(prompt.label_map, frame.size))
             except VosError as error:
                 self._refuse(error)
-                continue
-            if combined is not None:  # an object is where its newest mask says, and nowhere else
-                new = ids_in(label_map)
-                combined = keep_ids(combined, [k for k in ids_in(combined) if k not in new])
-                label_map = np.where(label_map > 0, label_map, combined)
-            combined = label_map
-        return None if combined is None else Prompt(combined)
+        if not label_maps:
+            return None
+        if self._init.mode == 'replace':
+            return Prompt(label_maps[-1])
+        combined = label_maps[0]
+        for label_map in label_maps[1:]:
+            # An object is where its newest mask says, and nowhere else.
+            kept = set(ids_in(combined)).difference(ids_in(label_map))
+            combined = np.where(label_map > 0, label_map, keep_ids(combined, sorted(kept)))
+            if covered := sorted(kept.difference(ids_in(combined))):
+                self._warnings.append(
+                    f'objects {covered} are left out: a later mask for the same frame covers all '
+                    'of them; send both in one mask'
+                )
+        return Prompt(combined)
 
     def _begin_catch_up(self, item: T, prompts: Sequence[Prompt]) -> None:
         """Apply prompts to a frame that has been passed; nothing is published of it."""
         self._catch_up_end_s = time.monotonic() + self._init.catch_up_ms / 1e3
         replaces = self._init.mode == 'replace'
+        frame = self._read(item, prompts)
         try:
-            frame = self._to_frame(item)
             prompt = self._combine(frame, prompts)
             if prompt is None:
                 return
@@ -444,6 +469,9 @@ class Worker(Generic[T]):
         except VosError as error:
             self._refuse(error)
             return
+        except Exception:
+            self._count('prompts_rejected', len(prompts))
+            raise
         self._replayed = item
         self._is_live_turn = False
         self._warnings += self._catch_up.warnings
@@ -527,6 +555,6 @@ class Worker(Generic[T]):
         except Exception:  # nobody is left to tell, and the thread must live
             _LOGGER.exception('on_error failed while reporting: %s', error)
 
-    def _count(self, name: str) -> None:
+    def _count(self, name: str, times: int = 1) -> None:
         with self._changed:
-            self._counts[name] += 1
+            self._counts[name] += times

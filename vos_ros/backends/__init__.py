@@ -105,12 +105,17 @@ def _parse(content: dict[str, Any], folder: Path, sha256: str) -> Manifest:
     }
     if min(whole.values()) <= 0 or whole['multiple'] % whole['stride']:
         raise ValueError('sizes must be above 0, and multiple a multiple of stride')
+    objects_per_call = int(content.get('objects_per_call', 0))
+    if objects_per_call < 0:
+        raise ValueError('objects_per_call must be 0 (any number) or above')
     fixed: tuple[int, int, int] | None = None
     if 'fixed' in content:
         height, width, objects = (
             int(content['fixed'][name]) for name in ('height', 'width', 'objects')
         )
         fixed = height, width, objects
+        if min(fixed) <= 0:
+            raise ValueError('height, width and objects of fixed must be above 0')
     return Manifest(
         name=str(content['name']),
         folder=folder,
@@ -119,7 +124,7 @@ def _parse(content: dict[str, Any], folder: Path, sha256: str) -> Manifest:
         std=std,
         graphs=graphs,
         content=content,
-        objects_per_call=int(content.get('objects_per_call', 0)),
+        objects_per_call=objects_per_call,
         fixed=fixed,
         **whole,
     )

@@ -73,8 +73,9 @@ def choose(
         except NotInstalledError as error:
             if kind.is_gpu:
                 absent.append(str(error))
-        except VosError as error:
-            failed.append(f'{name} is not used: {error}')
+        except Exception as error:  # a driver that is broken must not keep the processor from it
+            kind_of = '' if isinstance(error, VosError) else f'{type(error).__name__}: '
+            failed.append(f'{name} is not used: {kind_of}{error}')
         else:
             return _loud(backend, failed)
     if job.runtime.precision not in ('auto', *kinds[last].precisions):

@@ -68,23 +68,20 @@ class Message:
         struct.pack_into(layout, data, _STAMP_AT, *divmod(stamp_ns, _NS))
         return bytes(data)
 
-    def to_frame(self, origin_ns: int = 0) -> Frame:
+    def to_frame(self) -> Frame:
         """
         Decode a camera image.
 
-        :param origin_ns: is taken off the stamp.
         :raises VosError: it cannot be read; names topic and stamp.
         """
         msg = self._deserialized()
         try:
             if self.kind == COMPRESSED:
-                return Frame(
-                    decode_compressed_image(msg), 'bgr8', self.stamp_ns - origin_ns, _id(msg)
-                )
+                return Frame(decode_compressed_image(msg), 'bgr8', self.stamp_ns, _id(msg))
             pixels, encoding = decode_image(msg)
         except VosError as error:
             raise self._named(error) from error
-        return Frame(pixels, encoding, self.stamp_ns - origin_ns, _id(msg))
+        return Frame(pixels, encoding, self.stamp_ns, _id(msg))
 
     def to_labels(self) -> LabelMap:
         """

@@ -52,11 +52,11 @@ class BagFrame:
     @cached_property
     def image(self) -> Frame:
         """
-        The picture; its stamp counts from the first image, as that of a folder's frames does.
+        The picture, with the stamp of its header.
 
         :raises VosError: it cannot be read.
         """
-        return self.message.to_frame(self.origin_ns)
+        return self.message.to_frame()
 
 
 def read_frames(bag: BagReader, topic: str) -> Iterator[BagFrame]:

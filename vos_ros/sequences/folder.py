@@ -50,9 +50,13 @@ class FolderSequence:
         return len(self.files)
 
     def __iter__(self) -> Iterator[Frame]:
-        """Read image after image, as rgb8; VosError names a file that cannot be read."""
+        """
+        Read image after image, as rgb8; VosError names a file that cannot be read.
+
+        The first has a stamp of one period, for 0 means unknown.
+        """
         for index, file in enumerate(self.files):
-            yield Frame(read_image(file), stamp_ns=round(index * _NS / self.rate_hz))
+            yield Frame(read_image(file), stamp_ns=round((index + 1) * _NS / self.rate_hz))
 
 
 def list_images(path: Path) -> tuple[Path, ...]:

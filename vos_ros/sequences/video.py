@@ -66,8 +66,8 @@ class VideoSequence:
                 if not done:
                     break
                 image = cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
+                read += 1  # the first stamp is one period, for 0 means unknown
                 yield Frame(image, stamp_ns=round(read * _NS / self.rate_hz))  # type: ignore[arg-type]
-                read += 1
         finally:
             capture.release()
         if read < _COMPLETE * promised:
