@@ -177,6 +177,7 @@ def test_late_prompt_is_applied_to_the_latest_frame(make_rig: MakeRig, is_early:
     rig.gate.set()
     until(lambda: (20, (1,)) in rig.tracked())
     assert rig.errors == []
+    assert 'no image that is still buffered has the stamp' in rig.results[-1].warnings[0]
 
 
 def test_prompt_without_a_stamp_waits_for_the_next_frame(make_rig: MakeRig) -> None:

@@ -35,6 +35,7 @@ class Request(Generic[T]):
     :param deadline_s: monotonic; until then the prompt waits for the frame of its stamp. It is
         infinite before the first frame: a camera may start long after the detector.
     :param refusal: why the prompt will not be applied.
+    :param note: what the sender should know although it is applied.
     """
 
     prompt: Prompt | None = None
@@ -43,6 +44,7 @@ class Request(Generic[T]):
     takes_next: bool = False
     deadline_s: float = float('inf')
     refusal: str = ''
+    note: str = ''
 
     @property
     def has_turn(self) -> bool:
@@ -88,7 +90,7 @@ class Requests(Generic[T]):
         else:
             request.item = self._ring.find(prompt.stamp_ns)
             if request.item is None:
-                self._apply_late_policy(request, newest[1])
+                self._apply_late_policy(request, *newest)
         self._waiting.append(request)
         self._supersede()
 
@@ -105,7 +107,7 @@ class Requests(Generic[T]):
             if stamp_ns == prompt.stamp_ns:
                 request.item = item
             elif stamp_ns > prompt.stamp_ns:
-                self._apply_late_policy(request, item)
+                self._apply_late_policy(request, stamp_ns, item)
             elif request.deadline_s == float('inf'):
                 request.deadline_s = self._deadline_s()
         self._supersede()
@@ -243,11 +245,17 @@ class Requests(Generic[T]):
                 self._waiting.remove(old)
                 self.superseded += 1
 
-    def _apply_late_policy(self, request: Request[T], newest: T) -> None:
-        if self._init.late_policy == 'apply_to_latest':
+    def _apply_late_policy(self, request: Request[T], newest_ns: int, newest: T) -> None:
+        prompt = request.prompt
+        if self._init.late_policy == 'apply_to_latest' and prompt is not None:
             request.item = newest
-            if request.prompt is not None:
-                self._late.append((time.monotonic(), request.prompt))
+            request.note = (
+                f'no image that is still buffered has the stamp of the prompt, which is '
+                f'{(newest_ns - prompt.stamp_ns) / 1e9:.3f} s older than the newest one: it was '
+                'applied to that; stamp it like its image, send it sooner or raise '
+                'init.buffer_frames'
+            )
+            self._late.append((time.monotonic(), prompt))
             return
         request.refusal = (
             'the frame of the prompt is not (or no longer) buffered; send the prompt sooner, '

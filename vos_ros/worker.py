@@ -323,6 +323,8 @@ class Worker(Generic[T]):
             return request.act
         if request.refusal:
             return functools.partial(self._refuse, VosError(request.refusal))
+        if request.note:
+            self._warnings.append(request.note)
         newest = self._mailbox.peek()
         item = newest if request.item is None else request.item
         # Prompts for the same frame become one, so that they cost one prompted frame.
