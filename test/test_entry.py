@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`segmenter` on a machine without ROS, torch and cv_bridge."""
 
+import os
 from pathlib import Path
 import subprocess
 import sys
@@ -28,6 +29,20 @@ def test_help_shows_an_example_and_every_parameter() -> None:
     assert 'ros2 run vos_ros segmenter' in done.stdout
     assert 'memory.max_prompted_frames = 4 [frames]' in done.stdout
     assert 'overlay.alpha* = 0.5' in done.stdout
+
+
+def test_help_ends_quietly_where_nobody_reads_on() -> None:
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(
+        [sys.executable, '-c', WITHOUT, '--help'],
+        stdout=write,
+        stderr=subprocess.PIPE,
+        cwd=ROOT,
+        timeout=60,
+    )
+    os.close(write)
+    assert (done.returncode, done.stderr) == (0, b'')
 
 
 def test_missing_ros_is_one_clear_line() -> None:

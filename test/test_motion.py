@@ -3,12 +3,14 @@
 """The motion gate, on squares that move."""
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from vos_ros.datatypes import Float
 from vos_ros.motion import MotionGate
 
 H, W = 40, 60
+Mask = npt.NDArray[np.bool_]
 
 
 def scene(*boxes: tuple[int, int, int], objects: int = 1) -> Float:
@@ -200,11 +202,11 @@ def test_crumbs_are_forgotten_when_they_are_gone() -> None:
 @pytest.mark.parametrize('cells', [1, 4, 7, 8, 20])
 def test_a_small_object_has_a_reach_too(cells: int) -> None:
     gate = MotionGate(speed=180)
-    there = np.zeros((H, W), bool)
+    there: Mask = np.zeros((H, W), np.bool_)
     there[10:12, 2 : 2 + (cells + 1) // 2] = True
     there[11, 2 + cells // 2 :] = False
 
-    def prob(mask: np.ndarray) -> Float:
+    def prob(mask: Mask) -> Float:
         plane = np.where(mask, 0.9, 0.02).astype(np.float32)
         return np.stack([1 - plane, plane])
 

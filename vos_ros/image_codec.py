@@ -104,7 +104,10 @@ def decode_compressed_image(msg: CompressedFields) -> Image:
     :raises VosError: the data are no image that OpenCV reads.
     """
     data = np.frombuffer(msg.data, np.uint8)
-    pixels = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+    try:
+        pixels = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+    except cv2.error:  # its header announces more pixels than OpenCV takes
+        pixels = None
     if pixels is None:
         raise VosError(
             f"compressed image (format '{msg.format}', {data.size} bytes) cannot be decoded; "
@@ -138,7 +141,7 @@ def to_prompt_ids(stored: LabelMap, binary_id: int = 1, what: str = 'init mask')
     Read the stored numbers of an init mask as object ids.
 
     A mask of two values, 0 and the highest there is (255 in mono8), is a binary one, as
-    thresholding gives it; else 255 is void (DAVIS) and read as 0.
+    thresholding gives it; else 255 of 8 bits is void (DAVIS) and read as 0.
 
     :param stored: (H, W) uint8 or uint16.
     :param binary_id: the object which a binary mask means.

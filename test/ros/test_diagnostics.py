@@ -6,6 +6,7 @@ from dataclasses import asdict
 import logging
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 pytest.importorskip('rclpy', reason='needs rclpy')
@@ -14,9 +15,10 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from std_srvs.srv import Trigger
 
 from vos_ros.config import NodeConfig
+from vos_ros.datatypes import Segmentation, StepTiming
 from vos_ros.errors import VosError
-from vos_ros.ros import diagnostics
-from vos_ros.ros.guard import Complaints, guarded, LogBridge
+from vos_ros.ros import diagnostics, guard
+from vos_ros.ros.guard import Complaints, guarded, LogBridge, shortened
 from vos_ros.worker import WorkerStats
 
 
@@ -65,19 +67,84 @@ def test_what_the_engine_logs_stands_in_the_log_of_the_node() -> None:
     assert log.lines == [('warning', 'building engines in /tmp'), ('error', 'no')]
 
 
+def input_of(health: diagnostics.Health, **more) -> DiagnosticStatus:
+    counts = dict.fromkeys(asdict(WorkerStats()), 0)
+    return health.input_status(NodeConfig(), counts, **{'is_expected': True} | more)
+
+
+def publish(health: diagnostics.Health, age_ms: float = 0.0) -> None:
+    labels = np.zeros((4, 6), np.uint8)
+    health.image_arrived('rgb8', 7)
+    prob = np.ones((1, 1, 1), np.float32)
+    result = Segmentation(labels, (), {}, 7, 'camera', StepTiming(), prob)
+    health.published(result, 1.0, age_ms)
+
+
+def values_of(status: DiagnosticStatus) -> dict[str, str]:
+    return {value.key: value.value for value in status.values}
+
+
 def test_images_that_the_middleware_lost_are_a_warning() -> None:
     health = diagnostics.Health()
-    counts = dict.fromkeys(asdict(WorkerStats()), 0)
-
-    def report() -> DiagnosticStatus:
-        return health.input_status(NodeConfig(), counts, is_expected=False)
-
-    assert report().level == DiagnosticStatus.OK
+    assert input_of(health).level == DiagnosticStatus.OK
     health.images_lost(2)
     health.images_lost(1)
-    assert report().level == DiagnosticStatus.WARN
-    assert report().message.startswith('3 images were lost')
-    assert 'segment_size' in report().message
+    assert input_of(health).level == DiagnosticStatus.WARN
+    assert input_of(health).message.startswith('3 images were lost')
+    assert 'segment_size' in input_of(health).message
+
+
+def test_images_that_cannot_be_used_are_an_error_until_one_can() -> None:
+    health = diagnostics.Health()
+    health.image_arrived('nv12', 7)
+    health.image_failed('no nv12')
+    status = input_of(health)
+    assert status.level == DiagnosticStatus.ERROR
+    assert status.message == 'images cannot be used: no nv12'
+    publish(health)
+    status = input_of(health)
+    assert status.level == DiagnosticStatus.WARN
+    assert status.message == 'some images cannot be used: no nv12'
+    health.image_failed('no nv12')
+    assert input_of(health, is_expected=False).level == DiagnosticStatus.WARN
+    health.restart()
+    assert input_of(health).level == DiagnosticStatus.WARN
+
+
+def test_a_message_that_cannot_be_read_has_arrived_and_failed() -> None:
+    health = diagnostics.Health()
+    health.image_unreadable('cut off')
+    status = input_of(health)
+    assert status.message == 'images cannot be used: cut off'
+    assert (values_of(status)['frames_in'], values_of(status)['failed']) == ('1', '1')
+
+
+@pytest.mark.parametrize(
+    ('age_ms', 'words'), [(-900.0, ''), (-17_200.0, 'stamps lie 17.2 s in the future')]
+)
+def test_stamps_in_the_future_are_a_warning(age_ms: float, words: str) -> None:
+    health = diagnostics.Health()
+    publish(health, age_ms)
+    status = input_of(health)
+    assert status.level == (DiagnosticStatus.WARN if words else DiagnosticStatus.OK)
+    assert words in status.message
+
+
+def test_a_simulated_clock_that_nobody_tells_is_a_warning() -> None:
+    status = input_of(diagnostics.Health(), is_clock_missing=True)
+    assert status.level == DiagnosticStatus.WARN
+    assert status.message.startswith('no /clock')
+
+
+def test_a_notice_is_no_rejection() -> None:
+    health = diagnostics.Health()
+    health.noticed('objects [2] now start from this frame')
+    status = health.objects_status((2,), 4, {})
+    assert status.level == DiagnosticStatus.WARN
+    assert status.message == 'objects [2] now start from this frame'
+    values = values_of(status)
+    assert (values['masks_rejected'], values['last_rejection']) == ('0', '')
+    assert values['last_notice'] == status.message
 
 
 def test_a_service_whose_callback_fails_says_why() -> None:
@@ -106,7 +173,36 @@ def test_a_complaint_that_repeats_is_counted_and_logged_once() -> None:
     ]
 
 
+def test_complaints_that_differ_in_numbers_only_are_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr(guard, 'time', SimpleNamespace(perf_counter=lambda: now[0]))
+    log, noted = Log(), []
+    complain = Complaints(log, lambda: noted.append(1), lambda: True)
+    for size in range(900, 1100):
+        complain.log(VosError(f'an image of {size} bytes cannot be decoded'))
+        complain.warn(f'objects {list(range(1, size % 7 + 2))} moved by {size / 7:.3f} s')
+    assert [level for level, _ in log.lines] == ['error', 'warning']
+    assert not noted  # counted by whoever refused it
+    complain.warn('objects [1] are refused')
+    assert len(log.lines) == 3
+    now[0] += 5.0
+    complain.log(VosError('an image of 7 bytes cannot be decoded'))
+    assert log.lines[3:] == [('error', 'an image of 7 bytes cannot be decoded')]
+
+
+def test_long_lists_of_ids_are_cut_short() -> None:
+    assert shortened(f'objects {[*range(1, 11)]} moved') == f'objects {[*range(1, 11)]} moved'
+    line = shortened(f'objects {[*range(1, 255)]} are refused, as max_objects = 4')
+    assert line == (
+        'objects [1, 2, 3, 4, 5, 6, 7, 8, 9, 10 and 244 more] are refused, as max_objects = 4'
+    )
+
+
 def test_nothing_is_an_error_once_ros_has_ended() -> None:
     log, noted = Log(), []
-    Complaints(log, lambda: noted.append(1), lambda: False)(KeyError('x'))
+    complain = Complaints(log, lambda: noted.append(1), lambda: False)
+    complain(KeyError('x'))
+    complain.warn('x')
     assert (log.lines, noted) == ([], [])

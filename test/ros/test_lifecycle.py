@@ -373,20 +373,62 @@ def test_a_network_that_never_returns_does_not_keep_the_node(client, tmp_path: P
         (['-p', 'max_objects:=0'], 'max_objects must lie in 1 .. 254'),
         (['-p', 'max_objects:=many'], "max_objects must be int, not 'many'"),
         (['-p', 'backend:=abacus'], 'backend must be one of'),
+        (['-p', 'use_sim_time:="yes"'], "'use_sim_time' to 'yes'"),
+        (['-p', 'memory.max_speed:=fast'], "memory.max_speed must be float, not 'fast'"),
         (['--params-file', '/no/such/file.yaml'], '/no/such/file.yaml'),
     ],
 )
 def test_a_wrong_parameter_at_start_is_one_clear_line(dds: None, given: list, reason: str) -> None:
-    done = subprocess.run(
+    done = _start_wrongly(given)
+    assert done.returncode == 2
+    assert reason in done.stderr
+    assert 'Traceback' not in done.stderr
+
+
+def test_a_log_folder_that_cannot_be_written_to_is_one_clear_line(
+    dds: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv('ROS_LOG_DIR', '/dev/null/log')
+    done = _start_wrongly([])
+    assert done.returncode == 2
+    assert '/dev/null/log' in done.stderr
+    assert 'set ROS_LOG_DIR to a folder that can be written to' in done.stderr
+    assert 'Traceback' not in done.stderr
+
+
+def _start_wrongly(given: list) -> 'subprocess.CompletedProcess[str]':
+    return subprocess.run(
         [sys.executable, '-m', 'vos_ros.ros.node', '--ros-args', *given],
         capture_output=True,
         text=True,
         cwd=ROOT,
         timeout=60,
     )
-    assert done.returncode == 2
-    assert reason in done.stderr
-    assert 'Traceback' not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ('policy', 'value', 'reason'),
+    [('reliability', 'bogus', 'reliability`: `bogus`'), ('depth', 'lots', "'INTEGER'")],
+)
+def test_a_wrong_qos_override_is_one_clear_line(
+    client, start_node, policy: str, value: str, reason: str
+) -> None:
+    name = f'qos_overrides./wrong_{policy}/image.subscription.{policy}'
+    node = start_node('-r', f'__ns:=/wrong_{policy}', '-p', f'{name}:={value}', model=TINY)
+    client.wait(lambda: 'cannot activate' in node.log, 'the error')
+    (line,) = [line for line in node.log.splitlines() if 'cannot activate' in line]
+    assert f"with {name} = '{value}': " in line
+    assert reason in line
+    assert client.state(f'/wrong_{policy}/vos') == 'inactive'
+    assert 'Traceback' not in node.log
+
+
+def test_a_whole_number_is_taken_for_a_float(client, start_node) -> None:
+    start_node('-r', '__ns:=/whole', model=TINY, autostart=False, **{'memory.max_speed': 2})
+    assert client.set_parameter('lost.min_score', 1, '/whole/vos').successful
+    assert client.change_state(Transition.TRANSITION_CONFIGURE, '/whole/vos')
+    refused = client.set_parameter('lost.min_score', 2, '/whole/vos')
+    assert refused.reason == 'lost.min_score must lie in 0.0 .. 1.0, not 2'
 
 
 def test_a_misspelt_parameter_is_named(client, start_node) -> None:

@@ -11,6 +11,7 @@ pytest.importorskip('rclpy', reason='needs rclpy')
 
 from lifecycle_msgs.msg import Transition
 from rclpy.qos import qos_profile_sensor_data
+from rclpy.serialization import serialize_message
 from robot import HEIGHT, image_msg, MASK, Robot, ROOT, SCENE, to_array, WIDTH
 from sensor_msgs.msg import Image
 from std_msgs.msg import UInt16MultiArray
@@ -84,23 +85,52 @@ def test_a_binary_mask_is_object_1(robot: Robot) -> None:
 )
 def test_a_useless_mask_is_reported_and_nothing_dies(robot: Robot, mask, encoding, reason) -> None:
     rejected = int(robot.fresh('objects')['masks_rejected'])
+    errors = robot.status('inference')['errors']
     assert not to_array(robot.prompt(mask, encoding)).any()
     report = robot.fresh('objects')
     assert int(report['masks_rejected']) == rejected + 1
     assert reason in report['last_rejection']
     assert report['level'] == b'\x01'
     assert report['last_rejection'] in robot.process.log
+    assert robot.status('inference')['errors'] == errors
     assert 'Traceback' not in robot.process.log
 
 
-def test_a_garbled_message_is_reported_and_nothing_dies(robot: Robot) -> None:
-    errors = int(robot.fresh('inference')['errors'])
-    short = image_msg(SCENE, 'rgb8', robot.client.next_stamp())
-    short.data = short.data[:1000]
-    robot.images.publish(short)
-    robot.images.publish(image_msg(SCENE, 'nonsense', robot.client.next_stamp()))
-    robot.client.wait(lambda: int(robot.status('inference')['errors']) > errors, 'the error')
+def _short(stamp: tuple[int, int]) -> Image:
+    msg = image_msg(SCENE, 'rgb8', stamp)
+    msg.data = msg.data[:1000]
+    return msg
+
+
+@pytest.mark.parametrize(
+    ('make', 'reason'),
+    [
+        (_short, 'needs 36864 bytes, has 1000'),
+        (lambda stamp: image_msg(SCENE, 'nv12', stamp), "encoding 'nv12' is not supported"),
+        (lambda stamp: serialize_message(image_msg(SCENE, 'rgb8', stamp))[:500], 'cannot be read'),
+    ],
+    ids=['short', 'encoding', 'cut off'],
+)
+def test_images_that_cannot_be_used_are_an_input_error_until_one_can(
+    robot: Robot, make, reason: str
+) -> None:
+    before, errors = robot.fresh('input'), robot.status('inference')['errors']
+    robot.images.publish(make(robot.client.next_stamp()))
+    report = robot.client.wait(
+        lambda: robot.fresh('input')['failed'] != before['failed'] and robot.fresh('input'),
+        'the failure',
+    )
+    assert int(report['failed']) == int(before['failed']) + 1
+    assert int(report['frames_in']) == int(before['frames_in']) + 1
+    assert report['level'] == b'\x02'
+    assert 'images cannot be used: ' in report['message']
+    assert reason in report['message']
     robot.segment()
+    robot.client.wait(lambda: robot.fresh('input')['level'] != b'\x02', 'the end of the error')
+    # The camera's fault, and not the network's.
+    assert robot.status('inference')['errors'] == errors
+    assert reason in robot.process.log
+    assert 'Traceback' not in robot.process.log
 
 
 def test_the_same_mask_twice_is_applied_once(robot: Robot) -> None:
@@ -114,13 +144,27 @@ def test_the_same_mask_twice_is_applied_once(robot: Robot) -> None:
     assert np.array_equal(to_array(robot.segment(stamp=stamp)), MASK)
 
 
+def test_a_mask_with_stamp_0_starts_the_objects_anew_each_time(robot: Robot) -> None:
+    for _ in range(2):
+        before = robot.fresh('objects')
+        robot.offer(MASK)
+        after = robot.fresh('objects')
+        assert int(after['masks_in']) == int(before['masks_in']) + 1
+        assert after['masks_duplicate'] == before['masks_duplicate']
+        # The very pixels that were drawn, on whatever image comes next.
+        assert np.array_equal(to_array(robot.segment(image=SCENE[::-1])), MASK)
+        robot.segment()
+
+
 def test_too_many_objects_are_refused_and_the_rest_goes_in(robot: Robot) -> None:
     mask = np.zeros((HEIGHT, WIDTH), np.uint8)
     for object_id in range(1, 6):
         mask[:, object_id * 20 : object_id * 20 + 15] = object_id
     labels = to_array(robot.prompt(mask))
     assert np.array_equal(labels, np.where(mask <= 3, mask, 0))
-    assert 'max_objects' in robot.fresh('objects')['last_rejection']
+    objects = robot.fresh('objects')
+    assert 'objects [4, 5] are refused, as max_objects = 3' in objects['last_notice']
+    assert objects['last_notice'] in objects['message']
 
 
 def test_object_masks_are_the_labels_of_that_object(robot: Robot) -> None:
@@ -159,6 +203,9 @@ def test_removing_an_object_leaves_the_other_its_id(robot: Robot) -> None:
     )
     assert 'object_4_score' in robot.status('objects')
     assert set(np.unique(to_array(robot.segment()))) <= {0, 4}
+    assert 'remove_objects: no object [999] is known' in robot.process.log
+    assert 'objects [1, 4] are followed now' in robot.process.log
+    robot.client.wait(lambda: 'objects [1] no longer' in robot.process.log, 'the line')
 
 
 def test_a_mask_that_was_removed_is_taken_when_it_is_sent_again(robot: Robot) -> None:
@@ -245,9 +292,12 @@ def test_enable_pauses_and_resumes(robot: Robot) -> None:
     assert enable(False).message == 'paused: images are ignored'
     frames_in = robot.fresh('input')['frames_in']
     robot.send()
-    # Masks that come meanwhile are kept.
+    # Masks that come meanwhile are kept, which is said once.
+    told = robot.process.log.count('is held until')
+    robot.offer(MASK, 'mono8', robot.client.next_stamp())
     stamp = robot.client.next_stamp()
     robot.offer(MASK, 'mono8', stamp)
+    assert robot.process.log.count('is held until') == told + 1
     assert robot.fresh('input')['frames_in'] == frames_in
     assert robot.status('node')['state'] == 'paused'
     assert enable(True).message == 'running'
@@ -288,7 +338,7 @@ def test_live_parameters_act_at_once_and_others_are_refused_with_the_reason(
     assert robot.client.set_parameter('deadline_ms', 0.0).successful
     for name, value, reason in [
         ('overlay.alpha', 1.5, 'alpha'),
-        ('overlay.alpha', 'much', 'DOUBLE'),
+        ('overlay.alpha', 'much', "must be float, not 'much'"),
         ('max_objects', 5, 'cleanup'),
         ('max_objects', 0, 'max_objects'),
         ('autostart', False, 'read-only'),
@@ -366,6 +416,31 @@ def test_silence_of_the_camera_is_an_error_with_a_hint_and_heals(robot: Robot) -
     robot.client.wait(
         lambda: robot.segment() and robot.status('input')['level'] == b'\x00', 'the end of it'
     )
+
+
+def test_a_second_camera_on_the_same_topic_is_a_warning(robot: Robot) -> None:
+    other = robot.client.node.create_publisher(Image, '/image', 1)
+    message = robot.client.wait(
+        lambda: (
+            'publishers of images' in robot.fresh('input')['message']
+            and robot.status('input')['message']
+        ),
+        'the warning',
+    )
+    assert '2 publishers of images (test_node: ' in message
+    robot.client.node.destroy_publisher(other)
+    robot.client.wait(
+        lambda: 'publishers of images' not in robot.fresh('input')['message'], 'its end'
+    )
+
+
+def test_somebody_else_who_publishes_labels_is_a_warning(robot: Robot) -> None:
+    assert robot.fresh('node')['level'] == b'\x00'
+    other = robot.client.node.create_publisher(Image, '/vos/labels', 1)
+    robot.client.wait(lambda: robot.fresh('node')['level'] == b'\x01', 'the warning')
+    assert 'also published by /test_node;' in robot.status('node')['message']
+    robot.client.node.destroy_publisher(other)
+    robot.client.wait(lambda: robot.fresh('node')['level'] == b'\x00', 'its end')
 
 
 def test_the_report_names_model_memory_and_percentiles(robot: Robot) -> None:

@@ -9,7 +9,7 @@ from vos_ros.errors import VosError
 
 pytest.importorskip('rclpy', reason='rclpy is not installed')
 
-from rclpy.serialization import serialize_message
+from rclpy.serialization import deserialize_message, serialize_message
 from sensor_msgs.msg import Image
 
 from vos_ros.ros.conversions import to_frame
@@ -67,6 +67,15 @@ def test_message_that_ends_too_early_is_named(length: int) -> None:
     assert length < len(serialized)
     with pytest.raises(VosError, match=f'an image message of {length} bytes cannot be read'):
         read_image(bytes(serialized[:length]))
+
+
+def test_frame_id_that_is_no_utf_8_is_replaced_as_rclpy_does() -> None:
+    serialized = serialize_message(_image('kamera', 'rgb8')).replace(b'kamera', b'kam\xe9ra')
+    read = read_image(serialized)
+    assert isinstance(read, RawImage)
+    assert read.header.frame_id == 'kam\ufffdra'
+    assert read.header == deserialize_message(serialized, Image).header
+    assert bytes(read.data) == bytes(range(30))
 
 
 def test_length_of_a_text_that_is_nonsense_is_named() -> None:

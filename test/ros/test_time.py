@@ -38,6 +38,10 @@ def test_the_age_is_of_the_simulated_clock_and_nothing_waits_for_it(client, star
     # Robot() waits for labels and status() for reports: both come without any /clock.
     robot = start(client, start_node, '/simulated', use_sim_time=True)
     assert robot.fresh('node')['state'] == 'active'
+    robot.segment()
+    report = robot.fresh('input')
+    assert report['age_ms'] == '0.0'
+    assert 'no /clock: use_sim_time is set' in report['message']
     clock = client.publisher(Clock, '/clock')
     now = Clock()
     now.clock.sec = 5000
@@ -48,6 +52,9 @@ def test_the_age_is_of_the_simulated_clock_and_nothing_waits_for_it(client, star
         return robot.fresh('input')['age_ms']
 
     client.wait(lambda: age_ms((4999, 750_000_000)) == '250.0', 'an age of 250 ms')
+    assert 'no /clock' not in robot.status('input')['message']
+    assert age_ms((5017, 500_000_000)) == '-17500.0'
+    assert 'stamps lie 17.5 s in the future' in robot.status('input')['message']
     # The clock of a simulator that was reset goes back, and so does the node's.
     now.clock.sec = 100
     client.wait(lambda: age_ms((99, 500_000_000)) == '500.0', 'an age of 500 ms')

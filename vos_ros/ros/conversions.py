@@ -117,8 +117,8 @@ def to_label_map(msg: Image, binary_id: int = 1) -> np.ndarray:
     Read an init mask: 0 = untouched, k = (re)initialise object k.
 
     A mask of two values, 0 and the highest there is (255 in mono8), is a binary one, as
-    thresholding gives it; else 255 is void (DAVIS) and read as 0. The result owns its memory: a
-    prompt outlives its message.
+    thresholding gives it; else 255 of 8 bits is void (DAVIS) and read as 0. The result owns its
+    memory: a prompt outlives its message.
 
     :param msg: mono8, 8UC1, mono16, 16UC1 or 32SC1.
     :param binary_id: the object which a binary mask means.

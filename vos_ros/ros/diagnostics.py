@@ -8,8 +8,7 @@ diagnostics timer; each method takes the lock for a few assignments only.
 """
 
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 import threading
 import time
 
@@ -17,7 +16,6 @@ from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
 from vos_ros.config import NodeConfig
 from vos_ros.datatypes import ObjectState, Segmentation, StepTiming
-from vos_ros.errors import VosError
 from vos_ros.latency import LatencyWindow
 from vos_ros.overload import OverloadStatus
 from vos_ros.segmenter import VideoSegmenter
@@ -28,6 +26,8 @@ WINDOW = 512
 _RATE_WINDOW = 60
 #: How long a rejection, an error or a time jump colours the status; the counts stay.
 _RECENT_S = 10.0
+#: Stamps this far in the future are no rounding and no jitter: two clocks differ.
+_FUTURE_MS = 1000.0
 
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
 
@@ -48,9 +48,14 @@ class Health:
         self._masks_in = 0
         self._rejected = 0
         self._rejected_why = ''
+        self._notice = ''
+        self._unreadable = 0
+        self._image_failure = ''
+        self._is_image_failing = False
         self._stamps_0 = 0
         self._when = dict.fromkeys(
-            ('rejected', 'failed', 'jumped', 'stamp_0', 'lost'), float('-inf')
+            ('rejected', 'noticed', 'failed', 'image_failed', 'jumped', 'stamp_0', 'lost'),
+            float('-inf'),
         )
         self._jump_s = 0.0
         self._encoding = ''
@@ -65,6 +70,7 @@ class Health:
         with self._lock:
             self._since = time.perf_counter()
             self._arrivals.clear()
+            self._is_image_failing = False
 
     def image_arrived(self, encoding: str, stamp_ns: int) -> None:
         """
@@ -78,6 +84,28 @@ class Health:
             self._encoding = encoding
         if stamp_ns == 0:
             self.stamp_0()
+
+    def image_unreadable(self, reason: str) -> None:
+        """
+        Note an image that came, but as a message which cannot be read.
+
+        :param reason: one line.
+        """
+        with self._lock:
+            self._arrivals.append(time.perf_counter())
+            self._unreadable += 1
+        self.image_failed(reason)
+
+    def image_failed(self, reason: str) -> None:
+        """
+        Note an image that nothing can be made of; the worker counts those that it was given.
+
+        :param reason: one line.
+        """
+        with self._lock:
+            self._image_failure = reason
+            self._is_image_failing = True
+            self._when['image_failed'] = time.perf_counter()
 
     def images_lost(self, count: int) -> None:
         """
@@ -103,6 +131,7 @@ class Health:
             self._latency.add(latency_ms)
             self._age.add(age_ms)
             self._age_ms = age_ms
+            self._is_image_failing = False
             self._size = segmentation.label_map.shape
             self._scores, self._states = scores, states
             self._timing = segmentation.timing
@@ -139,14 +168,15 @@ class Health:
             self._rejected_why = reason
             self._when['rejected'] = time.perf_counter()
 
-    @contextmanager
-    def rejections(self) -> Iterator[None]:
-        """Note a VosError in the block as a rejected mask, and let it pass."""
-        try:
-            yield
-        except VosError as error:
-            self.mask_rejected(str(error))
-            raise
+    def noticed(self, line: str) -> None:
+        """
+        Note what became of a mask that was taken, where it is not all that was asked for.
+
+        :param line: what it is.
+        """
+        with self._lock:
+            self._notice = line
+            self._when['noticed'] = time.perf_counter()
 
     def mask_repeated(self) -> None:
         """Note an init mask that came a second time."""
@@ -165,6 +195,7 @@ class Health:
         counts: Mapping[str, int],
         *,
         is_expected: bool,
+        is_clock_missing: bool = False,
         hint: str = '',
         offers: Sequence[str] = (),
         mismatches: Sequence[str] = (),
@@ -175,6 +206,7 @@ class Health:
         :param config: with the limits.
         :param counts: of the worker, by name.
         :param is_expected: the node is active and not paused, so that silence is an error.
+        :param is_clock_missing: the node waits for a simulated time that nobody tells.
         :param hint: what may be the reason for silence.
         :param offers: QoS of each publisher of images.
         :param mismatches: topics on which somebody's QoS does not match.
@@ -191,9 +223,29 @@ class Health:
             if is_expected and is_silent:
                 why = f': {hint}' if hint else ''
                 findings.add(ERROR, f'no image for {silence:.1f} s{why}')
+            elif self._age_ms < -_FUTURE_MS:
+                findings.add(
+                    WARN,
+                    f'stamps lie {-self._age_ms / 1e3:.1f} s in the future; the clocks differ: '
+                    'synchronise the hosts, or set use_sim_time on both sides or on none',
+                )
             elif 0 < config.max_age_ms < self._age_ms:
                 limit = f'limit {config.max_age_ms:.0f}'
                 findings.add(WARN, f'results are {self._age_ms:.0f} ms old, {limit}')
+            if is_expected and self._is_image_failing:
+                findings.add(ERROR, f'images cannot be used: {self._image_failure}')
+            elif self._is_recent('image_failed'):
+                findings.add(WARN, f'some images cannot be used: {self._image_failure}')
+            if is_clock_missing:
+                findings.add(
+                    WARN, 'no /clock: use_sim_time is set, and the time is 0; no age is known'
+                )
+            if len(offers) > 1:
+                findings.add(
+                    WARN,
+                    f'{len(offers)} publishers of images ({"; ".join(offers)}), whose images are '
+                    'taken for those of one camera; remap all but one',
+                )
             if self._is_recent('jumped'):
                 findings.add(WARN, f'the stamps jumped by {self._jump_s:+.3f} s')
             if self._is_recent('lost'):
@@ -213,11 +265,11 @@ class Health:
                 height=self._size[0],
                 offered_qos='; '.join(offers),
                 incompatible_qos='; '.join(mismatches),
-                frames_in=counts['frames_in'],
+                frames_in=counts['frames_in'] + self._unreadable,
                 frames_out=counts['frames_done'],
                 dropped=counts['frames_dropped'],
                 overtaken=counts['overtaken'],
-                failed=counts['frames_failed'],
+                failed=counts['frames_failed'] + self._unreadable,
                 lost=self._lost,
                 time_jumps=counts['time_jumps'],
                 stamp_0=self._stamps_0,
@@ -299,6 +351,8 @@ class Health:
                     findings.add(WARN, f'object {i} is lost')
             if self._is_recent('rejected'):
                 findings.add(WARN, f'last init mask rejected: {self._rejected_why}')
+            if self._is_recent('noticed'):
+                findings.add(WARN, self._notice)
             return findings.status(
                 count=len(object_ids),
                 max=max_objects,
@@ -307,6 +361,7 @@ class Health:
                 masks_rejected=self._rejected,
                 masks_duplicate=self._duplicates,
                 last_rejection=self._rejected_why,
+                last_notice=self._notice,
             )
 
     def _is_recent(self, what: str) -> bool:
@@ -347,16 +402,23 @@ class Findings:
         )
 
 
-def node_status(state: str, complaint: str) -> DiagnosticStatus:
+def node_status(state: str, complaint: str, rivals: Sequence[str] = ()) -> DiagnosticStatus:
     """
     Report on the lifecycle.
 
     :param state: label of the lifecycle state, 'paused' where ~/enable says so.
     :param complaint: why the node could not be configured; '' = it could, or has not tried.
+    :param rivals: who else publishes labels on the topic of this node.
     """
     findings = Findings(state)
     if complaint:
         findings.add(ERROR, complaint)
+    if rivals:
+        findings.add(
+            WARN,
+            f'the labels are also published by {", ".join(rivals)}; end it, or give one of the '
+            'nodes another name or namespace',
+        )
     return findings.status(state=state)
 
 

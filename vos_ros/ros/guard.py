@@ -10,6 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, wait
 import functools
 import logging
+import re
 import threading
 import time
 import traceback
@@ -27,14 +28,22 @@ _LOOK_S = 0.1
 THREADS = 'vos_'
 #: Different complaints remembered; beyond it some may be repeated early.
 _MOST = 100
+#: Numbers, alone and in a row: complaints that differ in nothing else are the same.
+_NUMBERS = re.compile(r'\d+(?:, \d+)*')
+#: Ids that are named; of a mask full of noise there are hundreds.
+_MOST_IDS = 10
+_LONG_LIST = re.compile(rf'\[(\d+(?:, \d+){{{_MOST_IDS},}})\]')
 
 
 class Complaints:
     """
-    Logs errors, each once in a while. For any thread.
+    Logs errors and warnings, each once in a while. For any thread.
+
+    Those that differ in numbers only count as the same: a stream of broken images would otherwise
+    give one line per length.
 
     :param logger: rclpy's, of the node.
-    :param note: called for every error, logged or not.
+    :param note: called for every error, logged or not, that is not counted elsewhere.
     :param is_wanted: False once ROS has ended: whatever a thread was about then fails, as a
         signal ends ROS at any moment, and that is no error.
     """
@@ -54,19 +63,43 @@ class Complaints:
         :param error: a VosError is the user's, all else ours.
         :param line: instead of the error's own words.
         """
-        if not self._is_wanted():
-            return
+        if self._is_wanted():
+            self._note()
+            self.log(error, line)
+
+    def log(self, error: Exception, line: str = '') -> None:
+        """
+        Do the same for what is counted elsewhere: a mask that is refused, an unusable image.
+
+        :param error: as above.
+        :param line: as above.
+        """
         line = line or in_words(error)
-        self._note()
-        now = time.perf_counter()
-        if now - self._logged.get(line, float('-inf')) < _REPEAT_S:
+        if not self._is_due(line):
             return
-        if len(self._logged) > _MOST:
-            self._logged.clear()
-        self._logged[line] = now
         self._logger.error(line)
         if not isinstance(error, VosError):
             self._logger.error(''.join(traceback.format_exception(error)))
+
+    def warn(self, line: str) -> None:
+        """
+        Log a warning.
+
+        :param line: what it is.
+        """
+        if self._is_due(line):
+            self._logger.warning(line)
+
+    def _is_due(self, line: str) -> bool:
+        if not self._is_wanted():
+            return False
+        kind, now = _NUMBERS.sub('#', line), time.perf_counter()
+        if now - self._logged.get(kind, float('-inf')) < _REPEAT_S:
+            return False
+        if len(self._logged) > _MOST:
+            self._logged.clear()
+        self._logged[kind] = now
+        return True
 
 
 class LogBridge(logging.Handler):
@@ -99,9 +132,9 @@ def guarded(callback: Callable) -> Callable:
     """Decorate a callback of an object that has its `Complaints` as `complain`."""
 
     @functools.wraps(callback)
-    def run(self: Any, *args: Any) -> Any:
+    def run(self: Any, *args: Any, **more: Any) -> Any:
         try:
-            return callback(self, *args)
+            return callback(self, *args, **more)
         except Exception as error:
             self.complain(error)
             if len(args) < 2:
@@ -149,5 +182,19 @@ def in_words(error: Exception) -> str:
     :param error: a VosError speaks for itself.
     """
     if isinstance(error, VosError):
-        return str(error)
+        return shortened(str(error))
     return f'{type(error).__name__}: {error}'
+
+
+def shortened(line: str) -> str:
+    """
+    Cut lists of ids in a line short.
+
+    :param line: with lists as Python writes them, such as '[1, 2]'.
+    """
+
+    def cut(found: re.Match[str]) -> str:
+        ids = found[1].split(', ')
+        return f'[{", ".join(ids[:_MOST_IDS])} and {len(ids) - _MOST_IDS} more]'
+
+    return _LONG_LIST.sub(cut, line)

@@ -20,6 +20,8 @@ from vos_ros.ros.guard import in_words, THREADS
 #: After a failure of ROS itself, so that one that lasts does not keep a core busy.
 _PAUSE_S = 0.1
 
+_LOG_HINT = '; set ROS_LOG_DIR to a folder that can be written to'
+
 _USAGE = """\
 usage: segmenter [--help] [--ros-args ...]
 
@@ -64,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     own = arguments[: arguments.index('--ros-args')] if '--ros-args' in arguments else arguments
     if '-h' in own or '--help' in own:
-        print(usage())
+        _show(usage())
         return 0
     if own:
         print(f'segmenter: unknown argument {own[0]!r}; see segmenter --help', file=sys.stderr)
@@ -75,10 +77,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
 
 
+def _show(text: str) -> None:
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:  # `| head` has read enough; Python would flush once more at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _run(arguments: Sequence[str]) -> int:
     try:
         import cv2
         import rclpy
+        from rclpy.exceptions import ParameterException
         from rclpy.executors import SingleThreadedExecutor
 
         from vos_ros.ros.vos_node import VosNode
@@ -100,8 +110,10 @@ def _run(arguments: Sequence[str]) -> int:
         try:
             rclpy.init(args=['segmenter', *arguments])
             node = VosNode()
-        except (VosError, RuntimeError) as error:  # rclpy's errors are RuntimeErrors
-            print(f'segmenter: {error}', file=sys.stderr)
+        # Most errors of rclpy are RuntimeErrors, those of its own parameters are not.
+        except (VosError, RuntimeError, ParameterException) as error:
+            hint = _LOG_HINT if 'logging' in str(error) else ''
+            print(f'segmenter: {error}{hint}', file=sys.stderr)
             return 2
         executor = SingleThreadedExecutor()
         executor.add_node(node)

@@ -57,7 +57,11 @@ def describe(name: str, item: Field[Any]) -> ParameterDescriptor:
     meta = item.metadata
     unit = f' [{meta["unit"]}]' if meta['unit'] else ''
     descriptor = ParameterDescriptor(
-        name=name, description=f'{meta["description"]}{unit}', read_only=name in _ONLY_AT_START
+        name=name,
+        description=f'{meta["description"]}{unit}',
+        read_only=name in _ONLY_AT_START,
+        # So that 2 may be written for 2.0; `check_value` refuses all that is no number.
+        dynamic_typing=isinstance(item.default, float),
     )
     constraints = []
     if meta['choices']:

@@ -7,8 +7,10 @@ From configure to clean-up. Messages come in by the intake's thread while the no
 else by the executor's, so what they share is locked.
 """
 
-from collections import deque
-from collections.abc import Callable
+from collections import Counter, deque, OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+import functools
 import hashlib
 import threading
 from typing import Any
@@ -23,7 +25,7 @@ from vos_ros.errors import VosError
 from vos_ros.ros import conversions, detections
 from vos_ros.ros.detections import BoxPrompt
 from vos_ros.ros.diagnostics import Health
-from vos_ros.ros.guard import Complaints, guarded
+from vos_ros.ros.guard import Complaints, guarded, in_words, shortened
 from vos_ros.ros.qos import LATCHED, profile, QosWatch, RELIABLE, VOLATILE
 
 #: Prompts that are kept while the node cannot use them (inactive, paused); the oldest go first.
@@ -32,6 +34,44 @@ _HELD = 8
 _SEEN = 32
 #: How often to look whether somebody latches prompts.
 _LATCHED_POLL_S = 0.25
+
+
+class Deliveries:
+    """
+    Tells the second delivery of a prompt from a prompt that is meant anew.
+
+    What is latched comes through two subscriptions, see `PromptInputs`. A prompt with a stamp is
+    for one image, so the same one again says nothing new. One with stamp 0 is for the next image,
+    and whoever starts the objects anew sends it again: it is a second delivery only where the
+    other subscription has given it as often already.
+    """
+
+    def __init__(self) -> None:
+        """Begin with nothing seen."""
+        # (stamp, content) -> deliveries by subscription, those that came last at the end
+        self._counts: OrderedDict[tuple[int, bytes], Counter[bool]] = OrderedDict()
+
+    def is_new(self, stamp_ns: int, content: bytes, is_latched: bool) -> bool:
+        """
+        Note a delivery.
+
+        :param stamp_ns: of its header.
+        :param content: its digest.
+        :param is_latched: which of the two subscriptions gave it.
+        :return: it is no second one.
+        """
+        key = stamp_ns, content
+        is_first = key not in self._counts
+        counts = self._counts.setdefault(key, Counter())
+        self._counts.move_to_end(key)
+        counts[is_latched] += 1
+        if len(self._counts) > _SEEN:
+            self._counts.popitem(last=False)
+        return is_first or (stamp_ns == 0 and counts[is_latched] > counts[not is_latched])
+
+    def clear(self) -> None:
+        """Forget all: what was seen may now be meant again."""
+        self._counts.clear()
 
 
 class PromptInputs:
@@ -79,7 +119,8 @@ class PromptInputs:
         self._on_topics_changed = on_topics_changed
         self._lock = threading.RLock()
         self._held: deque[Prompt | BoxPrompt] = deque(maxlen=_HELD)
-        self._seen: deque[tuple[str, int, bytes]] = deque(maxlen=_SEEN)
+        self._has_told_held = False
+        self._seen = Deliveries()
         self._has_seen_stamp_0 = False
         self._topics: dict[str, tuple[type, Callable]] = {
             'init_mask': (Image, self._on_mask),
@@ -123,6 +164,7 @@ class PromptInputs:
                 prompt = self._held.popleft()
                 if not self._submit_guarded(prompt):
                     self._held.append(prompt)
+            self._has_told_held = bool(self._held)
 
     def forget(self) -> None:
         """Forget everything after a reset: the same mask may now be meant again."""
@@ -154,7 +196,7 @@ class PromptInputs:
         return self._watch.subscribe(
             kind,
             topic,
-            callback,
+            functools.partial(callback, is_latched=durability == LATCHED),
             profile(_HELD, RELIABLE, durability),
             callback_group=self._group,
         )
@@ -176,34 +218,32 @@ class PromptInputs:
                 self._on_topics_changed()
 
     @guarded
-    def _on_mask(self, msg: Image) -> None:
+    def _on_mask(self, msg: Image, *, is_latched: bool) -> None:
         shape = f'{msg.encoding} {msg.width} {msg.height} {msg.step}'.encode()
-        with self._lock:
-            if self._is_new('raw', msg, shape, msg.data):
+        with self._lock, self._rejections():
+            if self._is_new('raw', is_latched, msg, shape, msg.data):
                 self._take_mask(msg, conversions.to_label_map)
 
     @guarded
-    def _on_compressed_mask(self, msg: CompressedImage) -> None:
-        with self._lock:
-            if self._is_new('compressed', msg, msg.data):
+    def _on_compressed_mask(self, msg: CompressedImage, *, is_latched: bool) -> None:
+        with self._lock, self._rejections():
+            if self._is_new('compressed', is_latched, msg, msg.data):
                 self._take_mask(msg, conversions.to_label_map_from_compressed)
 
     @guarded
-    def _on_boxes(self, msg: Any) -> None:
-        with self._lock:
-            if not self._is_new('boxes', msg, detections.fingerprint(msg)):
+    def _on_boxes(self, msg: Any, *, is_latched: bool) -> None:
+        with self._lock, self._rejections():
+            if not self._is_new('boxes', is_latched, msg, detections.fingerprint(msg)):
                 return
-            with self._health.rejections():
-                boxes, problems = detections.to_boxes(msg, self._known_ids())
+            boxes, problems = detections.to_boxes(msg, self._known_ids())
             for line in problems:
                 self._health.mask_rejected(line)
-                self._node.get_logger().warning(f'init boxes: {line}')
+                self.complain.warn(f'init boxes: {line}')
             self.names = {**self.names, **boxes.names}
             self._take(boxes)
 
     def _take_mask(self, msg: Any, read: Callable[[Any, int], Any]) -> None:
-        with self._health.rejections():
-            label_map = read(msg, self._config.binary_id)
+        label_map = read(msg, self._config.binary_id)
         stamp_ns = conversions.to_stamp_ns(msg.header.stamp)
         if stamp_ns == 0:
             self._health.stamp_0()
@@ -215,34 +255,44 @@ class PromptInputs:
                 )
         self._take(Prompt(label_map, stamp_ns))
 
-    def _is_new(self, way: str, msg: Any, *content: Any) -> bool:
-        digest = hashlib.blake2b(digest_size=16)
+    def _is_new(self, way: str, is_latched: bool, msg: Any, *content: Any) -> bool:
+        digest = hashlib.blake2b(way.encode(), digest_size=16)
         for part in content:
             digest.update(part)
-        seen = (way, conversions.to_stamp_ns(msg.header.stamp), digest.digest())
-        if seen in self._seen:
+        stamp_ns = conversions.to_stamp_ns(msg.header.stamp)
+        if not self._seen.is_new(stamp_ns, digest.digest(), is_latched):
             self._health.mask_repeated()
             return False
-        self._seen.append(seen)
         self._health.mask_arrived()
         return True
+
+    @contextmanager
+    def _rejections(self) -> Iterator[None]:
+        """End the block at a prompt that cannot be used, and tell."""
+        try:
+            yield
+        except VosError as error:
+            self._refuse(error)
+
+    def _refuse(self, error: VosError) -> None:
+        self._health.mask_rejected(in_words(error))
+        self.complain.log(error)
 
     def _take(self, prompt: Prompt | BoxPrompt) -> None:
         if self._submit_guarded(prompt):
             return
         if len(self._held) == _HELD:
-            oldest = VosError(f'more than {_HELD} init masks are held; the oldest is dropped')
-            self._health.mask_rejected(str(oldest))
-            self.complain(oldest)
+            self._refuse(VosError(f'more than {_HELD} init masks are held; the oldest is dropped'))
         self._held.append(prompt)
-        self._node.get_logger().info('init mask is held until the node is active and enabled')
+        if not self._has_told_held:
+            self._has_told_held = True
+            self._node.get_logger().info('init mask is held until the node is active and enabled')
 
     def _submit_guarded(self, prompt: Prompt | BoxPrompt) -> bool:
         try:
             return self._submit(prompt)
         except VosError as error:
-            self._health.mask_rejected(str(error))
-            self.complain(error)
+            self._refuse(error)
             self._seen.clear()  # sent again, it is no second delivery
             return True
 
@@ -252,4 +302,11 @@ class PromptInputs:
         with self._lock:
             self._seen.clear()  # the same mask may now be meant again
             self.names = {i: name for i, name in self.names.items() if i not in ids}
+            unknown = sorted(set(ids) - set(self._known_ids()))
+            if unknown:
+                self.complain.warn(
+                    shortened(
+                        f'remove_objects: no object {unknown} is known; masks that wait lose them'
+                    )
+                )
             self._remove(ids)

@@ -21,6 +21,8 @@ from rclpy.qos import (
     ReliabilityPolicy,
 )
 
+from vos_ros.errors import VosError
+
 RELIABLE, BEST_EFFORT = ReliabilityPolicy.RELIABLE, ReliabilityPolicy.BEST_EFFORT
 VOLATILE, LATCHED = DurabilityPolicy.VOLATILE, DurabilityPolicy.TRANSIENT_LOCAL
 
@@ -79,6 +81,7 @@ class QosWatch:
         :param qos: what is asked for.
         :param on_lost: called with the number of messages that the middleware lost on the way.
         :param more: for rclpy's create_subscription.
+        :raises VosError: a parameter qos_overrides.* of this topic is invalid.
         """
         resolved = self._node.resolve_topic_name(topic)
 
@@ -98,6 +101,14 @@ class QosWatch:
             made = self._node.create_subscription(
                 kind, topic, callback, qos, event_callbacks=events(False), **more
             )
+        except Exception as error:  # rclpy has no type of its own for a bad override
+            given = self._overrides(resolved)
+            if not given:
+                raise
+            raise VosError(
+                f'{resolved} cannot be subscribed to with {given}: {error}; give it values that '
+                'rclpy.qos knows, such as reliable or best_effort, and start the node again'
+            ) from error
         self._watched.append((made, True))
         return made
 
@@ -166,6 +177,30 @@ class QosWatch:
         found = self._node.get_publishers_info_by_topic(topic)
         return [_who(other) for other in found]
 
+    def rivals(self, topic: str) -> list[str]:
+        """
+        Name the nodes that publish a topic beside the publishers made here; none without such.
+
+        :param topic: resolved name.
+        """
+        ours = sum(not reads and made.topic_name == topic for made, reads in self._watched)
+        found = [_name(other) for other in self._node.get_publishers_info_by_topic(topic)]
+        own_name = self._node.get_fully_qualified_name()
+        # A second node may bear the same name: of those, as many are ours as were made here.
+        own = found.count(own_name)
+        if not ours:
+            return []
+        return [name for name in found if name != own_name] + [own_name] * max(0, own - ours)
+
+    def _overrides(self, topic: str) -> str:
+        """List the QoS parameters that were given for the subscription to a topic."""
+        start = f'qos_overrides.{topic}.subscription.'
+        return ', '.join(
+            f'{name} = {override.value!r}'
+            for name, override in getattr(self._node, '_parameter_overrides', {}).items()
+            if name.startswith(start)
+        )
+
     def _policies(self, topic: str, offered: QoSProfile, requested: QoSProfile) -> str:
         policies = []
         if offered.reliability == BEST_EFFORT and requested.reliability == RELIABLE:
@@ -178,6 +213,10 @@ class QosWatch:
 
     def _on_incompatible(self, topic: str, event: Any) -> None:
         self._told[topic] = qos_policy_name_from_kind(event.last_policy_kind).lower()
+
+
+def _name(other: Any) -> str:
+    return f'{other.node_namespace.rstrip("/")}/{other.node_name}'
 
 
 def _who(other: Any) -> str:

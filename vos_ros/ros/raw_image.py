@@ -42,7 +42,7 @@ def read_image(serialized: bytes) -> RawImage | Image:
 
     :param serialized: as a raw subscription gives it.
     :return: an Image where it is not plain CDR, from rclpy.
-    :raises VosError: it ends too early, or holds text that is none.
+    :raises VosError: it ends too early.
     """
     order = _PLAIN_CDR.get(serialized[:2])
     if order is None:
@@ -50,7 +50,7 @@ def read_image(serialized: bytes) -> RawImage | Image:
         return image
     try:
         return _read(memoryview(serialized)[_ENVELOPE:], order)
-    except (struct.error, UnicodeDecodeError) as error:
+    except struct.error as error:
         raise VosError(
             f'an image message of {len(serialized)} bytes cannot be read ({error}); the camera '
             'and this node may have been built with different sensor_msgs'
@@ -73,11 +73,16 @@ def _read(body: memoryview, order: str) -> RawImage:
 
 
 def _text(body: memoryview, at: int, length: int, alignment: int = 4) -> tuple[str, int]:
-    """Return a string that ends with a zero byte, and where the next field begins."""
+    """
+    Return a string that ends with a zero byte, and where the next field begins.
+
+    Bytes that are no UTF-8 are replaced, as rclpy does: the pixels are good whatever a driver
+    calls its frame.
+    """
     end = at + length
     if length < 1 or end > len(body):
         raise struct.error(f'a text of {length} bytes does not fit in')
-    return str(body[at : end - 1], 'utf-8'), _aligned(end, alignment)
+    return str(body[at : end - 1], 'utf-8', 'replace'), _aligned(end, alignment)
 
 
 def _aligned(at: int, alignment: int = 4) -> int:

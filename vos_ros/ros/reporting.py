@@ -76,7 +76,11 @@ class Reporter:
         """
         is_paused = now.is_active and now.is_paused
         parts = {
-            'node': diagnostics.node_status('paused' if is_paused else now.state, now.complaint),
+            'node': diagnostics.node_status(
+                'paused' if is_paused else now.state,
+                now.complaint,
+                self._watch.rivals(self._node.resolve_topic_name('~/labels')),
+            ),
             'input': self._input(now),
         }
         hardware = 'no model'
@@ -97,6 +101,8 @@ class Reporter:
             now.config.node,
             now.counts,
             is_expected=now.is_active and not now.is_paused,
+            # The clock of the host has begun long ago.
+            is_clock_missing=self._node.get_clock().now().nanoseconds == 0,
             hint=self._why_silent(now.config.node, topic) if now.is_active else '',
             offers=self._watch.offers(topic) if now.is_active else (),
             mismatches=self._watch.mismatches(),

@@ -31,7 +31,7 @@ from vos_ros.overload import OverloadLimits
 from vos_ros.ros import conversions, detections, diagnostics, parameters
 from vos_ros.ros.box_drawer import BoxDrawer
 from vos_ros.ros.conversions import Arrival
-from vos_ros.ros.guard import Complaints, guarded, in_words, LogBridge, wait_for
+from vos_ros.ros.guard import Complaints, guarded, in_words, LogBridge, shortened, wait_for
 from vos_ros.ros.intake import Intake, IntakeGroup
 from vos_ros.ros.prompts import PromptInputs
 from vos_ros.ros.publishing import Outputs
@@ -83,7 +83,8 @@ class VosNode(LifecycleNode):
         self._segmenter: VideoSegmenter | None = None
         self._worker: Worker[Arrival] | None = None
         self._past: Counter[str] = Counter()  # counts of workers that have ended
-        self._rejected = 0  # prompts that the worker refused, as last seen
+        self._seen = WorkerStats()  # of the worker, as they were at its last error
+        self._followed: tuple[int, ...] = ()  # on the newest labels
         self._prompted_frames = 0
         self._load_s = 0.0
         self._is_paused = False
@@ -215,7 +216,7 @@ class VosNode(LifecycleNode):
             raise VosError('no model is loaded; configure first')
         node = self._config.node
         self._health.restart()
-        self._rejected = 0
+        self._seen = WorkerStats()
         self._worker = Worker(
             segmenter,
             to_frame=conversions.to_any_frame,
@@ -318,7 +319,14 @@ class VosNode(LifecycleNode):
     @guarded
     def _on_serialized_image(self, serialized: bytes) -> None:
         arrived = time.perf_counter()
-        self._take(Arrival(read_image(serialized), arrived))
+        try:
+            msg = read_image(serialized)
+        except VosError as error:
+            if self._worker is not None and not self._is_paused:
+                self._health.image_unreadable(in_words(error))
+                self.complain.log(error)
+            return
+        self._take(Arrival(msg, arrived))
 
     @guarded
     def _on_image(self, msg: Any) -> None:
@@ -353,8 +361,11 @@ class VosNode(LifecycleNode):
 
     def _on_box_error(self, error: Exception) -> None:
         """Report boxes that are not followed. Runs in the box drawer's thread."""
+        self._reject(error)
+
+    def _reject(self, error: Exception) -> None:
         self._health.mask_rejected(in_words(error))
-        self.complain(error)
+        self.complain.log(error)
 
     def _remove_objects(self, object_ids: list[int]) -> None:
         if self._boxes is not None:
@@ -372,7 +383,7 @@ class VosNode(LifecycleNode):
         seconds = (jump.after_ns - jump.before_ns) / 1e9
         self._health.time_jumped(seconds)
         does = 'objects are forgotten' if jump.policy == 'reset' else 'objects are kept'
-        self.get_logger().warning(f'the stamps of the images jumped by {seconds:+.3f} s: {does}')
+        self.complain.warn(f'the stamps of the images jumped by {seconds:+.3f} s: {does}')
         if jump.policy == 'reset':
             self._time_jumped.trigger()
 
@@ -429,17 +440,30 @@ class VosNode(LifecycleNode):
         outputs.publish_labels(segmentation, frame)
         latency_ms = (time.perf_counter() - frame.arrived) * 1e3
         self._health.published(segmentation, latency_ms, self._age_ms(segmentation.stamp_ns))
-        for line in segmentation.warnings:
-            self._health.mask_rejected(line)
-            self.get_logger().warning(line)
+        for line in map(shortened, segmentation.warnings):
+            self._health.noticed(line)
+            self.complain.warn(line)
         outputs.publish_rest(segmentation, frame, prompts.names, self._config.node.overlay)
         self._prompted_frames = segmenter.memory.prompted_frames
+        self._tell_followed(segmentation.object_ids)
+
+    def _tell_followed(self, object_ids: tuple[int, ...]) -> None:
+        """Log which objects came and went: who sent a mask wants to know that it was taken."""
+        came = sorted(set(object_ids).difference(self._followed))
+        went = sorted(set(self._followed).difference(object_ids))
+        self._followed = object_ids
+        parts = [f'objects {came} are followed now'] if came else []
+        parts += [f'objects {went} no longer'] if went else []
+        if parts:
+            # A detector may give new ids with every image.
+            self.get_logger().info(shortened('; '.join(parts)), throttle_duration_sec=0.5)
 
     def _age_ms(self, stamp_ns: int) -> float:
         """Return the age by the node's clock, which may be simulated; 0 where it is unknown."""
-        if stamp_ns == 0:
+        now_ns = self.get_clock().now().nanoseconds
+        if stamp_ns == 0 or now_ns == 0:  # without /clock, simulated time is 0
             return 0.0
-        return (self.get_clock().now().nanoseconds - stamp_ns) / 1e6
+        return (now_ns - stamp_ns) / 1e6
 
     @guarded
     def _on_objects_changed(self) -> None:
@@ -450,12 +474,18 @@ class VosNode(LifecycleNode):
 
     def _on_worker_error(self, error: Exception) -> None:
         """Log what went wrong with a frame or a mask. Runs in the worker's thread."""
-        worker = self._worker
-        rejected = worker.stats.prompts_rejected if worker is not None else self._rejected
-        if rejected > self._rejected:
-            self._rejected = rejected
-            self._health.mask_rejected(str(error))
-        self.complain(error)
+        worker, before = self._worker, self._seen
+        # The worker counts before it reports.
+        now = self._seen = worker.stats if worker is not None else before
+        if not isinstance(error, VosError):
+            self.complain(error)
+        elif now.frames_failed > before.frames_failed:
+            self._health.image_failed(in_words(error))
+            self.complain.log(error)
+        elif now.prompts_rejected > before.prompts_rejected:
+            self._reject(error)
+        else:
+            self.complain(error)
 
     def _start_diagnostics(self) -> Any:
         period_s = self._config.node.diagnostics.period_s
