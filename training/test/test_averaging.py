@@ -10,8 +10,8 @@ torch = pytest.importorskip('torch', reason='the training package needs torch')
 
 from vos_distill.averaging import average  # noqa: E402
 from vos_distill.checkpoint import save_checkpoint  # noqa: E402
-from vos_distill.evaluate import load_network  # noqa: E402
 from vos_distill.presets import build_student  # noqa: E402
+from vos_distill.weights import load_network  # noqa: E402
 
 
 def write(path: Path, seed: int, preset: str = 'tiny') -> Path:

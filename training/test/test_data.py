@@ -227,3 +227,36 @@ def test_more_augmentation_changes_clips_and_keeps_their_shape(
     assert a[0].shape == b[0].shape
     assert (a[0] != b[0]).mean() > 0.1
     assert set(np.unique(b[1])) <= {0, 1, 2, 255}
+
+
+def test_void_of_a_photograph_stays_void_around_the_object_that_is_tracked() -> None:
+    image, label = disc(96, 48, 48, 22)
+    cv2.circle(label, (48, 48), 24, 255, 4)
+    stills = [Still(image, label, 'mine')]
+    plain = ClipConfig(size=64, frames=3, real=0.0, occluder=0.0, bars=0.0)
+    composer = iter(ClipComposer(stills, [], plain, seed=0))
+    ringed = whole = 0
+    for _ in range(12):
+        _, labels = next(composer)
+        assert set(np.unique(labels)) <= {0, 1, 2, 255}
+        ringed += bool((labels[0] == 255).any())
+        whole += not (labels == 255).any()
+    assert ringed, 'photographs whose object is tracked as background'
+    assert whole, 'and others, of which only the object is seen'
+
+
+def test_ids_of_a_set_of_one_s_own_are_objects_of_their_own() -> None:
+    label = np.zeros((96, 96), np.uint8)
+    label[10:40, 10:40], label[50:90, 50:90] = 3, 7
+    image = np.zeros((96, 96, 3), np.uint8)
+    rng = np.random.default_rng(0)
+    sizes = set()
+    for _ in range(20):
+        mask = pick_object(Still(image, label, 'mine'), rng)
+        assert mask is not None
+        sizes.add(int(mask.sum()))
+    assert sizes == {30 * 30, 40 * 40}
+    person = pick_object(Still(image, label, 'ccp'), np.random.default_rng(0))
+    assert person is not None  # parts: all of them, or some, whatever they are called
+    group = [pick_object(Still(image, label, 'pascal_s'), rng) for _ in range(40)]
+    assert {int(mask.sum()) for mask in group if mask is not None} == {900, 1600, 2500}

@@ -304,7 +304,9 @@ def test_too_many_bad_files_stop_with_a_message(memory: int, tmp_path: Path) -> 
                 continue
 
     read_all(share=0.2)
-    with pytest.raises(ValueError, match=r'2 of 12 cannot be used, at most 10% may be') as told:
+    with pytest.raises(
+        ValueError, match=r'2 of 12 images cannot be used, at most 10% may be'
+    ) as told:
         read_all(share=0.1)
     assert not isinstance(told.value, UnusableError)
     assert '00003.jpg' in str(told.value)
@@ -330,14 +332,14 @@ def test_composer_goes_on_after_a_bad_frame_and_stops_at_too_many(
         for _ in range(200):
             next(clips)
 
-    with pytest.raises(ValueError, match='of 30 cannot be used'):
+    with pytest.raises(ValueError, match='of 30 images cannot be used'):
         use()
 
 
 def test_bad_share_counts_for_each_set_of_photographs(tmp_path: Path) -> None:
     stills(tmp_path, 30)
     write(tmp_path / 'other/images/a.jpg', tmp_path / 'other/labels/a.png', 0, None)
-    with pytest.raises(ValueError, match=r'other: 1 of 1 cannot be used'):
+    with pytest.raises(ValueError, match=r'other: 1 of 1 images cannot be used'):
         load_stills(tmp_path)
 
 
@@ -377,3 +379,84 @@ def test_check_command_lists_every_problem_and_ends_with_two(tmp_path: Path) -> 
         assert part in bad.output.replace('\n', '')
     chosen = runner.invoke(app, ['data', 'check', str(tmp_path), '--videos', 'a'])
     assert '2 problem(s)' in chosen.output
+
+
+# -- what is no map of ids, no clip, no pair --------------------------------------------------
+
+
+def soft(label: np.ndarray) -> np.ndarray:
+    """Draw a mask as an image editor saves it: smooth edges between 0 and 255."""
+    return cv2.GaussianBlur((label > 0) * np.uint8(255), (0, 0), 1.5)
+
+
+def test_a_mask_with_soft_edges_is_named(tmp_path: Path) -> None:
+    path = tmp_path / 'a.png'
+    write_label_png(path, soft(mask(1)))
+    with pytest.raises(UnusableError, match=r'a\.png: looks like a grey picture') as told:
+        read_label(path)
+    assert 'threshold it' in str(told.value)
+
+
+def test_a_photograph_for_a_mask_is_named(tmp_path: Path) -> None:
+    path = tmp_path / 'a.png'
+    ramp = np.add.outer(np.arange(200), np.arange(200)) // 2
+    write_label_png(path, cv2.resize(ramp.astype(np.uint8), (800, 800)))
+    with pytest.raises(UnusableError, match='looks like a grey picture'):
+        read_label(path)
+
+
+def test_many_objects_and_some_of_one_pixel_are_ids(tmp_path: Path) -> None:
+    path = tmp_path / 'a.png'
+    label = np.kron(np.arange(1, 65).reshape(8, 8), np.ones((6, 6))).astype(np.uint8)
+    label[0, 0], label[0, 20], label[0, 40], label[0, 44] = 101, 102, 103, 104
+    write_label_png(path, label)
+    np.testing.assert_array_equal(read_label(path), label)
+
+
+@anywhere
+def test_folders_that_are_no_clips_are_named_and_count(
+    tmp_path: Path, memory: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    root = tmp_path / 'own'
+    write_clip(root / 'good/images', root / 'good/masks', [mask(1)] * 6)
+    write_clip(root / 'bad/images', root / 'bad/mask', [mask(1)] * 2)
+    (root / 'notes').mkdir()
+    assert len(load_videos([root], memory=memory, max_bad_share=0.25)) == 1
+    assert f'{root}/bad: is no clip, it has no masks/' in caplog.text
+    assert f'{root}/notes: is no clip, it has no images/ and no masks/' in caplog.text
+    with pytest.raises(ValueError, match='own: 2 of 8 images cannot be used'):
+        load_videos([root], memory=memory)
+    assert len(check_data(tmp_path)) == 2
+
+
+def test_masks_without_an_image_are_named(tmp_path: Path) -> None:
+    stills(tmp_path / 'static', 2)
+    davis(tmp_path / 'a', 'bear', [mask(1)] * 3)
+    (tmp_path / 'static/some/images/0.jpg').unlink()
+    (tmp_path / 'a/JPEGImages/480p/bear/00002.jpg').unlink()
+    still, frame = check_data(tmp_path)
+    assert still.endswith('static/some/labels/0.png: there is no image of this name for the mask')
+    assert '/bear/00002.png: there is no image' in frame
+    assert len(load_videos([tmp_path / 'a'])[0]) == 2
+
+
+@anywhere
+def test_empty_masks_before_the_first_object_are_no_fault(tmp_path: Path, memory: int) -> None:
+    root = davis(tmp_path, 'bear', [mask()] * 3 + [mask(1)] * 5)
+    (video,) = load_videos([root], memory=memory, max_bad_share=0.0)
+    assert len(video) == 5
+
+
+@anywhere
+def test_a_clip_without_any_object_is_a_fault(tmp_path: Path, memory: int) -> None:
+    davis(tmp_path, 'bear', [mask(1)] * 5)
+    davis(tmp_path, 'empty', [mask()] * 5)
+    with pytest.raises(ValueError, match='5 of 10 images cannot be used'):
+        load_videos([tmp_path], memory=memory)
+
+
+def test_an_empty_clip_is_named(tmp_path: Path) -> None:
+    for part in ('images', 'masks'):
+        (tmp_path / 'own/clip' / part).mkdir(parents=True)
+    with pytest.raises(ValueError, match=r'no clip is left .* fewer than two usable frames'):
+        load_videos([tmp_path / 'own'])

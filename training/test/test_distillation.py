@@ -7,8 +7,11 @@ import pytest
 torch = pytest.importorskip('torch', reason='the training package needs torch')
 
 from vos_distill.distillation import (  # noqa: E402
+    attention_loss,
     boundary_band,
     gram,
+    inter_object_loss,
+    intra_object_loss,
     logit_distillation,
     representation_loss,
     same_class,
@@ -200,3 +203,70 @@ def test_the_logit_loss_of_a_batch_is_the_mean_of_its_clips() -> None:
     whole = logit_distillation(student, teacher, where)
     parts = [logit_distillation(student[[i]], teacher[[i]], where[[i]]) for i in (0, 1)]
     torch.testing.assert_close(whole, (parts[0] + parts[1]) / 2)
+
+
+def test_void_is_never_drawn() -> None:
+    mask, void = square(), torch.zeros(32, 32, dtype=torch.bool)
+    void[:, 16:] = True
+    chosen = sample_pixels(mask, 2000, void=void, generator=torch.Generator().manual_seed(0))
+    assert chosen is not None
+    assert len(chosen) == 32 * 16
+    assert not bool(void.flatten()[chosen].any())
+    two = sample_pixels(mask, 2, void=void, generator=torch.Generator().manual_seed(0))
+    assert two is not None
+    assert not bool(void.flatten()[two].any())
+    assert sorted(mask.flatten()[two].tolist()) == [False, True]
+    assert sample_pixels(mask, 10, void=mask) is None  # all that is left is background
+
+
+def probabilities(seed: int, clips: int, channels: int) -> torch.Tensor:
+    draw = torch.Generator().manual_seed(seed)
+    return (3 * torch.randn(clips, channels, 6, 8, generator=draw)).softmax(1)
+
+
+def test_relation_losses_of_a_batch_are_the_means_of_their_clips() -> None:
+    """However many pixels and channels of each hardly vary, so that two processes equal one."""
+    student, teacher = probabilities(0, 4, 3), probabilities(1, 4, 3)
+    teacher[2:, 2] = 0  # varies in two of the clips only
+    teacher[0, :, :5] = 1 / 3  # so that most pixels of one clip have no order of objects
+    exists = torch.ones(4, 2)
+    for loss in (
+        lambda part: intra_object_loss(student[part], teacher[part]),
+        lambda part: inter_object_loss(student[part], teacher[part], exists[part]),
+    ):
+        whole = loss(slice(None))
+        halves = [loss(slice(0, 2)), loss(slice(2, 4))]
+        torch.testing.assert_close(whole, (halves[0] + halves[1]) / 2)
+        torch.testing.assert_close(whole, sum(loss(slice(i, i + 1)) for i in range(4)) / 4)
+
+
+def test_a_clip_with_one_object_has_no_order_of_objects_whatever_its_neighbours_have() -> None:
+    student, teacher = probabilities(0, 2, 3), probabilities(1, 2, 3)
+    exists = torch.tensor([[1.0, 0.0], [1.0, 1.0]])
+    assert float(inter_object_loss(student[:1], teacher[:1], exists[:1])) == 0.0
+    second = inter_object_loss(student[1:], teacher[1:], exists[1:])
+    torch.testing.assert_close(inter_object_loss(student, teacher, exists), second / 2)
+    spare = torch.cat([student, 0.5 * student[:, :1]], 1), torch.cat([teacher, teacher[:, 2:]], 1)
+    unused = torch.cat([exists, torch.zeros(2, 1)], 1)
+    torch.testing.assert_close(inter_object_loss(*spare, unused), second / 2)
+
+
+def test_similarities_keep_float32_under_autocast() -> None:
+    z = features(0, 64, 24)
+    maps = features(1, 200, 64).view(2, 100, 64).softmax(-1)
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        assert (z @ z.T).dtype == torch.bfloat16, 'autocast is not at work'
+        similar, distance = gram(z), attention_loss(maps, maps.flip(0))
+    torch.testing.assert_close(similar, gram(z), rtol=0, atol=0)
+    torch.testing.assert_close(distance, attention_loss(maps, maps.flip(0)), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize('sure', [1e-3, 1e-9, 1e-13])
+def test_a_student_that_is_wrong_and_sure_of_it_is_pulled_back(sure: float) -> None:
+    """In log space the gradient stays 1 / temperature, times the teacher's probability."""
+    log_odds = torch.log(torch.tensor(sure)).requires_grad_()
+    prob = torch.stack([torch.exp(log_odds), 1 - torch.exp(log_odds)]).view(1, 2, 1, 1)
+    teacher = torch.tensor([0.999, 0.001]).view(1, 2, 1, 1)
+    logit_distillation(prob, teacher, temperature=0.1).backward()
+    assert log_odds.grad is not None
+    assert float(log_odds.grad) == pytest.approx(-10.0, rel=0.01)

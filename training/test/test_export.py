@@ -11,6 +11,7 @@ torch = pytest.importorskip('torch', reason='the training package needs torch')
 onnx = pytest.importorskip('onnx', reason='the graphs are read with onnx')
 
 from vos_distill.export import (  # noqa: E402
+    compare,
     export_graphs,
     export_model,
     FixedShape,
@@ -168,3 +169,23 @@ def test_a_wrong_fixed_shape_is_refused(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         FixedShape(height, width, objects)
+
+
+def test_a_network_of_nan_is_refused_and_gets_no_manifest(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    student = build_student('tiny')
+    list(student.parameters())[-1].data.fill_(float('nan'))
+    with pytest.raises(ValueError, match='in torch the network gives numbers that are not finite'):
+        export_model(student, tmp_path, name='nan', preset='tiny', short_side=96, card={})
+    assert not (tmp_path / 'manifest.json').exists()
+
+
+def test_graphs_of_nan_are_refused_though_torch_is_well(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    student = build_student('tiny').eval()
+    broken = build_student('tiny').eval()
+    list(broken.parameters())[-1].data.fill_(float('nan'))
+    export_graphs(broken, tmp_path)
+    images, masks = torch.randn(3, 3, 64, 96), torch.ones(1, 64, 96)
+    with pytest.raises(ValueError, match='in onnxruntime the network gives numbers'):
+        compare(student, tmp_path, images, masks)

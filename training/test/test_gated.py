@@ -217,12 +217,17 @@ def test_relation_losses_see_relations_only() -> None:
     torch.manual_seed(0)
     prob = torch.rand(2, 4, 6, 8).softmax(1)
     other = torch.rand(2, 4, 6, 8).softmax(1)
-    for loss in (intra_object_loss, inter_object_loss):
+    exists = torch.ones(2, 3)
+
+    def between_objects(student: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:
+        return inter_object_loss(student, teacher, exists)
+
+    for loss in (intra_object_loss, between_objects):
         assert float(loss(prob, prob)) == pytest.approx(0, abs=1e-5)
         assert float(loss(0.5 * prob + 0.1, prob)) == pytest.approx(0, abs=1e-4)
         assert float(loss(prob, other)) > 0.1
     two = torch.rand(2, 2, 6, 8).softmax(1)
-    assert float(inter_object_loss(two, two.flip(1))) == 0
+    assert float(inter_object_loss(two, two.flip(1), exists[:, :1])) == 0
     absent = prob.clone()
     absent[:, 3] = 0  # nothing to correlate with: it must not count
     torch.testing.assert_close(

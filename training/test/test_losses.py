@@ -11,6 +11,7 @@ torch = pytest.importorskip('torch', reason='the training package needs torch')
 from vos_distill.losses import (  # noqa: E402
     bootstrapped_cross_entropy,
     dice,
+    mean_of_objects,
     poly1_cross_entropy,
     propagated_mask,
     soft_aggregate,
@@ -51,16 +52,91 @@ def test_void_pixels_do_not_count() -> None:
     assert float(loss) == pytest.approx(math.log(2), rel=1e-4)
 
 
+def test_the_hardest_share_is_one_of_the_pixels_with_a_class() -> None:
+    """Half of the frame is void: a half of the rest is one pixel, not two."""
+    prob = torch.tensor([0.9, 0.1, 0.5, 0.5]).view(1, 1, 2, 2)
+    prob = torch.cat([1 - prob, prob], dim=1)
+    target = torch.tensor([[[1, 1], [255, 255]]])
+    loss = bootstrapped_cross_entropy(prob, target, 0.5)
+    assert float(loss) == pytest.approx(-math.log(0.1), rel=1e-4)
+    nothing = bootstrapped_cross_entropy(prob, torch.full((1, 2, 2), 255), 0.5)
+    assert float(nothing) == 0.0
+
+
+@pytest.mark.parametrize('logit', [4.0, 10.0, 15.0])
+def test_a_pixel_that_is_wrong_and_sure_of_it_has_its_gradient(logit: float) -> None:
+    """The cross entropy of two classes with logits x and -x: its gradient goes to 2, not to 0."""
+    logits = torch.full((1, 1, 1, 1), logit, requires_grad=True)
+    background = torch.zeros(1, 1, 1, dtype=torch.int64)
+    bootstrapped_cross_entropy(soft_aggregate(logits), background, 1.0).backward()
+    assert logits.grad is not None
+    expected = 2 * torch.sigmoid(torch.tensor(2 * logit))
+    # 1 - p of a sure pixel has few digits in float32
+    assert float(logits.grad) == pytest.approx(float(expected), rel=0.25)
+
+
+def one_object(*shape: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Give `known` and `exists` of clips without void and without an unused slot."""
+    b, k, h, w = shape
+    return torch.ones(b, h, w), torch.ones(b, k)
+
+
 def test_dice_is_zero_for_the_same_mask_and_high_for_a_disjoint_one() -> None:
     mask = torch.zeros(1, 1, 10, 10)
     mask[..., :5] = 1
-    assert float(dice(mask, mask)) == pytest.approx(0.0, abs=1e-6)
-    assert float(dice(1 - mask, mask)) == pytest.approx(1 - 1 / 101, rel=1e-5)
+    known, exists = one_object(1, 1, 10, 10)
+    assert float(dice(mask, mask, known, exists)) == pytest.approx(0.0, abs=1e-6)
+    assert float(dice(1 - mask, mask, known, exists)) == pytest.approx(1 - 1 / 101, rel=1e-5)
 
 
 def test_propagated_mask_is_finite_for_saturated_input() -> None:
-    ones, zeros = torch.ones(1, 4, 4), torch.zeros(1, 4, 4)
-    assert float(propagated_mask(ones, zeros)) == pytest.approx(-math.log(1e-4), rel=1e-3)
+    ones, zeros = torch.ones(1, 1, 2, 4, 4), torch.zeros(1, 1, 4, 4)
+    loss = propagated_mask(ones, zeros, *one_object(1, 1, 4, 4))
+    assert float(loss) == pytest.approx(-math.log(1e-4), rel=1e-3)
+
+
+def test_propagated_mask_is_the_binary_cross_entropy() -> None:
+    draw = torch.Generator().manual_seed(0)
+    prob, target = (
+        torch.rand(2, 3, 2, 4, 4, generator=draw),
+        torch.rand(2, 3, 4, 4, generator=draw),
+    )
+    expected = torch.nn.functional.binary_cross_entropy(prob, target[:, :, None].expand_as(prob))
+    torch.testing.assert_close(propagated_mask(prob, target, *one_object(2, 3, 4, 4)), expected)
+
+
+def test_what_is_predicted_where_there_is_void_changes_neither_dice_nor_carried_masks() -> None:
+    draw = torch.Generator().manual_seed(0)
+    known, exists = one_object(1, 2, 8, 8)
+    known[:, 2:5, 2:5] = 0
+    target = (torch.rand(1, 2, 8, 8, generator=draw) > 0.5).float() * known[:, None]
+    prob = torch.rand(1, 2, 8, 8, generator=draw)
+    other = torch.where(known[:, None] > 0, prob, torch.rand(1, 2, 8, 8, generator=draw))
+    assert not torch.equal(prob, other)
+    assert float(dice(prob, target, known, exists)) == float(dice(other, target, known, exists))
+    rows, others = prob[:, :, None], other[:, :, None]
+    torch.testing.assert_close(
+        propagated_mask(rows, target, known, exists),
+        propagated_mask(others, target, known, exists),
+    )
+
+
+def test_a_cell_that_is_partly_void_is_judged_by_the_rest_of_it() -> None:
+    """Three quarters are void and the rest is the object: the best mask there is a full one."""
+    inside = torch.full((1, 1, 1, 1), 0.25)
+    known, exists = inside[:, 0], torch.ones(1, 1)
+    full, quarter = (
+        propagated_mask(torch.full((1, 1, 1, 1, 1), p), inside, known, exists) for p in (1.0, 0.25)
+    )
+    assert float(full) == pytest.approx(0.0, abs=1e-4)
+    assert float(quarter) > 0.1
+
+
+def test_the_loss_of_a_clip_does_not_depend_on_the_slots_its_neighbours_use() -> None:
+    loss = torch.tensor([[0.8, 0.0], [0.4, 0.6]])
+    exists = torch.tensor([[1.0, 0.0], [1.0, 1.0]])
+    assert float(mean_of_objects(loss, exists)) == pytest.approx((0.8 + 0.5) / 2)
+    assert float(mean_of_objects(loss[:1], torch.zeros(1, 2))) == 0.0
 
 
 def test_poly1_is_the_cross_entropy_plus_a_part_of_the_doubt() -> None:
@@ -82,3 +158,26 @@ def test_the_loss_of_a_batch_is_the_mean_of_its_parts(share: float) -> None:
     first = bootstrapped_cross_entropy(prob[:2], target[:2], share)
     second = bootstrapped_cross_entropy(prob[2:], target[2:], share)
     torch.testing.assert_close(whole, (first + second) / 2)
+
+
+def test_propagated_mask_is_allowed_under_autocast_on_a_gpu() -> None:
+    """
+    Tensors without content, on a device that need not be there, go through CUDA's rules.
+
+    Those refuse binary_cross_entropy, whatever the dtype: "unsafe to autocast".
+    """
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    enabled, dtype = torch.is_autocast_enabled('cuda'), torch.get_autocast_dtype('cuda')
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        torch.set_autocast_enabled('cuda', True)
+        torch.set_autocast_dtype('cuda', torch.bfloat16)
+        try:
+            rows = torch.empty(2, 2, 2, 8, 8, device='cuda')
+            target, known = (torch.empty(*s, 8, 8, device='cuda') for s in ((2, 2), (2,)))
+            assert (target @ target).dtype == torch.bfloat16, 'autocast is not at work'
+            loss = propagated_mask(rows, target, known, torch.empty(2, 2, device='cuda'))
+        finally:
+            torch.set_autocast_enabled('cuda', enabled)
+            torch.set_autocast_dtype('cuda', dtype)
+    assert loss.dtype == torch.float32

@@ -4,13 +4,14 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 import torch
 
-from vos_distill.ablation import Study, table
+from vos_distill.ablation import ablate, Study, table
 from vos_distill.chain import read_chain, run_chain
 from vos_distill.evaluate import InfiniteStepper
 from vos_distill.generate import generate
@@ -107,6 +108,113 @@ def test_a_study_names_what_is_wrong_with_it(tmp_path: Path) -> None:
     path.write_text('variants: {a: {}}\ninfinite: [b]\n')
     with pytest.raises(ValueError, match='no variant'):
         Study.read(path)
+
+
+@pytest.mark.parametrize(
+    ('text', 'named'),
+    [
+        ('variants: [a, b]', 'variants must be keys'),
+        ('variants: {a: {}}\nbase: tiny', 'base must be keys'),
+        ('variants: {a: 3}', 'variant a must be keys'),
+        ('variants: {1: {}}', 'variants must be keys'),
+        ('variants: {a: {}}\ninfinite: a', 'infinite must be a list'),
+        ('variants: {a: {steps: 0}}', 'variant a: steps must be 1 or more'),
+        ('variants: {a: [}', 'not valid YAML'),
+        ('word', 'must be keys and values'),
+    ],
+)
+def test_a_broken_study_is_one_message_with_its_path(
+    tmp_path: Path, text: str, named: str
+) -> None:
+    path = tmp_path / 'study.yaml'
+    path.write_text(text)
+    with pytest.raises(ValueError, match=named) as error:
+        Study.read(path)
+    assert str(error.value).startswith(f'{path}: ')
+
+
+class Runs:
+    """Stands in for the processes of a study; counts what it is asked for."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.jf = 0.5
+
+    def __call__(self, function: Any, *args: Any) -> Any:
+        if function.__name__ == 'train':
+            run = args[2]
+            self.asked.append(f'train {run.name}')
+            (run / 'last.pt').touch()
+            return run / 'student.pt'
+        self.asked.append(f'measure {" ".join(args[1])}')
+        return {'steps': 1, 'seconds': 1, **dict.fromkeys(args[1], self.jf)}
+
+
+@pytest.fixture
+def runs(monkeypatch: pytest.MonkeyPatch) -> Runs:
+    fake = Runs()
+    monkeypatch.setattr('vos_distill.ablation.isolated', fake)
+    return fake
+
+
+def studied(folder: Path, *names: str, short_side: int = 64, **base: object) -> dict[str, Any]:
+    (folder / 'teacher').mkdir(parents=True, exist_ok=True)
+    teacher = folder / 'teacher' / 'student.pt'
+    if not teacher.exists():
+        teacher.write_text('first')
+    keys = {'preset': 'tiny', 'teacher': str(teacher), **base}
+    for name in names:
+        (folder / name).mkdir(exist_ok=True)
+    roots = {name: folder / name for name in names}
+    study = Study(keys, {'a': {}}, ())
+    out = ablate(study, folder / 'data', folder / 'out', roots, seeds=[0], short_side=short_side)
+    return out['a'][0]
+
+
+def test_what_a_study_has_measured_is_not_measured_again(tmp_path: Path, runs: Runs) -> None:
+    first = studied(tmp_path, 'one')
+    runs.asked.clear()
+    assert studied(tmp_path, 'one') == first == {'steps': 1, 'seconds': 1, 'one': 0.5}
+    assert not runs.asked
+    runs.jf = 0.6
+    assert studied(tmp_path, 'one', 'two') == {**first, 'two': 0.6}
+    assert runs.asked == ['train a-0', 'measure two']
+    assert studied(tmp_path, 'two') == {'steps': 1, 'seconds': 1, 'two': 0.6}
+
+
+@pytest.mark.parametrize('change', [{'short_side': 96}, {'steps': 7}])
+def test_what_was_measured_otherwise_is_measured_again(
+    tmp_path: Path, runs: Runs, change: dict[str, Any]
+) -> None:
+    studied(tmp_path, 'one')
+    runs.jf = 0.6
+    assert studied(tmp_path, 'one', **change)['one'] == 0.6
+
+
+@pytest.mark.parametrize('content', ['', '{"one": 0.4}', '[]', '{"by": {}'])
+def test_scores_that_are_damaged_or_old_are_measured_again(
+    tmp_path: Path, runs: Runs, content: str
+) -> None:
+    studied(tmp_path, 'one')
+    (tmp_path / 'out' / 'a-0' / 'finite.json').write_text(content)
+    runs.jf = 0.6
+    assert studied(tmp_path, 'one')['one'] == 0.6
+
+
+def test_a_run_from_another_teacher_is_refused(tmp_path: Path, runs: Runs) -> None:
+    studied(tmp_path, 'one')
+    (tmp_path / 'teacher' / 'student.pt').write_text('second')
+    with pytest.raises(ValueError, match=r'a-0 was made from another teacher'):
+        studied(tmp_path, 'one')
+    (tmp_path / 'out' / 'a-0' / 'last.pt').unlink()  # as if it had been trained anew
+    runs.jf = 0.6
+    assert studied(tmp_path, 'one')['one'] == 0.6
+
+
+def test_a_data_set_to_measure_on_must_be_there(tmp_path: Path, runs: Runs) -> None:
+    with pytest.raises(ValueError, match='no such data set'):
+        ablate(Study({}, {'a': {}}, ()), tmp_path, tmp_path, {'val': tmp_path / 'nowhere'})
+    assert not runs.asked
 
 
 def test_the_studies_and_chains_in_the_repository_can_be_read() -> None:

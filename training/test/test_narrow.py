@@ -9,9 +9,9 @@ import pytest
 
 torch = pytest.importorskip('torch', reason='the training package needs torch')
 
-from vos_distill.evaluate import load_network  # noqa: E402
 from vos_distill.narrow import narrow, narrow_checkpoint  # noqa: E402
 from vos_distill.student import FastStudent  # noqa: E402
+from vos_distill.weights import load_network  # noqa: E402
 
 
 def small(

@@ -3,6 +3,7 @@
 """A packed data set trains like the folder it came from."""
 
 from pathlib import Path
+import tarfile
 
 import cv2
 import numpy as np
@@ -64,3 +65,60 @@ def test_what_cannot_be_packed_is_named(tmp_path: Path) -> None:
         pack(tmp_path / 'data', tmp_path / 'x.tar')
     with pytest.raises(ValueError, match=r'bad\.jpg'):
         unpack(bad, tmp_path / 'out')
+    with pytest.raises(ValueError, match='short side must be at least 1 px, not 0'):
+        pack(tmp_path / 'data', tmp_path / 'x.tar', short_side=0)
+
+
+def test_a_failed_pack_leaves_what_was_there_and_nothing_else(tmp_path: Path) -> None:
+    make_data(tmp_path / 'data')
+    pack(tmp_path / 'data', tmp_path / 'whole.tar')
+    before = (tmp_path / 'whole.tar').read_bytes()
+    # the last file, so that most of the tar is written when it is found
+    (tmp_path / 'data' / 'static' / 'set' / 'labels' / 'z.png').write_bytes(b'no')
+    for name in ('whole.tar', 'new.tar'):
+        with pytest.raises(ValueError, match=r'z\.png'):
+            pack(tmp_path / 'data', tmp_path / name)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ['data', 'whole.tar']
+    assert (tmp_path / 'whole.tar').read_bytes() == before
+
+
+@pytest.mark.parametrize('cut', ['between two files', 'inside a header', 'inside a file'])
+def test_a_tar_that_was_cut_off_is_refused(tmp_path: Path, cut: str) -> None:
+    make_data(tmp_path / 'data')
+    pack(tmp_path / 'data', tmp_path / 'data.tar')
+    with tarfile.open(tmp_path / 'data.tar') as tar:
+        second = tar.getmembers()[1]
+    size = {
+        'between two files': second.offset,
+        'inside a header': second.offset + 100,
+        'inside a file': second.offset_data + 10,
+    }[cut]
+    with (tmp_path / 'data.tar').open('r+b') as file:
+        file.truncate(size)
+    with pytest.raises(ValueError, match=r'data\.tar: not a packed data set'):
+        unpack(tmp_path / 'data.tar', tmp_path / 'again')
+
+
+@pytest.mark.parametrize('suffix', ['.bmp', '.tif', '.webp', '.JPG'])
+def test_every_kind_of_image_that_training_reads_is_packed(tmp_path: Path, suffix: str) -> None:
+    make_data(tmp_path / 'data')
+    images = tmp_path / 'data' / 'static' / 'set' / 'images'
+    image = cv2.imread(str(images / 'a.jpg'))
+    (images / 'a.jpg').unlink()
+    cv2.imwrite(str(images / f'a{suffix}'), image)
+    assert len(load_stills(tmp_path / 'data' / 'static')) == 1
+    assert pack(tmp_path / 'data', tmp_path / 'data.tar')['images'] == 1
+    assert len(load_stills(unpack(tmp_path / 'data.tar', tmp_path / 'again') / 'static')) == 1
+
+
+def test_what_training_does_not_read_is_left_out(tmp_path: Path) -> None:
+    make_data(tmp_path / 'data')
+    for kind in ('images', 'labels'):
+        folder = tmp_path / 'data' / 'static' / 'set' / kind
+        for name in ('._a.jpg', '._a.png', '.notes.txt'):
+            (folder / name).write_bytes(b'no image')
+        (folder / '.thumbnails').mkdir()
+        (folder / '.thumbnails' / 'a.png').write_bytes(b'no image')
+    (tmp_path / 'data' / 'static' / 'set' / 'labels' / 'preview.jpg').write_bytes(b'no image')
+    told = pack(tmp_path / 'data', tmp_path / 'data.tar')
+    assert (told['images'], told['labels'], told['lists']) == (1, 1, 0)

@@ -14,6 +14,7 @@ from vos_distill.checkpoint import save_checkpoint  # noqa: E402
 from vos_distill.data import load_videos  # noqa: E402
 from vos_distill.presets import build_student  # noqa: E402
 from vos_distill.pseudo import write_pseudo_labels  # noqa: E402
+from vos_ros.errors import VosError  # noqa: E402
 from vos_ros.label_png import read_label_png, write_label_png  # noqa: E402
 
 
@@ -66,3 +67,64 @@ def test_a_clip_without_its_first_mask_is_named(tmp_path: Path) -> None:
     weights = teacher(tmp_path / 'student.pt')
     with pytest.raises(ValueError, match=r'one/masks/00000\.png is missing'):
         write_pseudo_labels(weights, tmp_path / 'clips', tmp_path / 'out')
+
+
+def spoil(folder: Path, what: str) -> None:
+    """Make a clip one that cannot be labelled."""
+    first = folder / 'masks' / '00000.png'
+    label_map = read_label_png(first).astype(np.uint16)
+    if what == 'id':
+        write_label_png(first, np.where(label_map == 7, np.uint16(300), label_map))
+    elif what == 'size':
+        write_label_png(first, label_map[:32])
+    elif what == 'object':
+        write_label_png(first, 0 * label_map)
+    else:
+        for image in (folder / 'images').iterdir():
+            image.unlink()
+
+
+@pytest.mark.parametrize(
+    ('what', 'said'),
+    [
+        ('id', r'b/masks/00000\.png: id 300 is out of range'),
+        ('size', r'b/masks/00000\.png: is 96x32 but its image is 96x64'),
+        ('object', r'b/masks/00000\.png is empty'),
+        ('images', 'b/images: there are no images'),
+    ],
+)
+def test_every_clip_is_checked_before_one_is_labelled(
+    tmp_path: Path, what: str, said: str
+) -> None:
+    for name in ('a', 'b'):
+        write_clip(tmp_path / 'clips' / name)
+    spoil(tmp_path / 'clips' / 'b', what)
+    weights = teacher(tmp_path / 'student.pt')
+    with pytest.raises((ValueError, VosError), match=said):
+        write_pseudo_labels(weights, tmp_path / 'clips', tmp_path / 'out')
+    assert not (tmp_path / 'out').exists()
+
+
+def test_a_frame_of_another_size_is_named(tmp_path: Path) -> None:
+    write_clip(tmp_path / 'clips' / 'one')
+    image = tmp_path / 'clips' / 'one' / 'images' / '00002.png'
+    cv2.imwrite(str(image), np.zeros((32, 96, 3), np.uint8))
+    weights = teacher(tmp_path / 'student.pt')
+    with pytest.raises(ValueError, match=r'00002\.png: is 96x32 but the first frame'):
+        write_pseudo_labels(weights, tmp_path / 'clips', tmp_path / 'out', short_side=64)
+    assert not (tmp_path / 'out' / 'one').exists()
+
+
+def test_a_share_that_is_no_probability_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match='from 0 to 1, not 7'):
+        write_pseudo_labels(tmp_path, tmp_path, tmp_path, sure=7)
+
+
+def test_a_folder_that_is_no_clip_is_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_clip(tmp_path / 'clips' / 'one')
+    (tmp_path / 'clips' / 'two' / 'images').mkdir(parents=True)
+    weights = teacher(tmp_path / 'student.pt')
+    assert write_pseudo_labels(weights, tmp_path / 'clips', tmp_path / 'o', short_side=64) == 4
+    assert 'clips/two: is no clip, it has no masks/' in caplog.text

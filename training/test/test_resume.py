@@ -6,8 +6,6 @@ from dataclasses import replace
 import os
 from pathlib import Path
 import signal
-import subprocess
-import time
 
 import pytest
 
@@ -15,7 +13,14 @@ torch = pytest.importorskip('torch', reason='the training package needs torch')
 pytest.importorskip('lightning_fabric', reason='training needs lightning-fabric')
 pytest.importorskip('onnx', reason='the export needs onnx')
 
-from tiny_run import loss_curve, start, tiny_recipe, train_command, write_stills  # noqa: E402
+from tiny_run import (  # noqa: E402
+    loss_curve,
+    start,
+    tiny_recipe,
+    train_command,
+    wait_for_step,
+    write_stills,
+)
 
 from vos_distill.checkpoint import load_checkpoint  # noqa: E402
 from vos_distill.cli import main  # noqa: E402
@@ -49,16 +54,6 @@ def uninterrupted(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def write(recipe: Recipe, path: Path) -> Path:
     recipe.write(path)
     return path
-
-
-def wait_for_step(run: Path, step: int, process: 'subprocess.Popen[str]') -> None:
-    """Return as soon as the metrics have the row of `step`."""
-    while process.poll() is None:
-        path = run / 'metrics.csv'
-        if path.exists() and any(r['step'] >= step for r in loss_curve(run)):
-            return
-        time.sleep(0.01)
-    pytest.fail(f'ended too early: {process.communicate()[0]}')
 
 
 def assert_same(run: Path, other: Path) -> None:

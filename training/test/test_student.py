@@ -2,6 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Students: parameter counts, shapes, and the invariants of reading a two-frame memory."""
 
+from pathlib import Path
+import re
+
 import pytest
 
 torch = pytest.importorskip('torch', reason='the training package needs torch')
@@ -119,6 +122,28 @@ def test_folding_batchnorm_away_changes_nothing(name: str) -> None:
     image = torch.randn(1, 3, 64, 64)
     for a, b in zip(source(image), folded(image), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4)
+
+
+@torch.no_grad()
+def test_the_documented_change_of_normalisation_keeps_the_features() -> None:
+    """Run the lines of docs/training.md on random weights in the place of torchvision's."""
+    torch.manual_seed(0)
+    source = BACKBONES['mobilenet_v2']().eval()
+    for name, value in source.state_dict().items():
+        if name.endswith('running_mean'):
+            value.normal_(0, 0.1)
+    text = (Path(__file__).parents[2] / 'docs' / 'training.md').read_text()
+    (code,) = re.findall(r'^(mean, std = .*?)^torch\.save', text, re.DOTALL | re.MULTILINE)
+    scope = {'torch': torch, 'w': {k: v.clone() for k, v in source.state_dict().items()}}
+    exec(code, scope)
+    folded = BACKBONES['mobilenet_v2'](folded=True).eval()
+    load_imagenet(folded, scope['w'])
+    image = torch.rand(1, 3, 160, 160) * 255
+    mean, std = (scope[name].view(3, 1, 1) for name in ('mean', 'std'))
+    wanted, got = source((image - mean) / std)[0], folded(image / 127.5 - 1)[0]
+    torch.testing.assert_close(
+        got[..., 12:-12, 12:-12], wanted[..., 12:-12, 12:-12], rtol=1e-3, atol=1e-4
+    )
 
 
 def test_weights_of_another_backbone_are_refused_by_name() -> None:

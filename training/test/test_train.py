@@ -17,9 +17,9 @@ from typer.testing import CliRunner  # noqa: E402
 from vos_distill.checkpoint import load_checkpoint  # noqa: E402
 from vos_distill.cli import app  # noqa: E402
 from vos_distill.data import ClipConfig  # noqa: E402
-from vos_distill.evaluate import load_network  # noqa: E402
 from vos_distill.recipe import Recipe  # noqa: E402
 from vos_distill.train import prepare_network, rate_at, train  # noqa: E402
+from vos_distill.weights import load_network  # noqa: E402
 
 
 @pytest.fixture(scope='module')
@@ -47,6 +47,14 @@ def test_a_resumed_run_goes_on_at_its_step_with_its_optimiser(data: Path, tmp_pa
     assert done['step'] == 12
     moments = done['optimiser']['state'][0]['step']
     assert float(moments) == 12.0
+
+
+def test_the_recipe_says_how_many_files_may_be_bad(tmp_path: Path) -> None:
+    write_stills(tmp_path)
+    (tmp_path / 'static' / 'ecssd' / 'labels' / '0.png').unlink()
+    with pytest.raises(ValueError, match='1 of 8 images cannot be used, at most 10%'):
+        train(tiny_recipe(steps=1), tmp_path, tmp_path / 'run')
+    train(tiny_recipe(steps=1, max_bad_share=0.2), tmp_path, tmp_path / 'run')
 
 
 def test_the_rate_warms_up_and_ends_at_its_floor() -> None:

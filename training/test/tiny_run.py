@@ -7,10 +7,12 @@ import os
 from pathlib import Path
 import subprocess
 import sys
+import time
 from typing import Any
 
 import cv2
 import numpy as np
+import pytest
 
 from vos_distill.data import ClipConfig
 from vos_distill.recipe import Recipe
@@ -57,3 +59,13 @@ def loss_curve(run: Path) -> list[dict[str, float]]:
     with (run / 'metrics.csv').open(newline='') as file:
         rows = [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
     return [{k: v for k, v in r.items() if k not in ('seconds', 'data_wait')} for r in rows]
+
+
+def wait_for_step(run: Path, step: int, process: 'subprocess.Popen[str]') -> None:
+    """Return as soon as the metrics have the row of `step`."""
+    while process.poll() is None:
+        path = run / 'metrics.csv'
+        if path.exists() and any(r['step'] >= step for r in loss_curve(run)):
+            return
+        time.sleep(0.01)
+    pytest.fail(f'ended too early: {process.communicate()[0]}')

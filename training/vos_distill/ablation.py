@@ -12,24 +12,27 @@ A study is a YAML file:
     infinite: [ce]                                 # measured with infinite memory too
 
 Every run is trained by `vos_distill.train`, exported, and measured through the engine of the
-robot. What is finished is not done again, so a study that was killed goes on. The table gives the
-mean over seeds and their spread; a difference smaller than the spread is called noise.
+robot. What is finished is not done again, so a study that was killed goes on; what was measured in
+another way is measured again, and a run on other data or from another teacher is refused. The
+table gives the mean over seeds and their spread; a difference smaller than the spread is called
+noise.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+import hashlib
 import json
 import logging
+import os
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
 import torch
-import yaml
 
 from vos_distill.evaluate import evaluate_finite, evaluate_infinite
 from vos_distill.isolation import isolated
-from vos_distill.recipe import Recipe
+from vos_distill.recipe import read_yaml, Recipe
 from vos_distill.train import train
 from vos_ros.evaluate import EvalReport
 
@@ -58,27 +61,44 @@ class Study:
         :param teacher: what the word TEACHER stands for in it.
         :raises ValueError: a part is missing or not known; names the path.
         """
-        raw = yaml.safe_load(path.read_text()) or {}
+        raw = read_yaml(path)
         known = {'base', 'variants', 'infinite'}
-        if not isinstance(raw, dict) or set(raw) - known or not raw.get('variants'):
+        if set(raw) - known or not raw.get('variants'):
             raise ValueError(f'{path}: a study has base, variants and (if wished) infinite')
-        variants = {name: dict(changes or {}) for name, changes in raw['variants'].items()}
+        base = _keys(f'{path}: base', raw.get('base'))
+        variants = {
+            name: _keys(f'{path}: variant {name}', changes)
+            for name, changes in _keys(f'{path}: variants', raw['variants']).items()
+        }
+        infinite = raw.get('infinite') or []
+        if not isinstance(infinite, list):
+            raise ValueError(f'{path}: infinite must be a list of variants, not {infinite!r}')
         for changes in variants.values():
             if changes.get('teacher') == 'TEACHER':
                 if not teacher:
                     raise ValueError(f'{path}: has variants with a teacher; give --teacher')
                 changes['teacher'] = teacher
-        strange = set(raw.get('infinite') or ()) - set(variants)
+        strange = [str(name) for name in infinite if name not in variants]
         if strange:
-            raise ValueError(f'{path}: infinite names {", ".join(sorted(strange))}, no variant')
-        study = cls(dict(raw.get('base') or {}), variants, tuple(raw.get('infinite') or ()))
+            raise ValueError(f'{path}: infinite names {", ".join(strange)}, no variant')
+        study = cls(base, variants, tuple(infinite))
         for name in variants:  # wrong keys are found before the first hour is spent
-            study.recipe(name, 0)
+            try:
+                study.recipe(name, 0)
+            except ValueError as error:
+                raise ValueError(f'{path}: variant {error}') from error
         return study
 
     def recipe(self, variant: str, seed: int) -> Recipe:
         """Give the recipe of one run."""
         return Recipe.of({**self.base, **self.variants[variant], 'seed': seed}, variant)
+
+
+def _keys(name: str, raw: object) -> dict[str, Any]:
+    keys = raw or {}
+    if not isinstance(keys, dict) or not all(isinstance(key, str) for key in keys):
+        raise ValueError(f'{name} must be keys and values, not {raw!r:.60}')
+    return dict(keys)
 
 
 def ablate(
@@ -100,24 +120,130 @@ def ablate(
     :param settings: of the engine.
     :return: per variant and seed: `<root>` J&F, `steps`, `seconds`; infinite memory is a variant
         of its own, named `<variant>, infinite memory`.
+    :raises ValueError: a data set to measure on is missing, or a run in `out` was trained on other
+        data or from another teacher, or by another recipe.
+    :raises Interrupted: by SIGINT or SIGTERM; the same call goes on.
     """
+    for root in roots.values():
+        if not root.is_dir():
+            raise ValueError(f'{root}: there is no such data set to measure on')
     results: dict[str, dict[int, dict[str, Any]]] = {}
     for seed in seeds:
         for variant in study.variants:
             run = out / f'{variant.replace(" ", "_")}-{seed}'
             for is_infinite in (False, True) if variant in study.infinite else (False,):
                 name = f'{variant}, infinite memory' if is_infinite else variant
+                recipe = study.recipe(variant, seed)
                 told = run / ('infinite.json' if is_infinite else 'finite.json')
-                if not told.is_file():
-                    student = isolated(train, study.recipe(variant, seed), data, run)
-                    scores = isolated(
-                        _measure, student, roots, is_infinite, short_side, threads, settings
+                origin = _origin_of(recipe, data)
+                by = {
+                    'recipe': asdict(recipe), 'origin': origin, 'short_side': short_side,
+                    'settings': settings,
+                }  # fmt: skip
+                scores = _Scores.read(told, json.loads(json.dumps(by)))
+                _check_origin(run, origin)
+                missing = scores.missing(roots)
+                if missing:
+                    student = isolated(train, recipe, data, run)
+                    new = isolated(
+                        _measure, student, missing, is_infinite, short_side, threads, settings
                     )
-                    told.write_text(json.dumps(scores, indent=1))
-                results.setdefault(name, {})[seed] = json.loads(told.read_text())
+                    scores.add(new, missing)
+                    scores.write(told)
+                results.setdefault(name, {})[seed] = scores.of(roots)
                 if on_run is not None:
                     on_run(name, seed, results[name][seed])
     return results
+
+
+@dataclass
+class _Scores:
+    """
+    What is known of one run, with everything that it depends on.
+
+    :param by: how it was trained and measured, as JSON gives it back.
+    :param roots: path of each data set, by its name.
+    :param scores: J&F for each of them, and `steps` and `seconds`.
+    """
+
+    by: dict[str, Any]
+    roots: dict[str, str]
+    scores: dict[str, Any]
+
+    @classmethod
+    def read(cls, path: Path, by: dict[str, Any]) -> '_Scores':
+        """Read what is there if it was got in the same way; else nothing is known."""
+        if not path.is_file():
+            return cls(by, {}, {})
+        try:
+            stored = cls(**json.loads(path.read_text()))
+        except (ValueError, TypeError):
+            log.warning('%s: damaged, or of an earlier version; measured again', path)
+            return cls(by, {}, {})
+        if stored.by != by:
+            log.info('%s: of another recipe or setting; measured again', path)
+            return cls(by, {}, {})
+        return stored
+
+    def missing(self, roots: Mapping[str, Path]) -> dict[str, Path]:
+        """Give the data sets that are still to be measured on."""
+        return {n: root for n, root in roots.items() if self.roots.get(n) != str(root.resolve())}
+
+    def add(self, scores: Mapping[str, Any], roots: Mapping[str, Path]) -> None:
+        """Take in what was measured on some data sets."""
+        self.scores.update(scores)
+        self.roots.update({name: str(root.resolve()) for name, root in roots.items()})
+
+    def of(self, roots: Mapping[str, Path]) -> dict[str, Any]:
+        """Give the scores on some data sets."""
+        return {name: self.scores[name] for name in ('steps', 'seconds', *roots)}
+
+    def write(self, path: Path) -> None:
+        """Write all of it at once."""
+        _write_json(path, asdict(self))
+
+
+def _write_json(path: Path, content: object) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix('.partial')  # what is killed in between leaves no half file
+    partial.write_text(json.dumps(content, indent=1))
+    os.replace(partial, path)
+
+
+def _origin_of(recipe: Recipe, data: Path) -> dict[str, str]:
+    """Name what a run is made from, beside its recipe."""
+    teacher = _hash(Path(recipe.teacher)) if recipe.teacher else ''
+    return {'data': str(data.resolve()), 'teacher': teacher}
+
+
+def _check_origin(run: Path, origin: Mapping[str, str]) -> None:
+    """Note what a run is made from, or refuse one that was made from something else."""
+    path = run / 'made_from.json'
+    if not (run / 'last.pt').exists():
+        _write_json(path, origin)
+        return
+    try:
+        stored = json.loads(path.read_text())
+        differing = [name for name in origin if stored[name] != origin[name]]
+    except (OSError, ValueError, KeyError, TypeError):
+        differing = list(origin)
+    if differing:
+        raise ValueError(
+            f'{run} was made from another {" and ".join(differing)} than is given now, or that is '
+            f'not known ({path}); take another --out, or delete {run}'
+        )
+
+
+def _hash(weights: Path) -> str:
+    """Give the SHA-256 of a file, or of the files of a model folder."""
+    files = sorted(p for p in weights.iterdir() if p.is_file()) if weights.is_dir() else [weights]
+    digest = hashlib.sha256()
+    for file in files:
+        try:
+            digest.update(file.read_bytes())
+        except OSError as error:
+            raise ValueError(f'{file}: cannot be read ({error.strerror})') from error
+    return digest.hexdigest()
 
 
 def _measure(

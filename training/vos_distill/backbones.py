@@ -252,10 +252,26 @@ def _bn_name(conv_name: str) -> str:
 
 
 def _read_weights(path: Path) -> Mapping[str, Tensor]:
-    if path.suffix == '.npz':
-        with np.load(path) as archive:
-            return {k: torch.from_numpy(archive[k]) for k in archive.files}
-    weights: Mapping[str, Tensor] = torch.load(path, map_location='cpu', weights_only=True)
+    """
+    Read a .npz or a torch file.
+
+    :raises ValueError: missing, damaged, or no weights by name; names the path.
+    """
+    try:
+        if path.suffix == '.npz':
+            with np.load(path) as archive:
+                return {k: torch.from_numpy(archive[k]) for k in archive.files}
+        weights = torch.load(path, map_location='cpu', weights_only=True)
+    except FileNotFoundError as error:
+        raise ValueError(
+            f'{path}: there are no such backbone weights; how to make them is under "Backbone '
+            'weights" in docs/training.md; without any, leave imagenet out of the recipe'
+        ) from error
+    except Exception as error:  # numpy and torch raise many kinds for a damaged file
+        reason = (str(error).splitlines() or [''])[0]
+        raise ValueError(f'{path}: not readable backbone weights ({reason})') from error
+    if not isinstance(weights, Mapping):
+        raise ValueError(f'{path}: holds a {type(weights).__name__}, not weights by their name')
     return weights
 
 
@@ -273,11 +289,15 @@ def load_imagenet(
     :param keep_norm: take BatchNorm over as it is in the weights, for a backbone which goes on
         training it; else its effect is folded into the convolutions.
     :return: names of the convolutions that were loaded.
-    :raises ValueError: a convolution is missing or has another shape, or there is no BatchNorm to
-        keep.
+    :raises ValueError: a file that cannot be read, a convolution is missing or has another shape,
+        or there is no BatchNorm to keep.
     """
     if isinstance(weights, Path):
-        weights = _read_weights(weights)
+        stored = _read_weights(weights)
+        try:
+            return load_imagenet(backbone, stored, keep_norm=keep_norm)
+        except ValueError as error:
+            raise ValueError(f'{weights}: {error}') from error
     loaded = []
     modules = dict(backbone.named_modules())
     for name, conv in modules.items():

@@ -12,12 +12,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from vos_distill.evaluate import evaluate_finite, evaluate_infinite, load_network
+from vos_distill.evaluate import evaluate_finite, evaluate_infinite
 from vos_distill.export import export_model
 from vos_distill.isolation import isolated
 from vos_distill.presets import count_parameters
 from vos_distill.recipe import Recipe
 from vos_distill.train import train
+from vos_distill.weights import load_network
 from vos_ros.baselines import CopyFirstMask
 from vos_ros.evaluate import evaluate_root
 

@@ -34,6 +34,8 @@ def load_checkpoint(path: Path, *needed: str) -> dict[str, Any]:
     except Exception as error:  # torch raises many kinds for a damaged file
         reason = str(error).splitlines()[0]
         raise ValueError(f'{path}: not a readable checkpoint ({reason})') from error
+    if not isinstance(state, dict):
+        raise ValueError(f'{path}: not a readable checkpoint (holds a {type(state).__name__})')
     missing = [name for name in needed if name not in state]
     if missing:
         raise ValueError(f'{path}: not a readable checkpoint (lacks {", ".join(missing)})')

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The command `vos-distill`: train a student, measure it, export it."""
 
+import json
 import logging
 import os
 from pathlib import Path
@@ -11,14 +12,13 @@ from typing import Annotated, Any
 
 import torch
 import typer
-import yaml
 
 from vos_distill.ablation import ablate, Study, table
 from vos_distill.averaging import average
 from vos_distill.chain import read_chain, run_chain
 from vos_distill.chain import table as table_of_stages
 from vos_distill.data import check_data
-from vos_distill.evaluate import evaluate_finite, evaluate_infinite, load_network
+from vos_distill.evaluate import evaluate_finite, evaluate_infinite
 from vos_distill.export import export_model, FixedShape, GRAPHS
 from vos_distill.generate import generate
 from vos_distill.narrow import narrow_checkpoint
@@ -27,10 +27,11 @@ from vos_distill.presets import build_student, count_parameters, PRESETS
 from vos_distill.processes import Interrupted
 from vos_distill.pseudo import SURE, write_pseudo_labels
 from vos_distill.quantize import METHODS, quantize_model
-from vos_distill.recipe import Recipe
+from vos_distill.recipe import read_yaml, Recipe
 from vos_distill.study_plot import study_svg
 from vos_distill.submission import MAX_OBJECTS, write_submission
 from vos_distill.train import train as run_training
+from vos_distill.weights import load_network
 from vos_ros.config import RuntimeConfig, SegmenterConfig
 from vos_ros.errors import VosError
 from vos_ros.segmenter import VideoSegmenter
@@ -40,7 +41,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-Checkpoint = Annotated[Path, typer.Argument(help='student.pt of a run directory')]
+Checkpoint = Annotated[Path, typer.Argument(help='student.pt of a run, or a model folder')]
 
 
 @app.command()
@@ -62,8 +63,8 @@ app.add_typer(data_app, name='data')
 def pack_data(
     root: Annotated[Path, typer.Argument(help='folder with stills and videos')],
     out: Annotated[Path, typer.Option(help='tar file to write')],
-    short_side: Annotated[int, typer.Option(help='reduce larger images to it, px')] = 288,
-    quality: Annotated[int, typer.Option(help='JPEG quality')] = 90,
+    short_side: Annotated[int, typer.Option(min=16, help='reduce larger images to it, px')] = 288,
+    quality: Annotated[int, typer.Option(min=1, max=100, help='JPEG quality')] = 90,
 ) -> None:
     """
     Reduce a data set to one small tar file; `train --data FILE.tar` takes it as it is.
@@ -99,7 +100,7 @@ def check(
 @data_app.command(name='make')
 def make_data(
     out: Annotated[Path, typer.Argument(help='folder to write to; made if missing')],
-    seed: Annotated[int, typer.Option(help='another one draws other objects')] = 0,
+    seed: Annotated[int, typer.Option(min=0, help='another one draws other objects')] = 0,
 ) -> None:
     """
     Draw a small data set, to try everything on a machine without data.
@@ -112,11 +113,13 @@ def make_data(
 
 @data_app.command(name='label')
 def label(
-    teacher: Annotated[Path, typer.Argument(help='student.pt of a run directory')],
+    teacher: Annotated[Path, typer.Argument(help='student.pt of a run, or a model folder')],
     root: Annotated[Path, typer.Argument(help='clips with the mask of their first frame')],
     out: Annotated[Path, typer.Option(help='folder to write to; clips that are there stay')],
-    short_side: Annotated[int, typer.Option(help='of the input, px')] = 480,
-    sure: Annotated[float, typer.Option(help='void below this probability')] = SURE,
+    short_side: Annotated[int, typer.Option(min=16, help='of the input, px')] = 480,
+    sure: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help='void below this probability')
+    ] = SURE,
 ) -> None:
     """
     Let a teacher label clips from their first mask, to train students on.
@@ -167,8 +170,8 @@ def train(
     ],
     init: Annotated[str, typer.Option(help='student.pt of a run, or a model folder')] = '',
     imagenet: Annotated[str, typer.Option(help='backbone weights, beats the recipe')] = '',
-    minutes: Annotated[float, typer.Option(help='stop after this time; 0 = never')] = 0.0,
-    threads: Annotated[int, typer.Option(help='CPU threads; 0 = as torch finds best')] = 0,
+    minutes: Annotated[float, typer.Option(min=0.0, help='stop after this time; 0 = never')] = 0.0,
+    threads: Annotated[int, typer.Option(min=0, help='CPU threads; 0 = as torch finds best')] = 0,
 ) -> None:
     """
     Train a student by a recipe, or go on where the run directory stopped.
@@ -187,6 +190,8 @@ def train(
         settings.imagenet = str(Path(imagenet).resolve())
     with tempfile.TemporaryDirectory() as folder:
         if data.is_file():
+            if settings.imagenet:  # a tar holds no weights: beside it, as beside a folder
+                settings.imagenet = os.path.abspath(data / settings.imagenet)
             data = unpack(data, Path(folder))
         path = run_training(settings, data, run, minutes=minutes or None)
     typer.echo(f'weights: {path}')
@@ -196,13 +201,15 @@ def train(
 def export(
     checkpoint: Checkpoint,
     out: Annotated[Path, typer.Option(help='model directory, such as models/fast_mb')],
-    short_side: Annotated[int, typer.Option(help='short side of the input, px')] = 480,
+    short_side: Annotated[int, typer.Option(min=16, help='short side of the input, px')] = 480,
     card: Annotated[Path | None, typer.Option(help='YAML: data, recipe, scores, license')] = None,
     fp32: Annotated[bool, typer.Option(help='store weights as float32, not float16')] = False,
     fixed: Annotated[
         str, typer.Option(metavar='WxH', help='all shapes static, for this network input, px')
     ] = '',
-    objects: Annotated[int, typer.Option(help='with --fixed: objects in every call')] = 1,
+    objects: Annotated[
+        int | None, typer.Option(min=1, help='with --fixed: objects in every call; default 1')
+    ] = None,
 ) -> None:
     """
     Export to ONNX, compare with torch over a closed loop, write the manifest.
@@ -211,7 +218,7 @@ def export(
     """
     shape = _fixed_shape(fixed, objects)
     student, state = load_network(checkpoint)
-    told: dict[str, Any] = yaml.safe_load(card.read_text()) if card else {}
+    told = _read_card(card) if card else {}
     told.setdefault('license', 'unspecified')
     told.setdefault('data', [])
     told.setdefault('scores', {})
@@ -237,14 +244,33 @@ def export(
     )
 
 
-def _fixed_shape(size: str, objects: int) -> FixedShape | None:
+def _read_card(path: Path) -> dict[str, Any]:
+    """Read what a manifest tells of a model; refuse what JSON or its readers cannot take."""
+    card = read_yaml(path)
+    kinds = {'data': list, 'scores': dict, 'training': dict, 'license': str}
+    for name, value in card.items():
+        kind = kinds.get(name, object)
+        if not isinstance(value, kind):
+            raise ValueError(f'{path}: {name} must be a {kind.__name__}, not {value!r}')
+        try:
+            json.dumps(value, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f'{path}: {name} cannot be written as JSON ({error}); put dates in quotes'
+            ) from error
+    return card
+
+
+def _fixed_shape(size: str, objects: int | None) -> FixedShape | None:
     """Read WxH; '' = shapes stay free."""
     if not size:
+        if objects is not None:
+            raise ValueError('--objects is for --fixed WxH; else their number stays free')
         return None
     width, _, height = size.lower().partition('x')
     if not (width.isdecimal() and height.isdecimal()):
         raise ValueError(f"--fixed must be WIDTHxHEIGHT such as 640x480, not '{size}'")
-    return FixedShape(int(height), int(width), objects)
+    return FixedShape(int(height), int(width), objects or 1)
 
 
 @app.command()
@@ -254,7 +280,9 @@ def quantize(
     out: Annotated[Path, typer.Option(help='model directory to write')],
     graphs: Annotated[str, typer.Option(help='those to quantise, by commas')] = ','.join(GRAPHS),
     method: Annotated[str, typer.Option(help=', '.join(METHODS))] = 'minmax',
-    frames: Annotated[int, typer.Option(help='of each clip; every 4th is calibrated on')] = 32,
+    frames: Annotated[
+        int, typer.Option(min=1, help='of each clip; every 4th is calibrated on')
+    ] = 32,
 ) -> None:
     """
     Make an int8 model: calibrated in the engine of the robot, biases corrected.
@@ -274,10 +302,12 @@ def submit(
     model: Annotated[Path, typer.Argument(help='model folder, or student.pt of a run directory')],
     root: Annotated[Path, typer.Argument(help='YouTube-VOS valid, or DAVIS test-dev')],
     out: Annotated[Path, typer.Option(help='folder to write Annotations/ to')],
-    short_side: Annotated[int, typer.Option(help='of the input, px; 0 = the model says')] = 0,
+    short_side: Annotated[
+        int, typer.Option(min=0, help='of the input, px; 0 = the model says')
+    ] = 0,
     split: Annotated[str, typer.Option(help='list in ImageSets; all = every video')] = 'all',
     archive: Annotated[bool, typer.Option('--zip', help='write submission.zip too')] = False,
-    threads: Annotated[int, typer.Option(help='CPU threads; 0 = the processors here')] = 0,
+    threads: Annotated[int, typer.Option(min=0, help='CPU threads; 0 = the processors here')] = 0,
 ) -> None:
     """
     Write the masks that the server of YouTube-VOS wants, through the engine of the robot.
@@ -309,8 +339,8 @@ def submit(
 def evaluate(
     checkpoint: Checkpoint,
     root: Annotated[Path, typer.Argument(help='data set in DAVIS layout')],
-    short_side: Annotated[int, typer.Option(help='short side of the input, px')] = 480,
-    threads: Annotated[int, typer.Option(help='CPU threads; 0 = the processors here')] = 0,
+    short_side: Annotated[int, typer.Option(min=16, help='short side of the input, px')] = 480,
+    threads: Annotated[int, typer.Option(min=0, help='CPU threads; 0 = the processors here')] = 0,
     infinite: Annotated[
         bool, typer.Option('--infinite', help='in torch, first and every 5th frame kept')
     ] = False,
@@ -342,9 +372,9 @@ def run_ablation(
     out: Annotated[Path, typer.Option(help='runs, table.md, plot.svg go there; resumed')],
     val: Annotated[list[str], typer.Option(help='NAME=ROOT to measure on; may be repeated')],
     teacher: Annotated[str, typer.Option(help="student.pt of the study's TEACHER")] = '',
-    seeds: Annotated[int, typer.Option(help='number of seeds')] = 2,
-    short_side: Annotated[int, typer.Option(help='short side when measured, px')] = 256,
-    threads: Annotated[int, typer.Option(help='CPU threads; 0 = as torch finds best')] = 0,
+    seeds: Annotated[int, typer.Option(min=1, help='number of seeds')] = 2,
+    short_side: Annotated[int, typer.Option(min=16, help='short side when measured, px')] = 256,
+    threads: Annotated[int, typer.Option(min=0, help='CPU threads; 0 = as torch finds best')] = 0,
 ) -> None:
     """
     Train and measure variants of a recipe over seeds; a table says what is more than noise.
@@ -380,9 +410,9 @@ def chain(
     out: Annotated[Path, typer.Option(help='run directories and the model go there; resumed')],
     data: Annotated[Path | None, typer.Option(help='what to train on; default: generated')] = None,
     val: Annotated[Path | None, typer.Option(help='DAVIS layout, with --data')] = None,
-    short_side: Annotated[int, typer.Option(help='short side when measured, px')] = 160,
+    short_side: Annotated[int, typer.Option(min=16, help='short side when measured, px')] = 160,
     threads: Annotated[
-        int, typer.Option(help='CPU threads; 0 = as torch finds best, if nothing else runs')
+        int, typer.Option(min=0, help='CPU threads; 0 = as torch finds best, if nothing else runs')
     ] = 1,
 ) -> None:
     """

@@ -8,8 +8,10 @@ before. So a run that was killed goes on with the clips that it would have seen,
 processes share one stream.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+import os
 import signal
+import threading
 from typing import NamedTuple
 
 import cv2
@@ -17,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, default_collate
 
 from vos_distill.data import ClipComposer, Stills, Video, VOID
 from vos_distill.recipe import Recipe
@@ -81,9 +83,10 @@ class ClipDataset(Dataset[Clips]):
                 images, labels = (torch.from_numpy(x) for x in clip)
                 jumped = torch.tensor(jumps)
                 return Clips(images.permute(0, 3, 1, 2), labels, jumped, torch.tensor(number))
+        sets = [self.recipe.stills, *(self.recipe.videos if self.recipe.clip.real > 0 else [])]
         raise ValueError(
-            f'no usable clip in {ATTEMPTS} draws: the objects in the label maps are too small, '
-            'too large or missing'
+            f'no usable clip in {ATTEMPTS} draws from {", ".join(sets)}: the objects in the label '
+            'maps are too small, too large or missing'
         )
 
     def _merge(self, clip: Frames, number: int) -> Frames:
@@ -122,11 +125,47 @@ def merge_clips(under: Frames, over: Frames) -> Frames:
     return images, table[merged]
 
 
+class _ErrorsAsValues(Dataset[Clips | Exception]):
+    """
+    Clips, or what is wrong with the data.
+
+    An error that a worker raises arrives as many lines, its traceback among them.
+    """
+
+    def __init__(self, clips: ClipDataset) -> None:
+        self.clips = clips
+
+    def __getitem__(self, number: int) -> Clips | Exception:
+        try:
+            return self.clips[number]
+        except (ValueError, OSError) as error:
+            return error
+
+
+def _collate(found: list[Clips | Exception]) -> Clips | Exception:
+    errors = (one for one in found if isinstance(one, Exception))
+    batch: Clips | Exception = next(errors, None) or default_collate(found)
+    return batch
+
+
 def _leave_signals_to_the_trainer(_worker: int) -> None:
-    # Ctrl-C and `kill` on a process group reach the workers too. The trainer still needs them
-    # until its step is done, and ends them itself.
+    """
+    Let a worker end when the trainer tells it to or is gone, and by no other signal.
+
+    Ctrl-C and `kill` on a process group reach the workers too, but the trainer still needs them
+    until its step is done. At its own exit it sends SIGTERM and waits for them without limit.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])  # left for sigtimedwait
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+
+
+def _end_with(trainer: int) -> None:
+    while os.getppid() == trainer:
+        told = signal.sigtimedwait([signal.SIGTERM], 1.0)
+        if told is not None and told.si_pid == trainer:
+            break
+    os._exit(0)  # the main thread may wait for a disk or a full queue
 
 
 def clip_loader(
@@ -138,22 +177,29 @@ def clip_loader(
     rank: int = 0,
     processes: int = 1,
     pin: bool = False,
-) -> DataLoader[Clips]:
+) -> Iterator[Clips]:
     """
     Make the batches of some steps of a run.
 
     :param steps: step s has the clips s * batch up to (s + 1) * batch.
     :param rank: which part of each batch: the first, second, ... of `processes` equal ones.
     :param pin: put them where a GPU can fetch them from.
+    :raises ValueError: the data cannot be used; in this process, whichever one found it.
+    :raises OSError: likewise.
     """
     cv2.setNumThreads(1)  # the workers are what runs side by side
     share = recipe.batch // processes
     firsts = (s * recipe.batch + rank * share for s in steps)
-    return DataLoader(
-        ClipDataset(ClipComposer(stills, videos, recipe.clip), recipe),
+    batches = DataLoader(
+        _ErrorsAsValues(ClipDataset(ClipComposer(stills, videos, recipe.clip), recipe)),
         batch_sampler=[list(range(first, first + share)) for first in firsts],
         num_workers=recipe.workers,
         prefetch_factor=8 if recipe.workers else None,
         pin_memory=pin,
+        collate_fn=_collate,
         worker_init_fn=_leave_signals_to_the_trainer,
     )
+    for batch in batches:
+        if isinstance(batch, Exception):
+            raise batch
+        yield batch

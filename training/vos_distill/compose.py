@@ -33,6 +33,7 @@ Matrix = npt.NDArray[Any]
 Box = tuple[int, int, int, int]  # x, y, width, height
 _SPLINE_GRID = 16
 _CORNERS = np.array([[0, 0], [1, 0], [0, 1], [1, 1]], np.float64)  # so that none is far outside
+_CROWDS = ('pascal_s', 'pennfudan', 'feral_cats')  # where all together may be one object
 _STARTS = 8  # draws of a start frame that shows an object, before another video is taken
 
 
@@ -119,6 +120,8 @@ def pick_object(still: Still, rng: np.random.Generator) -> npt.NDArray[np.bool_]
     """
     Choose an object of a photograph by what its ids mean in its data set.
 
+    In a set that is not known by its name every id is an object.
+
     :return: (H, W) bool, or None where the choice is too small, too large or nothing.
     """
     ids = _object_ids(still.label)
@@ -128,10 +131,12 @@ def pick_object(still: Still, rng: np.random.Generator) -> npt.NDArray[np.bool_]
         still.source == 'ccp' and rng.random() < 0.5
     ):  # regions: a seed and what may belong to it
         chosen = rng.choice(ids, min(len(ids), int(rng.integers(1, 4))), replace=False)
-    elif still.source in ('pascal_s', 'pennfudan', 'feral_cats') and rng.random() < 0.8:
-        chosen = rng.choice(ids, 1)
-    else:
+    elif still.source == 'ccp' or (
+        still.source in _CROWDS and rng.random() >= 0.8
+    ):  # parts of one person, or a group that moves together
         chosen = np.array(ids)
+    else:
+        chosen = rng.choice(ids, 1)
     mask = _one_of(chosen)[still.label]
     return mask if 0.01 < float(mask.mean()) < 0.7 else None
 
@@ -489,8 +494,8 @@ class ClipComposer:
             for _ in range(8):
                 mask = pick_object(still, rng)
                 if mask is not None:
-                    label = mask.astype(np.uint8)
-                    x, y, w, h = cv2.boundingRect(label)
+                    label = np.where(still.label == VOID, np.uint8(VOID), mask.astype(np.uint8))
+                    x, y, w, h = cv2.boundingRect(mask.astype(np.uint8))
                     focus = np.array([x + w / 2, y + h / 2])
                     span = np.sqrt(w * h) / min(label.shape)
                     break
@@ -599,11 +604,10 @@ class ClipComposer:
         lut[VOID] = VOID
         for slot, object_id in enumerate(ids):
             lut[object_id] = slot + 1
-        interpolation = cv2.INTER_LINEAR if scale > 0.7 else cv2.INTER_AREA
         for image, label in frames:
             images.append(
                 cv2.warpAffine(
-                    image, base, (c.size, c.size), flags=interpolation,
+                    image, base, (c.size, c.size), flags=cv2.INTER_LINEAR,
                     borderMode=cv2.BORDER_REFLECT,
                 ).astype(np.uint8)
             )  # fmt: skip

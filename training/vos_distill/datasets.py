@@ -6,7 +6,7 @@ Photographs and videos with masks, read from the layouts in which data sets are 
 A mask is a PNG with an object id for every pixel: 0 background, 1..254 objects in any order and
 with gaps, 255 void (never an object, not judged). A mask of 0 and 255 alone is one object, which
 gets id 1. 16 bit is accepted as long as no id is above 255, and so is a colour picture in DAVIS's
-own palette.
+own palette. A grey picture (a mask with soft edges, a photograph) is refused.
 
 What cannot be used is named once with its path and left out. Where that is more than a share of a
 set, or nothing is left, loading stops: it would train on something else than was asked for. Small
@@ -17,7 +17,7 @@ by frame, and its frames are checked when they are first read.
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 import json
 import logging
 from pathlib import Path
@@ -35,9 +35,11 @@ Image = npt.NDArray[np.uint8]
 MEMORY_BYTES = 2 << 30
 MAX_BAD_SHARE = 0.1
 Pair = tuple[Path, Path]  # of an image and its mask
+_MOST_IDS = 100  # in one map; the regions of BSDS500 come to less than 60
 _THREADS = 2
 _T = TypeVar('_T')
 _CHECK_PX = 32  # nothing is kept of what a check reads
+_STRAY = '{}: there is no image of this name for the mask'
 log = logging.getLogger(__name__)
 
 
@@ -80,7 +82,8 @@ def read_label(path: Path) -> Image:
     """
     Read a label map as it is stored, (H, W): see the head of this module.
 
-    :raises UnusableError: missing, damaged, not ids, or an id that 8 bits do not hold.
+    :raises UnusableError: missing, damaged, not ids, or an id that 8 bits do not hold; a grey
+        picture.
     """
     if not path.exists():
         raise UnusableError(f'{path}: there is no such mask')
@@ -95,7 +98,34 @@ def read_label(path: Path) -> Image:
             raise UnusableError(
                 f'{path}: id {int(stored.max())} is out of range; ids are 1..254, 255 is void'
             )
-    return stored.astype(np.uint8)
+    label = stored.astype(np.uint8)
+    _refuse_grey(label, path)
+    return label
+
+
+def _refuse_grey(label: Image, path: Path) -> None:
+    """
+    Refuse what is no map of ids: far too many of them, or most without any inside.
+
+    An object has a pixel whose neighbours are all its own; a shade in a soft edge has none. In the
+    label maps of DAVIS, BSDS500, CCP and PASCAL-S at most two thirds of the ids had none.
+    """
+    ids = _ids_of(label)
+    if len(ids) < 3:
+        return
+    square = np.ones((3, 3), np.uint8)
+    inside = label[cv2.erode(label, square) == cv2.dilate(label, square)]
+    thin = len(ids - _ids_of(inside))
+    if len(ids) > _MOST_IDS or (thin >= 3 and thin >= 0.75 * len(ids)):
+        raise UnusableError(
+            f'{path}: looks like a grey picture or a mask with soft edges ({len(ids)} ids, {thin} '
+            'of them only thin lines or dots); threshold it to 0 and 255, or save ids'
+        )
+
+
+def _ids_of(label: Image) -> set[int]:
+    present = np.flatnonzero(np.bincount(label.ravel(), minlength=VOID)[:VOID])
+    return set(present.tolist()) - {0}
 
 
 def reduce_to(image: Image, short_side: int, interpolation: int) -> Image:
@@ -137,12 +167,18 @@ class Findings:
         self.max_bad_share = max_bad_share
         self._tell = tell
         self._messages: dict[Path, str] = {}
+        self._bad = 0
 
-    def add(self, path: Path, message: str) -> None:
-        """Note a file (or a clip) that is left out; a second time changes nothing."""
+    def add(self, path: Path, message: str, bad: int = 1) -> None:
+        """
+        Note a file (or a clip) that is left out; a second time changes nothing.
+
+        :param bad: images that count as unusable by it; 0 = it is named only.
+        """
         if path in self._messages:
             return
         self._messages[path] = message
+        self._bad += bad
         if self._tell is None:
             log.warning('left out: %s', message)
         else:
@@ -154,14 +190,16 @@ class Findings:
 
         :raises ValueError: with the count, the limit and the first message.
         """
-        bad = len(self._messages)
-        if bad > self.max_bad_share * self.files:
+        if self._bad > self.max_bad_share * self.files:
             raise ValueError(
-                f'{self.root}: {bad} of {self.files} cannot be used, at most '
-                f'{self.max_bad_share:.0%} may be (max_bad_share); the first: '
-                f'{next(iter(self._messages.values()))}. '
+                f'{self.root}: {self._bad} of {self.files} images cannot be used, at most '
+                f'{self.max_bad_share:.0%} may be (max_bad_share in the recipe); {self.first()}'
                 f'`vos-distill data check` lists all of them'
             )
+
+    def first(self) -> str:
+        """Quote the first message, if there is any."""
+        return next((f'the first: {one}. ' for one in self._messages.values()), '')
 
 
 def _read_ahead(
@@ -249,6 +287,22 @@ def _still_findings(
     return {name: Findings(root / name, n, max_bad_share, tell) for name, n in sets.items()}
 
 
+def _name_stray_labels(pairs: Sequence[Pair], findings: dict[str, Findings]) -> None:
+    images: dict[Path, set[str]] = {}
+    for image, label in pairs:
+        images.setdefault(label.parent, set()).add(image.stem)
+    for folder, stems in images.items():
+        for stray in _stray_masks(folder, stems):
+            findings[folder.parent.name].add(stray, _STRAY.format(stray), bad=0)
+
+
+def _stray_masks(folder: Path, stems: set[str]) -> tuple[Path, ...]:
+    """List masks that have no image."""
+    if not folder.is_dir():
+        return ()
+    return tuple(p for p in list_images(folder) if p.suffix == '.png' and p.stem not in stems)
+
+
 def _read_still(pair: Pair, short_side: int) -> Still:
     image, label = _reduced_pair(*pair, short_side)
     if is_binary(label):
@@ -288,6 +342,7 @@ def load_stills(
     """
     pairs = _still_pairs(root)
     findings = _still_findings(root, pairs, max_bad_share)
+    _name_stray_labels(pairs, findings)
     if _bytes_of(pairs, short_side) > memory:
         log.info('%s: %d photographs are read from the disk as needed', root, len(pairs))
         return _StillFiles(pairs, short_side, findings)
@@ -371,12 +426,14 @@ class ClipFiles:
     :param folder: that has its images; stands for the clip in messages.
     :param pairs: image and mask; the mask need not be there.
     :param stride: see `Video`.
+    :param stray: masks that have no image.
     """
 
     name: str
     folder: Path
     pairs: tuple[Pair, ...]
     stride: int = 1
+    stray: tuple[Path, ...] = ()
 
 
 class FileVideo:
@@ -434,13 +491,13 @@ def find_clips(root: Path) -> list[ClipFiles]:
     :param root: of the data set; for YouTube-VOS and BL30K also the folder below it.
     :raises ValueError: no such folder, or none of these layouts.
     """
-    for base in (root, root / 'train', root / 'BL30K'):
-        if (base / 'JPEGImages').is_dir():
-            return _davis_clips(base) or _flat_clips(base)
+    base = _published(root)
+    if base is not None:
+        return _davis_clips(base) or _flat_clips(base)
     clips = [
         _clip(folder / 'images', folder / 'masks', folder.name)
         for folder in (root, *_subfolders(root))
-        if (folder / 'images').is_dir() and (folder / 'masks').is_dir()
+        if _is_own_clip(folder)
     ]
     if not clips:
         raise ValueError(
@@ -448,6 +505,30 @@ def find_clips(root: Path) -> list[ClipFiles]:
             'YouTube-VOS or BL30K, or own clips as CLIP/images/ and CLIP/masks/'
         )
     return clips
+
+
+def _published(root: Path) -> Path | None:
+    """Find the folder that has the layout of a published data set."""
+    bases = (root, root / 'train', root / 'BL30K')
+    return next((base for base in bases if (base / 'JPEGImages').is_dir()), None)
+
+
+def _is_own_clip(folder: Path) -> bool:
+    return (folder / 'images').is_dir() and (folder / 'masks').is_dir()
+
+
+def name_no_clips(root: Path, findings: Findings) -> None:
+    """Name the folders among one's own clips that are none; their images count as unusable."""
+    if _published(root) is not None or _is_own_clip(root):
+        return
+    for folder in _subfolders(root):
+        if _is_own_clip(folder):
+            continue
+        lacking = [part for part in ('images', 'masks') if not (folder / part).is_dir()]
+        lost = len(list_images(folder / 'images')) if 'images' not in lacking else 0
+        message = f'{folder}: is no clip, it has no {"/ and no ".join(lacking)}/'
+        findings.files += lost
+        findings.add(folder, message, bad=lost)
 
 
 def _subfolders(path: Path) -> list[Path]:
@@ -458,7 +539,8 @@ def _subfolders(path: Path) -> list[Path]:
 
 def _clip(images: Path, masks: Path, name: str) -> ClipFiles:
     pairs = tuple((image, masks / f'{image.stem}.png') for image in list_images(images))
-    return ClipFiles(name, images, pairs)
+    stems = {image.stem for image, _ in pairs}
+    return ClipFiles(name, images, pairs, stray=_stray_masks(masks, stems))
 
 
 def _davis_clips(base: Path) -> list[ClipFiles]:
@@ -508,7 +590,7 @@ def _annotated_alone(clip: ClipFiles, stems: set[str]) -> ClipFiles:
     pairs = tuple((i, m) for i, m in clip.pairs if i.stem in stems or m.exists())
     numbers = [int(image.stem) for image, _ in pairs if image.stem.isdecimal()]
     stride = max(int(np.median(np.diff(numbers))), 1) if len(numbers) > 1 else 1
-    return ClipFiles(clip.name, clip.folder, pairs, stride)
+    return replace(clip, pairs=pairs, stride=stride)
 
 
 def _start_of(clip: ClipFiles, findings: Findings) -> tuple[ClipFiles, bool]:
@@ -524,6 +606,7 @@ def _start_of(clip: ClipFiles, findings: Findings) -> tuple[ClipFiles, bool]:
         else:
             findings.add(image, f'{mask}: there is no such mask')
     binary = False
+    empty: list[Pair] = []
     while pairs:
         image, mask = pairs[0]
         try:
@@ -534,11 +617,16 @@ def _start_of(clip: ClipFiles, findings: Findings) -> tuple[ClipFiles, bool]:
             if ((label > 0) & (label < VOID)).any() or is_binary(label):
                 binary = is_binary(label)
                 break
-            findings.add(image, f'{mask}: no object yet; a clip starts with its first object')
+            empty.append(pairs[0])
         del pairs[0]
+    for image, mask in empty:  # before an object comes they are no fault of the data
+        message = f'{mask}: no object yet; a clip starts with its first object'
+        findings.add(image, message, bad=0 if pairs else 1)
+    for mask in clip.stray:
+        findings.add(mask, _STRAY.format(mask), bad=0)
     if len(pairs) < 2:
-        findings.add(clip.folder, f'{clip.folder}: fewer than two usable frames')
-    return ClipFiles(clip.name, clip.folder, tuple(pairs), clip.stride), binary
+        _name_short(clip, len(pairs), findings)
+    return replace(clip, pairs=tuple(pairs)), binary
 
 
 def _read_video(
@@ -557,9 +645,14 @@ def _read_video(
             video.images.append(found[0])
             video.labels.append(found[1])
     if len(video) < 2:
-        findings.add(clip.folder, f'{clip.folder}: fewer than two usable frames')
+        _name_short(clip, len(video), findings)
         return None
     return video
+
+
+def _name_short(clip: ClipFiles, left: int, findings: Findings) -> None:
+    """Name a clip that is left out; the frames that are lost with it count as unusable."""
+    findings.add(clip.folder, f'{clip.folder}: fewer than two usable frames', bad=left)
 
 
 def load_videos(
@@ -582,6 +675,7 @@ def load_videos(
     for root in roots:
         clips = find_clips(root)
         findings = Findings(root, sum(len(clip.pairs) for clip in clips), max_bad_share)
+        name_no_clips(root, findings)
         size = _bytes_of([pair for clip in clips for pair in clip.pairs], short_side)
         is_small = size <= memory
         memory -= size if is_small else 0
@@ -599,7 +693,7 @@ def load_videos(
                 found.append(FileVideo(usable, binary, short_side, findings))
         findings.check()
         if not found:
-            raise ValueError(f'{root}: no clip is left to train on')
+            raise ValueError(f'{root}: no clip is left to train on; {findings.first()}')
         videos += found
     return videos
 
@@ -623,6 +717,7 @@ def check_data(root: Path, stills: str = 'static', videos: Sequence[str] = ()) -
         raise ValueError(f'{root}: nothing to check, neither {stills}/ nor videos')
     messages: list[str] = []
     of_stills = _still_findings(root / stills, pairs, tell=messages.append)
+    _name_stray_labels(pairs, of_stills)
     for _ in _read_stills(pairs, _CHECK_PX, of_stills):
         pass
     for of_videos in roots:
@@ -632,6 +727,7 @@ def check_data(root: Path, stills: str = 'static', videos: Sequence[str] = ()) -
             messages.append(str(error))
             continue
         findings = Findings(of_videos, len(clips), tell=messages.append)
+        name_no_clips(of_videos, findings)
         for clip in clips:
             usable, binary = _start_of(clip, findings)
             if len(usable.pairs) >= 2:

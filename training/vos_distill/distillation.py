@@ -22,19 +22,21 @@ from torch import Tensor
 import torch.nn.functional as F
 
 EPS = 1e-8
+LOG_EPS = 1e-20  # keeps log(0) out and nothing else, see losses.EPS
 Reduction = Literal['global', 'anchor']
 Normalizer = Literal['none', 'rows', 'entries']
 
 
 def gram(z: Tensor) -> Tensor:
     """
-    Give the cosine similarity of all pairs of rows, in float32.
+    Give the cosine similarity of all pairs of rows, in float32 under autocast too.
 
     :param z: (N, d) features of N pixels.
     :return: (N, N), the diagonal is 1.
     """
     z = F.normalize(z.float(), dim=-1, eps=EPS)
-    return z @ z.transpose(-1, -2)
+    with torch.autocast(z.device.type, enabled=False):  # it would multiply in bfloat16
+        return z @ z.transpose(-1, -2)
 
 
 def same_class(labels: Tensor) -> Tensor:
@@ -113,6 +115,7 @@ def sample_pixels(
     *,
     radius: int = 1,
     boundary: bool = True,
+    void: Tensor | None = None,
     generator: torch.Generator | None = None,
 ) -> Tensor | None:
     """
@@ -121,23 +124,26 @@ def sample_pixels(
     :param mask: (h, w) bool, the object.
     :param count: pixels wanted; at most h * w.
     :param boundary: False draws from everywhere (for ablation).
+    :param void: (h, w) bool, pixels without a class, of which none is drawn.
     :return: (n,) int64 indices into the flattened mask without repetition, both classes among
         them; None where the object is absent or fills the frame.
     """
     flat = mask.flatten()
-    inside = int(flat.sum())
-    if inside == 0 or inside == flat.numel():
+    known = torch.ones_like(flat) if void is None else ~void.flatten()
+    inside, outside = int((flat & known).sum()), int((~flat & known).sum())
+    if inside == 0 or outside == 0:
         return None
-    count = min(count, flat.numel())
+    count = min(count, inside + outside)
     band = boundary_band(mask, radius).flatten() if boundary else torch.zeros_like(flat)
     order = torch.rand(flat.numel(), generator=generator).to(flat.device) + band.float()
+    order = order.masked_fill(~known, -1.0)
     chosen = order.topk(count).indices
     picked = flat[chosen]
     if bool(picked.any()) and not bool(picked.all()):
         return chosen
     # so few were asked for that one class is missing: put one pixel of it in the last place
     missing = ~picked[0]
-    candidates = (flat == missing).nonzero()[:, 0]
+    candidates = ((flat == missing) & known).nonzero()[:, 0]
     at = int(torch.randint(len(candidates), (1,), generator=generator))
     chosen[-1] = candidates[at]
     return chosen
@@ -156,9 +162,9 @@ def logit_distillation(
     :param teacher: (B, C, h, w), the same; gets no gradient.
     :param where: (B, h, w) bool, pixels that count (the boundary band); None is all.
     """
-    log_s = (student.float().clamp_min(1e-6).log() / temperature).log_softmax(1)
+    log_s = (student.float().clamp_min(LOG_EPS).log() / temperature).log_softmax(1)
     with torch.no_grad():
-        log_t = (teacher.float().clamp_min(1e-6).log() / temperature).log_softmax(1)
+        log_t = (teacher.float().clamp_min(LOG_EPS).log() / temperature).log_softmax(1)
     kl = (log_t.exp() * (log_t - log_s)).sum(1)
     if where is None:
         return kl.mean()
@@ -184,11 +190,12 @@ def attention_loss(student: Tensor, teacher: Tensor) -> Tensor:
             'compared; train both at the same input size'
         )
     s = student.float() - student.float().mean(1, keepdim=True)
-    with torch.no_grad():
-        t = teacher.float() - teacher.float().mean(1, keepdim=True)
-        own_t = (t.transpose(1, 2) @ t).flatten(1).norm(dim=1)
-    own_s = (s.transpose(1, 2) @ s).flatten(1).norm(dim=1)
-    shared = (s.transpose(1, 2) @ t).flatten(1).square().sum(1)
+    with torch.autocast(s.device.type, enabled=False):  # it would multiply in bfloat16
+        with torch.no_grad():
+            t = teacher.float() - teacher.float().mean(1, keepdim=True)
+            own_t = (t.transpose(1, 2) @ t).flatten(1).norm(dim=1)
+        own_s = (s.transpose(1, 2) @ s).flatten(1).norm(dim=1)
+        shared = (s.transpose(1, 2) @ t).flatten(1).square().sum(1)
     return (1 - shared / (own_s * own_t).clamp_min(EPS)).mean()
 
 
@@ -211,27 +218,31 @@ def pearson_distance(student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
 
 def intra_object_loss(student: Tensor, teacher: Tensor) -> Tensor:
     """
-    Give the mean Pearson distance between both maps of an object, over all pixels.
+    Give the mean Pearson distance between both maps of an object, mean over clips.
 
     :param student: (B, C, h, w) probabilities after aggregation, background first.
     :param teacher: (B, C, h, w), the same; channels that hardly vary do not count.
     """
     distance, varies = pearson_distance(student.flatten(2), teacher.flatten(2))
-    return (distance * varies).sum() / varies.sum().clamp(min=1)
+    return ((distance * varies).sum(1) / varies.sum(1).clamp(min=1)).mean()
 
 
-def inter_object_loss(student: Tensor, teacher: Tensor) -> Tensor:
+def inter_object_loss(student: Tensor, teacher: Tensor, exists: Tensor) -> Tensor:
     """
     Give the mean Pearson distance between both distributions over the objects, pixel by pixel.
 
-    0 for C = 2, where a correlation of two numbers that sum to 1 is always +1 or -1.
+    The mean over the pixels of a clip, then over clips. Only the background and the objects that
+    the clip has take part. A clip with one object counts 0: two numbers that sum to 1 always
+    correlate with +1 or -1.
 
-    :param student: (B, C, h, w) probabilities after aggregation.
+    :param student: (B, C, h, w) probabilities after aggregation, background first.
     :param teacher: (B, C, h, w), the same.
+    :param exists: (B, C - 1) 1 where the object slot is in use, else 0.
     """
-    if student.shape[1] < 3:
-        return student.new_zeros((), dtype=torch.float32)
-    distance, varies = pearson_distance(
-        student.flatten(2).transpose(1, 2), teacher.flatten(2).transpose(1, 2)
-    )
-    return (distance * varies).sum() / varies.sum().clamp(min=1)
+    clips = [torch.zeros((), device=student.device)]
+    for s, t, used in zip(student.flatten(2), teacher.flatten(2), exists > 0, strict=True):
+        if int(used.sum()) >= 2:
+            channels = torch.cat([torch.ones_like(used[:1]), used])
+            distance, varies = pearson_distance(s[channels].T, t[channels].T)
+            clips.append((distance * varies).sum() / varies.sum().clamp(min=1))
+    return torch.stack(clips).sum() / len(student)

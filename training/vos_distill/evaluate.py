@@ -11,17 +11,15 @@ from collections.abc import Sequence
 from pathlib import Path
 import tempfile
 from time import perf_counter
-from typing import Any
 
 import numpy as np
 import torch
 
-from vos_distill.checkpoint import load_checkpoint
 from vos_distill.export import export_model
 from vos_distill.losses import soft_aggregate
-from vos_distill.presets import build_network
 from vos_distill.rollout import others_of
 from vos_distill.student import Student
+from vos_distill.weights import load_network
 from vos_ros.config import from_settings, RuntimeConfig, SegmenterConfig
 from vos_ros.datatypes import Frame, Prompt, Segmentation, StepTiming
 from vos_ros.evaluate import EvalReport, evaluate_root
@@ -29,23 +27,6 @@ from vos_ros.labels import ids_in, Labeler, masks_at_stride
 from vos_ros.preprocess import network_size, resize_image
 from vos_ros.segmenter import VideoSegmenter
 from vos_ros.tracking import look
-
-
-def load_network(path: Path) -> tuple[Student, dict[str, Any]]:
-    """
-    Build the student or teacher that a checkpoint holds, in eval mode.
-
-    :param path: `student.pt` of a run directory.
-    :return: the network, and the checkpoint's other entries (preset, step, seconds, recipe).
-    :raises ValueError: not a readable checkpoint, or of another architecture.
-    """
-    state = load_checkpoint(path)
-    network = build_network(state['preset'])
-    try:
-        network.load_state_dict(state.pop('student'))
-    except RuntimeError as error:
-        raise ValueError(f'{path}: does not fit preset {state["preset"]}: {error}') from error
-    return network.eval(), state
 
 
 def evaluate_finite(
@@ -59,6 +40,7 @@ def evaluate_finite(
     """
     Export a student and run it through the engine, memory {first, most recent}.
 
+    :param checkpoint: as `load_network` takes it.
     :param root: data set in DAVIS layout.
     :param settings: of the engine, such as {'memory.max_speed': 0.0} for no motion gate.
     """

@@ -300,6 +300,7 @@ def compare(student: Student, folder: Path, images: Tensor, first_masks: Tensor)
 
     :param images: (T, 3, H, W) normalised.
     :param first_masks: (K, H, W) in [0, 1].
+    :raises ValueError: one of both gives numbers that are not finite.
     """
     onnx_student = OnnxStudent(folder)
     masks = torch.nn.functional.avg_pool2d(first_masks[None], 4)
@@ -324,6 +325,12 @@ def compare(student: Student, folder: Path, images: Tensor, first_masks: Tensor)
         feeds.update(onnx_student.run('encode_image', feeds))
         logits = torch.from_numpy(onnx_student.run('segment', feeds)['logits'])
         o_prob = soft_aggregate(logits[None])
+        for side, one in (('torch', prob), ('onnxruntime', o_prob)):
+            if not bool(one.isfinite().all()):
+                raise ValueError(
+                    f'{folder}: in {side} the network gives numbers that are not finite; look for '
+                    'NaN in its weights, and take a checkpoint from before they appeared'
+                )
         feeds.update(masks=o_prob[0, 1:].numpy(), others=others_of(o_prob[:, 1:])[0].numpy())
         o_key[1] = feeds['key'].reshape(student.key_dim, -1)
         o_value[:, 1] = onnx_student.run('encode_mask', feeds)['value']
@@ -375,6 +382,7 @@ def export_model(
         that of `fixed` where there is one.
     :param card: `data`, `recipe`, `scores`, `license` and whatever else the manifest tells.
     :raises RuntimeError: onnxruntime and torch differ; no manifest is written then.
+    :raises ValueError: they give numbers that are not finite; likewise.
     """
     student = student.cpu().eval()
     (out / 'manifest.json').unlink(missing_ok=True)
@@ -383,6 +391,7 @@ def export_model(
     if not parity.holds:
         raise RuntimeError(f'{out}: the exported graphs differ from torch: {parity}')
     manifest = {
+        **card,  # first, so that what the export knows better counts
         'format': 1,
         'name': name,
         'preset': preset,
@@ -414,7 +423,6 @@ def export_model(
         },
         **({'objects_per_call': student.max_objects} if student.max_objects else {}),
         **({'fixed': asdict(fixed)} if fixed else {}),
-        **card,
     }
     (out / 'manifest.json').write_text(json.dumps(manifest, indent=2) + '\n')
     return parity

@@ -4,9 +4,10 @@
 
 import torch
 from torch import Tensor
-import torch.nn.functional as F
 
-EPS = 1e-6
+# Only log(0) is kept out. `soft_aggregate` gives no probability below 1e-14, and a pixel that is
+# wrong and sure of it must keep its gradient.
+EPS = 1e-20
 
 
 def soft_aggregate(logits: Tensor) -> Tensor:
@@ -40,36 +41,61 @@ def bootstrapped_cross_entropy(
 
     :param prob: (B, C, h, w) probabilities which sum to 1.
     :param target: (B, h, w) int64 class of every pixel, `ignore` where there is none.
-    :param share: 0..1, share of the pixels that count; 1 is the mean of those with a class.
+    :param share: 0..1, share of the pixels with a class that count; 1 is the mean of all of them.
     :param poly: epsilon of `poly1_cross_entropy`.
     """
     known = target != ignore
     picked = prob.gather(1, target.clamp(max=prob.shape[1] - 1)[:, None])[:, 0]
     loss = poly1_cross_entropy(picked, poly) * known
-    flat = loss.flatten(1)
+    flat, pixels = loss.flatten(1), known.flatten(1).sum(1).clamp(min=1)
     if share >= 1.0:
-        return (flat.sum(1) / known.flatten(1).sum(1).clamp(min=1)).mean()
-    count = max(int(flat.shape[1] * share), 1)
-    return flat.topk(count, dim=1, sorted=False).values.mean()
+        return (flat.sum(1) / pixels).mean()
+    most = max(int(flat.shape[1] * share), 1)
+    counts = (pixels.double() * share).long().clamp(1, most)  # a frame; void is the easiest
+    is_counted = torch.arange(most, device=flat.device) < counts[:, None]
+    return ((flat.topk(most, dim=1).values * is_counted).sum(1) / counts).mean()
 
 
-def dice(prob: Tensor, target: Tensor) -> Tensor:
+def mean_of_objects(loss: Tensor, exists: Tensor) -> Tensor:
     """
-    Give 1 - Dice coefficient, smoothing 1 (XMem), mean over frames and objects.
+    Give the mean over the objects of each clip, then over clips.
+
+    So what a clip counts does not depend on how many objects its neighbours in the batch have.
+
+    :param loss: (B, K).
+    :param exists: (B, K) 1 where the object slot is in use, else 0.
+    """
+    return ((loss * exists).sum(1) / exists.sum(1).clamp(min=1)).mean()
+
+
+def dice(prob: Tensor, target: Tensor, known: Tensor, exists: Tensor) -> Tensor:
+    """
+    Give 1 - Dice coefficient, smoothing 1 (XMem), the mean of `mean_of_objects`.
 
     :param prob: (B, K, h, w) in [0, 1].
     :param target: (B, K, h, w) in [0, 1].
+    :param known: (B, h, w) 1 where a pixel has a class, 0 where it is void.
+    :param exists: (B, K) 1 where the object slot is in use, else 0.
     """
-    p, t = prob.flatten(2), target.flatten(2)
+    p, t = ((x * known[:, None]).flatten(2) for x in (prob, target))
     score = (2 * (p * t).sum(2) + 1) / (p.sum(2) + t.sum(2) + 1)
-    return (1 - score).mean()
+    return mean_of_objects(1 - score, exists)
 
 
-def propagated_mask(prob: Tensor, target: Tensor) -> Tensor:
+def propagated_mask(prob: Tensor, target: Tensor, known: Tensor, exists: Tensor) -> Tensor:
     """
-    Cross entropy of a mask that was carried by the affinity alone.
+    Cross entropy of masks that were carried by the affinity alone, as `mean_of_objects`.
 
-    :param prob: (N, h4, w4), a weighted mean of the memory's masks.
-    :param target: (N, h4, w4) in [0, 1], the area average of the true mask.
+    Written out, as CUDA's autocast refuses `binary_cross_entropy` whatever the dtype.
+
+    :param prob: (B, K, R, h4, w4), weighted means of the masks in R rows of the memory.
+    :param target: (B, K, h4, w4) in [0, 1], the area average of the true mask (0 where void).
+    :param known: (B, h4, w4) in [0, 1], the area of a cell that has a class.
+    :param exists: (B, K) 1 where the object slot is in use, else 0.
     """
-    return F.binary_cross_entropy(prob.float().clamp(1e-4, 1 - 1e-4), target.float())
+    p = prob.float().clamp(1e-4, 1 - 1e-4)
+    inside = target.float().unsqueeze(2)
+    outside = known.float().unsqueeze(1).unsqueeze(1) - inside
+    loss = -(inside * p.log() + outside * (1 - p).log()).mean(2).flatten(2).sum(2)
+    cells = known.float().flatten(1).sum(1).clamp(min=1)
+    return mean_of_objects(loss / cells.unsqueeze(1), exists)

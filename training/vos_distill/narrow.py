@@ -16,10 +16,9 @@ import torch
 from torch import nn, Tensor
 
 from vos_distill.checkpoint import save_checkpoint
-from vos_distill.evaluate import load_network
-from vos_distill.export import student_from_model
 from vos_distill.presets import build_student
 from vos_distill.student import FastStudent, ResBlock
+from vos_distill.weights import load_network
 
 
 def _weight(layer: nn.Module) -> Tensor:
@@ -172,7 +171,7 @@ def narrow_checkpoint(source: Path, preset: str, out: Path) -> tuple[int, int]:
     :return: parameters before and after.
     :raises ValueError: not of the same family, or wider.
     """
-    wide = student_from_model(source) if source.is_dir() else load_network(source)[0]
+    wide, _ = load_network(source)
     slim = build_student(preset)
     if not (isinstance(wide, FastStudent) and isinstance(slim, FastStudent)):
         raise ValueError(f'{source} to {preset}: only the fast family can be narrowed')

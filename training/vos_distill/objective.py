@@ -14,7 +14,6 @@ import torch
 from torch import nn, Tensor
 import torch.nn.functional as F
 
-from vos_distill.checkpoint import load_checkpoint
 from vos_distill.clips import Clips, torch_generator
 from vos_distill.data import VOID
 from vos_distill.distillation import (
@@ -27,12 +26,12 @@ from vos_distill.distillation import (
     sample_pixels,
 )
 from vos_distill.losses import bootstrapped_cross_entropy, dice, propagated_mask
-from vos_distill.presets import build_network
 from vos_distill.processes import largest, mean
 from vos_distill.recipe import Recipe
 from vos_distill.rollout import corrupt, leak, one_hot, rollout, StepOutput
 from vos_distill.student import Student
 from vos_distill.teacher import infinite_rollout
+from vos_distill.weights import is_infinite, load_network
 
 ATTENTION = ('attention_long', 'attention_short')
 ATTENTION_WARMUP = 0.1  # share of the run; CKA of two networks that match nothing yet is noise
@@ -52,12 +51,13 @@ class Teacher:
 
     @classmethod
     def load(cls, path: Path) -> 'Teacher':
-        """Read `student.pt` of the run that trained it."""
-        state = load_checkpoint(path, 'student', 'preset', 'recipe')
-        network = build_network(state['preset'])
-        network.load_state_dict(state['student'])
-        network.eval().requires_grad_(False)
-        return cls(network, state['recipe'].get('memory') == 'infinite')
+        """
+        Read `student.pt` of the run that trained it, or an exported model's folder.
+
+        :raises ValueError: as `load_network`.
+        """
+        network, state = load_network(path)
+        return cls(network.requires_grad_(False), is_infinite(state))
 
     @torch.no_grad()
     def outputs(
@@ -96,11 +96,16 @@ def pseudo_labels(labels: Tensor, taught: list[StepOutput], chosen: Tensor) -> T
 
 
 def relation_loss(
-    outputs: list[StepOutput], taught: list[StepOutput], recipe: Recipe, progress: float
+    outputs: list[StepOutput],
+    taught: list[StepOutput],
+    exists: Tensor,
+    recipe: Recipe,
+    progress: float,
 ) -> Tensor:
     """
     Give the weighted sum of the losses on attention maps and on relations of probabilities.
 
+    :param exists: (B, K) 1 where the object slot is in use.
     :param progress: 0..1, the share of the run that is done.
     :raises ValueError: attention is to be compared and one of both has no maps.
     """
@@ -116,7 +121,8 @@ def relation_loss(
         if recipe.intra_weight:
             total = total + recipe.intra_weight * intra_object_loss(own.prob, shown.prob)
         if recipe.inter_weight:
-            total = total + recipe.inter_weight * inter_object_loss(own.prob, shown.prob)
+            inter = inter_object_loss(own.prob, shown.prob, exists)
+            total = total + recipe.inter_weight * inter
     return total / len(outputs)
 
 
@@ -137,7 +143,8 @@ def distillation_loss(
     pairs = 0
     for own, shown in zip(outputs, taught, strict=True):
         grid = labels[:, own.frame, 2::4, 2::4]
-        grid = torch.where(grid == VOID, 0, grid)
+        void = grid == VOID
+        grid = torch.where(void, 0, grid)
         where = boundary_band(grid) if recipe.boundary else None
         logit = logit + logit_distillation(own.prob, shown.prob, where, recipe.temperature)
         b, k = own.logits.shape[:2]
@@ -147,8 +154,9 @@ def distillation_loss(
             for slot in range(k):
                 mask = grid[clip] == slot + 1
                 chosen = sample_pixels(
-                    mask, recipe.pixels, boundary=recipe.boundary, generator=draws[clip]
-                )
+                    mask, recipe.pixels, boundary=recipe.boundary, void=void[clip],
+                    generator=draws[clip],
+                )  # fmt: skip
                 if chosen is None:
                     continue
                 pairs += 1
@@ -180,7 +188,7 @@ def clip_loss(
     """
     images, labels = clips.images, clips.labels.long()
     draws = [torch_generator(recipe.seed, int(number)) for number in clips.number]
-    # the empty slot of a clip with one object counts in the means, so all processes have it
+    # as many slots as one process would have: BatchNorm sees the empty ones too
     first = torch.where(labels[:, 0] == VOID, 0, labels[:, 0])
     objects = largest(max(1, int(first.max())), labels.device)
     labels = torch.where((labels > objects) & (labels != VOID), 0, labels)
@@ -224,16 +232,14 @@ def clip_loss(
         target = labels[:, out.frame]
         prob = F.interpolate(out.prob, scale_factor=4, mode='bilinear', align_corners=False)
         entropy = entropy + bootstrapped_cross_entropy(prob, target, share, VOID, recipe.poly)
-        overlap = overlap + dice(prob[:, 1:], masks[:, out.frame])
+        known = (target != VOID).float()  # (B, S, S)
+        overlap = overlap + dice(prob[:, 1:], masks[:, out.frame], known, exists)
         if 'propagated' in out.extras:
             coarse = F.avg_pool2d(masks[:, out.frame], 4)  # (B, K, h4, w4)
             rows = out.extras['propagated']  # (B, K, 2, h4, w4)
-            carried = carried + 0.5 * sum(
-                propagated_mask(rows[:, :, r].flatten(0, 1), coarse.flatten(0, 1))
-                for r in range(2)
-            )
+            carried = carried + propagated_mask(rows, coarse, F.avg_pool2d(known, 4), exists)
         with torch.no_grad():
-            predicted = prob.argmax(1) == 1
+            predicted = (prob.argmax(1) == 1) & (target != VOID)
             truth = target == 1
             union = (predicted | truth).flatten(1).sum(1)
             hits += float(((predicted & truth).flatten(1).sum(1) / union.clamp(min=1)).mean())
@@ -242,7 +248,7 @@ def clip_loss(
     distilled = torch.zeros((), device=images.device)
     if teacher is not None:
         distilled = distillation_loss(outputs, taught, labels, recipe, draws)
-        distilled = distilled + relation_loss(outputs, taught, recipe, progress)
+        distilled = distilled + relation_loss(outputs, taught, exists, recipe, progress)
         loss = recipe.segmentation_weight * loss + distilled
     return loss, {
         'distil': float(distilled.detach()),

@@ -4,6 +4,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 import io
+import os
 from pathlib import Path
 import tarfile
 
@@ -11,8 +12,8 @@ import cv2
 
 from vos_distill.datasets import read_label, read_photo, reduce_to
 from vos_ros.label_png import encode_label_png
+from vos_ros.sequences.folder import list_images
 
-_PICTURES = ('.jpg', '.jpeg', '.png')
 _LISTS = ('.txt', '.json')
 _LABEL_FOLDERS = {'labels', 'masks', 'Annotations'}
 
@@ -21,23 +22,28 @@ def pack(root: Path, out: Path, *, short_side: int = 288, quality: int = 90) -> 
     """
     Write the images (reduced, JPEG) and the label maps (reduced, PNG) of a folder to one tar.
 
-    The layout inside is that of `root`, so what is unpacked can be trained on as it is. Files
-    that are neither images nor lists are left out.
+    The layout inside is that of `root`, so what is unpacked can be trained on as it is. What
+    training does not read is left out: hidden files and folders, label maps that are no PNG, and
+    files that are neither images nor lists.
 
     :param root: the folder that a recipe's `stills` and `videos` are relative to.
-    :param short_side: larger images are reduced to it, px.
+    :param out: the tar; only a whole one gets this name.
+    :param short_side: larger images are reduced to it, px, at least 1.
     :param quality: of JPEG, 1..100.
     :return: number of files of each kind, and `bytes` of the tar.
     :raises ValueError: nothing to pack, or a file that cannot be read; names the path.
+    :raises OSError: the tar cannot be written.
     """
-    files = sorted(p for p in root.rglob('*') if p.suffix.lower() in (*_PICTURES, *_LISTS))
+    if short_side < 1:
+        raise ValueError(f'the short side must be at least 1 px, not {short_side}')
+    files = _files_of(root)
     if not files:
         raise ValueError(f'{root}: no images, label maps or lists to pack')
 
     def shrink(path: Path) -> tuple[str, Path, bytes]:
         if path.suffix.lower() in _LISTS:
             return 'lists', path, path.read_bytes()
-        if not _LABEL_FOLDERS.isdisjoint(path.relative_to(root).parts):
+        if _is_label(path, root):
             label = reduce_to(read_label(path), short_side, cv2.INTER_NEAREST)
             return 'labels', path, encode_label_png(label)
         image = reduce_to(read_photo(path), short_side, cv2.INTER_AREA)
@@ -46,13 +52,37 @@ def pack(root: Path, out: Path, *, short_side: int = 288, quality: int = 90) -> 
         return 'images', path.with_suffix('.jpg'), data.tobytes()
 
     counts = {'images': 0, 'labels': 0, 'lists': 0}
-    with tarfile.open(out, 'w') as tar, ThreadPoolExecutor() as pool:
-        for kind, path, data in pool.map(shrink, files):
-            counts[kind] += 1
-            info = tarfile.TarInfo(path.relative_to(root).as_posix())
-            info.size = len(data)
-            tar.addfile(info, io.BytesIO(data))
+    partial = out.with_name(f'{out.name}.partial')
+    try:
+        with partial.open('wb') as file:
+            with tarfile.open(fileobj=file, mode='w') as tar, ThreadPoolExecutor() as pool:
+                for kind, path, data in pool.map(shrink, files):
+                    counts[kind] += 1
+                    info = tarfile.TarInfo(path.relative_to(root).as_posix())
+                    info.size = len(data)
+                    tar.addfile(info, io.BytesIO(data))
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(out)
+    finally:
+        partial.unlink(missing_ok=True)
     return {**counts, 'bytes': out.stat().st_size}
+
+
+def _is_label(path: Path, root: Path) -> bool:
+    return not _LABEL_FOLDERS.isdisjoint(path.relative_to(root).parts)
+
+
+def _files_of(root: Path) -> list[Path]:
+    """List the images, label maps and lists that training would read."""
+    files = []
+    for folder in (root, *(p for p in root.rglob('*') if p.is_dir())):
+        if any(part.startswith('.') for part in folder.relative_to(root).parts):
+            continue
+        images = list_images(folder)
+        files += [p for p in images if p.suffix.lower() == '.png' or not _is_label(p, root)]
+        files += [p for p in folder.iterdir() if p.suffix.lower() in _LISTS and p.name[0] != '.']
+    return sorted(files)
 
 
 def unpack(path: Path, folder: Path) -> Path:
@@ -64,6 +94,11 @@ def unpack(path: Path, folder: Path) -> Path:
     try:
         with tarfile.open(path) as tar:
             tar.extractall(folder, filter='data')
-    except (OSError, tarfile.TarError) as error:
+            assert tar.fileobj is not None  # says the stub, of a tar that is closed
+            # tarfile takes a header that is cut off or damaged for the end
+            tar.fileobj.seek(tar.offset)
+            if tar.fileobj.read(tarfile.BLOCKSIZE) != tarfile.NUL * tarfile.BLOCKSIZE:
+                raise tarfile.ReadError('it is cut off or damaged')
+    except (OSError, EOFError, tarfile.TarError) as error:
         raise ValueError(f'{path}: not a packed data set ({error})') from error
     return folder

@@ -68,8 +68,11 @@ class Interrupted(Exception):  # noqa: N818  # nothing went wrong
     """
 
     def __init__(self, message: str, number: int) -> None:
-        super().__init__(message)
+        super().__init__(message, number)  # both, or it could not be pickled
         self.number = number
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class StopRequest:

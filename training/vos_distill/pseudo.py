@@ -14,9 +14,10 @@ import cv2
 import numpy as np
 
 from vos_distill.data import VOID
-from vos_distill.datasets import find_clips
-from vos_distill.evaluate import InfiniteStepper, load_network
-from vos_ros.datatypes import Frame, Prompt
+from vos_distill.datasets import ClipFiles, find_clips, Findings, name_no_clips, read_pair
+from vos_distill.evaluate import InfiniteStepper
+from vos_distill.weights import load_network
+from vos_ros.datatypes import Frame, LabelMap, Prompt
 from vos_ros.label_png import read_prompt_png, write_label_png
 from vos_ros.sequences.folder import read_image
 
@@ -33,18 +34,25 @@ def write_pseudo_labels(
     Masks are indexed PNGs with 255 where the teacher is less than `sure`; confidence is its
     probability of the label, 255 = certain. A clip that is there already is left as it is.
 
-    :param teacher: `student.pt` of any network; it keeps the first and every 5th frame.
+    :param teacher: `student.pt` of any network, or a model folder; it keeps the first and every
+        5th frame.
     :param short_side: of the network's input, px.
+    :param sure: 0..1.
     :return: frames labelled.
-    :raises ValueError: no clips, or no mask of a first frame; VosError: an unreadable file.
+    :raises ValueError: no clips, a first frame without a mask of its size or with an id above 254,
+        found before anything is labelled; a later frame of another size. VosError: an unreadable
+        file.
     """
+    if not 0 <= sure <= 1:
+        raise ValueError(f'sure must be a probability from 0 to 1, not {sure}')
+    clips = find_clips(root)
+    name_no_clips(root, Findings(root, 0))
+    for clip in clips:
+        _first_mask(clip)
     network, _ = load_network(teacher)
     stepper = InfiniteStepper(network, short_side, every=5)
     frames = 0
-    for clip in find_clips(root):
-        images, masks = zip(*clip.pairs, strict=True)
-        if not masks[0].is_file():
-            raise ValueError(f'{masks[0]} is missing: a clip needs the mask of its first frame')
+    for clip in clips:
         folder = out / clip.name
         if folder.exists():
             continue
@@ -52,11 +60,17 @@ def write_pseudo_labels(
         shutil.rmtree(partial, ignore_errors=True)
         for part in ('images', 'masks', 'confidence'):
             (partial / part).mkdir(parents=True)
-        prompt: Prompt | None = Prompt(read_prompt_png(masks[0]))
+        first = _first_mask(clip)
+        prompt: Prompt | None = Prompt(first)
         stepper.reset()
-        for path in images:
+        for path, _ in clip.pairs:
             shutil.copy2(path, partial / 'images')
             frame = Frame(read_image(path))
+            if frame.size != first.shape:
+                raise ValueError(
+                    f'{path}: is {frame.size[1]}x{frame.size[0]} but the first frame of its clip '
+                    f'is {first.shape[1]}x{first.shape[0]}'
+                )
             answer = stepper.step(frame, prompt)
             label_map, confidence = answer.label_map, np.full(frame.size, 255, np.uint8)
             if prompt is None:
@@ -69,3 +83,14 @@ def write_pseudo_labels(
             frames += 1
         partial.rename(folder)
     return frames
+
+
+def _first_mask(clip: ClipFiles) -> LabelMap:
+    """Read the ids that a clip starts with, (H, W) uint8; refuse those that cannot be written."""
+    if not clip.pairs:
+        raise ValueError(f'{clip.folder}: there are no images in it')
+    image, mask = clip.pairs[0]
+    if not mask.is_file():
+        raise ValueError(f'{mask} is missing: a clip needs the mask of its first frame')
+    read_pair(image, mask)  # the sizes, the range of the ids
+    return read_prompt_png(mask).astype(np.uint8)

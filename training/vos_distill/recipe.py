@@ -2,16 +2,82 @@
 # SPDX-License-Identifier: Apache-2.0
 """Everything that decides a training run, read from YAML."""
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, Field, field, fields
+import math
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
 
 from vos_distill.data import ClipConfig
+from vos_distill.datasets import MAX_BAD_SHARE
 
 # What may differ when a run goes on: how long and how fast, not what is learnt from which clip.
-FREE_TO_CHANGE = ('steps', 'save_every', 'log_every', 'workers')
+FREE_TO_CHANGE = ('steps', 'save_every', 'log_every', 'workers', 'max_bad_share')
+
+_SHARE = (0.0, 1.0)
+_FROM_0 = (0.0, math.inf)
+_FROM_1 = (1, math.inf)
+_LEAST = math.ulp(0.0)  # the smallest number above 0
+_ABOVE_0 = (_LEAST, math.inf)
+# Smallest and largest value of every key that is a number.
+BOUNDS: dict[str, tuple[float, float]] = {
+    'segmentation_weight': _FROM_0,
+    'logit_weight': _FROM_0,
+    'representation_weight': _FROM_0,
+    'attention_weight': _FROM_0,
+    'intra_weight': _FROM_0,
+    'inter_weight': _FROM_0,
+    'omega': _SHARE,
+    'temperature': _ABOVE_0,
+    'pixels': (2, math.inf),  # of two classes
+    'merge': _SHARE,
+    'merges': _FROM_1,
+    'steps': _FROM_1,
+    'batch': _FROM_1,
+    'rate': _ABOVE_0,
+    'backbone_rate': _FROM_0,
+    'frozen_stages': _FROM_0,
+    'warmup': _FROM_0,
+    'final_rate': _SHARE,
+    'weight_decay': _FROM_0,
+    'clip_gradient': _ABOVE_0,
+    'ema': _SHARE,
+    'hard_from': _SHARE,
+    'hard_share': (_LEAST, 1.0),
+    'poly': (-1.0, math.inf),  # below, the gradient points the wrong way for a pixel that is sure
+    'dice_weight': _FROM_0,
+    'propagated_weight': _FROM_0,
+    'drop_recent': _SHARE,
+    'leak': _SHARE,
+    'seed': (0, 2**63 - 1),
+    'workers': _FROM_0,
+    'save_every': _FROM_1,
+    'log_every': _FROM_1,
+    'max_bad_share': _SHARE,
+    'clip.size': (32, math.inf),
+    'clip.frames': (2, math.inf),
+    'clip.real': _SHARE,
+    'clip.max_gap': _FROM_1,
+    'clip.speed': _FROM_0,
+    'clip.camera_speed': _FROM_0,
+    'clip.rotation_deg': _FROM_0,
+    'clip.zoom': _FROM_0,
+    'clip.shear': _FROM_0,
+    'clip.bend': _FROM_0,
+    'clip.spline': _SHARE,
+    'clip.paste_on_real': _SHARE,
+    'clip.occluder': _SHARE,
+    'clip.bars': _SHARE,
+    'clip.blur': _SHARE,
+    'clip.jpeg': _SHARE,
+    'clip.twin': _SHARE,
+    'clip.crossing': _SHARE,
+    'clip.beside': _SHARE,
+    'clip.jump': _SHARE,
+    'clip.max_jump': _FROM_1,
+}
 
 
 @dataclass
@@ -59,6 +125,7 @@ class Recipe:
     :param hard_share: share of the pixels that count at the end.
     :param poly: epsilon of PolyLoss-1 on the cross entropy; 0 is the plain cross entropy.
     :param workers: processes that make clips, for each training process.
+    :param max_bad_share: of each data set's files that may be unusable and are left out.
     """
 
     preset: str = 'fast_r18'
@@ -105,15 +172,16 @@ class Recipe:
     workers: int = 1
     save_every: int = 100
     log_every: int = 50
+    max_bad_share: float = MAX_BAD_SHARE
 
     @classmethod
     def read(cls, path: Path) -> 'Recipe':
         """
         Read a YAML recipe.
 
-        :raises ValueError: as `of`.
+        :raises ValueError: as `of`, or no such file; names the path.
         """
-        return cls.of(yaml.safe_load(path.read_text()) or {}, str(path))
+        return cls.of(read_yaml(path), str(path))
 
     @classmethod
     def of(cls, keys: dict[str, Any], path: str) -> 'Recipe':
@@ -121,14 +189,17 @@ class Recipe:
         Build a recipe from its keys.
 
         :param path: where they are from, for the message.
-        :raises ValueError: unknown key (lists the known ones), or a value of the wrong kind.
+        :raises ValueError: unknown key (lists the known ones), a value of the wrong kind or out of
+            its range.
         """
         raw = dict(keys)
         known = {f.name: f for f in fields(cls)}
         clip_known = {f.name: f for f in fields(ClipConfig)}
         clip = raw.pop('clip', {})
+        if not isinstance(clip, dict):
+            raise ValueError(f'{path}: clip must be keys and values, not {clip!r}')
         wrong = sorted(set(raw) - set(known)) + sorted(
-            f'clip.{k}' for k in set(clip) - set(clip_known)
+            f'clip.{k}' for k in set(map(str, clip)) - set(clip_known)
         )
         if wrong:
             raise ValueError(
@@ -136,16 +207,19 @@ class Recipe:
                 f'and clip.{{{", ".join(sorted(clip_known))}}}'
             )
         for name, value in raw.items():
-            _check_kind(f'{path}: {name}', value, known[name])
+            _check_value(path, name, value, known[name])
         for name, value in clip.items():
-            _check_kind(f'{path}: clip.{name}', value, clip_known[name])
+            _check_value(path, f'clip.{name}', value, clip_known[name])
         if raw.get('memory', 'finite') not in ('finite', 'infinite'):
             raise ValueError(f"{path}: memory must be finite or infinite, not '{raw['memory']}'")
         if raw.get('labels', 'gt') not in ('gt', 'teacher', 'mixed'):
             raise ValueError(f"{path}: labels must be gt, teacher or mixed, not '{raw['labels']}'")
         if raw.get('labels', 'gt') != 'gt' and not raw.get('teacher'):
             raise ValueError(f'{path}: labels: {raw["labels"]} needs a teacher')
-        return cls(clip=ClipConfig(**clip), **raw)
+        try:
+            return cls(clip=ClipConfig(**clip), **raw)
+        except ValueError as error:  # points of gap_schedule out of order
+            raise ValueError(f'{path}: {error}') from error
 
     def write(self, path: Path) -> None:
         """Write the YAML that `read` reads."""
@@ -164,10 +238,70 @@ def _flat(recipe: Recipe) -> dict[str, Any]:
     return {**keys, **{f'clip.{k}': v for k, v in clip.items()}}
 
 
+def _check_value(path: str, name: str, value: object, item: Field[Any]) -> None:
+    """Refuse a value of the wrong kind or out of its range."""
+    _check_kind(f'{path}: {name}', value, item)
+    if item.name == 'videos' and not all(isinstance(one, str) for one in _list(value)):
+        raise ValueError(f'{path}: {name} must be names of folders, not {value!r}')
+    if item.name == 'gap_schedule' and not all(_is_point(one) for one in _list(value)):
+        raise ValueError(
+            f'{path}: {name} must be points [share of the run 0..1, frames from 1], not {value!r}'
+        )
+    if name in BOUNDS:
+        _check_range(f'{path}: {name}', cast(float, value), *BOUNDS[name])
+    if name == 'clip.size' and cast(int, value) % 16:
+        raise ValueError(f'{path}: {name} must be a multiple of 16, not {value!r}')
+
+
+def _check_range(name: str, value: float, low: float, high: float) -> None:
+    if low <= value <= high and math.isfinite(value):
+        return
+    least = 'above 0' if low == _LEAST else f'{low:g} or more'
+    most = f', {high:g} at most' if math.isfinite(high) else ''
+    raise ValueError(f'{name} must be {least}{most}, not {value!r}')
+
+
+def _list(value: object) -> list[Any]:
+    return list(cast(Iterable[Any], value))
+
+
+def _is_point(value: object) -> bool:
+    is_pair = isinstance(value, (list, tuple)) and len(value) == 2
+    return is_pair and all(_is_number(one) and math.isfinite(one) for one in _list(value))
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """
+    Read a YAML file of keys and values; an empty one has none.
+
+    :raises ValueError: not readable, broken, or something else than text keys with values; names
+        the path.
+    """
+    try:
+        raw = yaml.safe_load(path.read_text(encoding='utf-8'))
+    except OSError as error:
+        raise ValueError(f'{path}: cannot be read ({error.strerror})') from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = ' '.join(str(error).split())
+        raise ValueError(f'{path}: not valid YAML ({reason})') from error
+    if raw is None:
+        return {}
+    if not isinstance(raw, dict):
+        raise ValueError(f'{path}: must be keys and values (key: value), not {raw!r:.60}')
+    strange = [key for key in raw if not isinstance(key, str)]
+    if strange:
+        raise ValueError(f'{path}: the key {strange[0]!r} must be text')
+    return raw
+
+
 def _check_kind(name: str, value: object, item: Field[Any]) -> None:
     kind = list if item.name in ('videos', 'gap_schedule') else type(item.default)
     if kind is float:
-        is_right = isinstance(value, (int, float)) and not isinstance(value, bool)
+        is_right = _is_number(value)
     elif kind is list:
         is_right = isinstance(value, (list, tuple))
     else:

@@ -8,7 +8,7 @@ resume needs) and `student.pt` (the averaged weights alone, for export).
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 import logging
 import math
 from pathlib import Path
@@ -286,11 +286,14 @@ def train(
         raise ValueError(
             f'batch {recipe.batch} cannot be shared equally by {fabric.world_size} processes'
         )
-    student = prepare_network(recipe, data).to(fabric.device)
+    is_resumed = (run / 'last.pt').exists()
+    # what a run goes on from is in its checkpoint: the weights that it began with may be gone
+    start = replace(recipe, init='', imagenet='') if is_resumed else recipe
+    student = prepare_network(start, data).to(fabric.device)
     student = student.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     set_batch_norm(student, recipe)
     state = Progressed.at_start(student, build_optimiser(student, recipe))
-    if (run / 'last.pt').exists():
+    if is_resumed:
         state.load(run, recipe)
         log.info('resumed %s at step %d', run, state.step)
     teacher = Teacher.load(Path(recipe.teacher)) if recipe.teacher else None
@@ -298,8 +301,10 @@ def train(
         teacher.network.to(fabric.device)
     objective, optimiser = fabric.setup(Objective(student, recipe, teacher), state.optimiser)
 
-    stills = load_stills(data / recipe.stills)
-    videos = load_videos([data / v for v in recipe.videos]) if recipe.clip.real > 0 else []
+    bad = recipe.max_bad_share
+    roots = [data / v for v in recipe.videos] if recipe.clip.real > 0 else []
+    stills = load_stills(data / recipe.stills, max_bad_share=bad)
+    videos = load_videos(roots, max_bad_share=bad)
     goal = recipe.steps if stop_at is None else min(recipe.steps, stop_at)
     loader = clip_loader(
         stills,

@@ -1,0 +1,121 @@
+# SPDX-FileCopyrightText: 2026 The vos_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The loss over a batch of clips: what it must not depend on."""
+
+import pytest
+
+torch = pytest.importorskip('torch', reason='the training package needs torch')
+pytest.importorskip('lightning_fabric', reason='training needs lightning-fabric')
+pytest.importorskip('onnx', reason='the export needs onnx')
+
+from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
+
+from vos_distill import objective  # noqa: E402
+from vos_distill.clips import Clips  # noqa: E402
+from vos_distill.objective import clip_loss, Teacher  # noqa: E402
+from vos_distill.presets import build_network, build_student  # noqa: E402
+from vos_distill.recipe import Recipe  # noqa: E402
+from vos_distill.rollout import StepOutput  # noqa: E402
+from vos_distill.student import Student  # noqa: E402
+
+
+def student(seed: int = 0) -> Student:
+    torch.manual_seed(seed)
+    return build_student('tiny').eval()
+
+
+def recipe(**changes: object) -> Recipe:
+    return Recipe(preset='tiny', amp=False, drop_recent=0.0, **changes)  # type: ignore[arg-type]
+
+
+def two_clips() -> Clips:
+    """Give a clip with two objects and one with one."""
+    draw = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 255, (2, 4, 3, 64, 64), dtype=torch.uint8, generator=draw)
+    labels = torch.zeros(2, 4, 64, 64, dtype=torch.uint8)
+    for t in range(4):
+        labels[:, t, 10 + 2 * t : 34 + 2 * t, 10:34] = 1
+    labels[0, :, 40:60, 30:56] = 2
+    return Clips(images, labels, torch.zeros(2, dtype=torch.bool), torch.arange(2))
+
+
+@pytest.mark.parametrize('is_taught', [False, True], ids=['alone', 'taught'])
+def test_a_clip_with_one_object_counts_as_much_beside_one_with_two(is_taught: bool) -> None:
+    teacher = Teacher(student(1), is_infinite=False) if is_taught else None
+    # without representation_weight, which is a mean over objects
+    settings = recipe(representation_weight=0.0, intra_weight=1.0, inter_weight=1.0)
+    both = two_clips()
+
+    def parts(clips: Clips) -> dict[str, float]:
+        return clip_loss(student(), clips, settings, 0.5, teacher)[1]
+
+    one, two = (parts(Clips(*(x[i : i + 1] for x in both))) for i in (0, 1))
+    means = {name: (one[name] + two[name]) / 2 for name in one}
+    assert means['dice'] > 0.1
+    assert means['carried'] > 0.1
+    assert parts(both) == pytest.approx(means, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    'weights',
+    [
+        {'dice_weight': 0.0, 'propagated_weight': 0.0},
+        {'dice_weight': 1.0, 'propagated_weight': 0.0},
+        {'dice_weight': 0.0, 'propagated_weight': 1.0},
+    ],
+    ids=['entropy', 'dice', 'carried'],
+)
+def test_void_is_not_judged(weights: dict[str, float], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing that the student says of a void pixel has a gradient."""
+    seen: list[StepOutput] = []
+    rollout = objective.rollout
+
+    def watched(*arguments: object, **options: object) -> list[StepOutput]:
+        outputs = rollout(*arguments, **options)  # type: ignore[arg-type]
+        for output in outputs:
+            output.prob.retain_grad()
+            output.extras['propagated'].retain_grad()
+        seen.extend(outputs)
+        return outputs
+
+    monkeypatch.setattr(objective, 'rollout', watched)
+    clips = two_clips()
+    clips.labels[:, 1:, 20:36, 20:36] = 255
+    clip_loss(student(), clips, recipe(**weights), 0.9)[0].backward()
+    void, beside = (..., slice(6, 8), slice(6, 8)), (..., slice(3, 5), slice(3, 5))
+    of_prob = seen[-1].prob.grad  # the last frame is read by no later one
+    of_carried = seen[-1].extras['propagated'].grad
+    assert of_prob is not None
+    assert of_carried is not None
+    assert float(of_prob[void].abs().max()) == 0.0
+    assert float(of_carried[void].abs().max()) == 0.0
+    assert float(of_prob[beside].abs().max()) + float(of_carried[beside].abs().max()) > 0.0
+
+
+class Operators(TorchDispatchMode):
+    """Notes the name of every operator that runs inside it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+        self.names.add(func.overloadpacket.__name__)
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize('preset', ['tiny', 'deformable_tiny', 'mobilenet_v2_no_aspp'])
+def test_a_step_runs_no_operator_that_autocast_refuses_on_a_gpu(preset: str) -> None:
+    """It refuses exactly one: training with `amp` would stop at the first step."""
+    torch.manual_seed(0)
+    network = build_student(preset)
+    teacher = Teacher(build_network(preset).eval().requires_grad_(False), is_infinite=False)
+    attention = 0.0 if preset.startswith('mobilenet') else 1.0
+    settings = recipe(
+        intra_weight=1.0, inter_weight=1.0, attention_weight=attention, poly=1.0, leak=1.0
+    )
+    with Operators() as ran:
+        loss, _ = clip_loss(network, two_clips(), settings, 0.9, teacher)
+        loss.backward()
+    assert 'convolution' in ran.names
+    assert not {'binary_cross_entropy', 'binary_cross_entropy_backward'} & ran.names
