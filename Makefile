@@ -41,6 +41,7 @@ venv: $(RUNTIME)  ## make .venv with the runtime: .venv/bin/vos
 	@echo 'ready: $(BIN)/vos --help'
 
 demo: $(RUNTIME)  ## node, camera and recorder over DDS: demo_out/{report.json,overlay.mp4,index.html}; VIDEO= MASK= | DAVIS= | MODEL= | FRAMES= | RATE=
+	@$(if $(filter demo_out build/demo,$(OUT)),rm -rf $(OUT))  # of this checkout; also what a killed run left
 	@$(BIN)/vos demo --out '$(OUT)' $(if $(VIDEO),--video '$(VIDEO)') $(if $(MASK),--mask '$(MASK)') \
 	  $(if $(DAVIS),--davis '$(DAVIS)') $(if $(MODEL),--model '$(MODEL)') \
 	  $(if $(FRAMES),--frames '$(FRAMES)') $(if $(RATE),--rate '$(RATE)')

@@ -70,8 +70,6 @@ setup(
         'console_scripts': [
             'vos = vos_ros.cli:main',
             'segmenter = vos_ros.ros.node:main',
-            'doctor = vos_ros.cli:doctor_main',
-            'evaluate_bag = vos_ros.cli:evaluate_bag_main',
         ],
     },
     zip_safe=False,

@@ -54,9 +54,10 @@ def start_nodes(context: LaunchContext) -> list:
     actions = []
     for camera in cameras:
         source = PythonLaunchDescriptionSource(str(ONE_CAMERA))
-        arguments = {**given, 'namespace': camera}
+        # One bag holds all cameras and is played once: when the node started last is active.
+        bag = given['bag'] if camera == cameras[-1] else ''
+        arguments = {**given, 'namespace': camera, 'bag': bag}
         actions.append(IncludeLaunchDescription(source, launch_arguments=arguments.items()))
-        given['bag'] = ''  # one bag holds all cameras and is played once
     return actions
 
 

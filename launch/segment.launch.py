@@ -11,6 +11,7 @@ the file, one that is not leaves the file's value alone.
 
 import os
 from pathlib import Path
+from threading import Event
 
 from launch.actions import (
     DeclareLaunchArgument,
@@ -18,17 +19,27 @@ from launch.actions import (
     LogInfo,
     OpaqueFunction,
     SetEnvironmentVariable,
+    TimerAction,
 )
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LifecycleNode
+from launch_ros.ros_adapters import get_ros_node
+from lifecycle_msgs.msg import State
+from lifecycle_msgs.srv import GetState
 
-from launch import LaunchContext, LaunchDescription
+from launch import Action, LaunchContext, LaunchDescription
 from vos_ros.config import NodeConfig, RuntimeConfig, settings
 
 #: Installed as share/vos_ros/launch/; this also works from a source tree.
 SHARE = Path(__file__).resolve().parent.parent
 FROM_FILE = 'as in params_file'
 FLAG = ['true', 'false']
+#: Who has set one of these has decided how Fast DDS sends images; camera and node must agree.
+FAST_DDS = (
+    'FASTRTPS_DEFAULT_PROFILES_FILE',
+    'FASTDDS_DEFAULT_PROFILES_FILE',
+    'FASTDDS_BUILTIN_TRANSPORTS',
+)
 
 
 def choices(parameter: str) -> tuple:
@@ -42,7 +53,17 @@ ARGUMENTS = [
     DeclareLaunchArgument(
         'init_mask',
         default_value='init_mask',
-        description='topic of the masks to start from',
+        description='topic of the masks to start from; also <init_mask>/compressed',
+    ),
+    DeclareLaunchArgument(
+        'init_boxes',
+        default_value='init_boxes',
+        description='topic of the boxes to start from, where vision_msgs is installed',
+    ),
+    DeclareLaunchArgument(
+        'remove_objects',
+        default_value='remove_objects',
+        description='topic of the ids to forget',
     ),
     DeclareLaunchArgument(
         'init_mask_file',
@@ -107,12 +128,12 @@ ARGUMENTS = [
     DeclareLaunchArgument(
         'bag',
         default_value='',
-        description='bag to play with --clock; sets use_sim_time',
+        description='bag to play with --clock once the node is active; sets use_sim_time',
     ),
     DeclareLaunchArgument(
         'use_sim_time',
-        default_value='false',
-        choices=FLAG,
+        default_value=FROM_FILE,
+        choices=[FROM_FILE, *FLAG],
         description='time comes from /clock',
     ),
     DeclareLaunchArgument(
@@ -136,6 +157,7 @@ OVERRIDES = {
     'overlay': 'overlay.enabled',
     'autostart': 'autostart',
     'init_mask_file': 'init.mask_file',
+    'use_sim_time': 'use_sim_time',
 }
 
 
@@ -146,6 +168,47 @@ def typed(parameter: str, text: str) -> object:
     return text == 'true' if text in FLAG else text
 
 
+class PlayWhenActive(Action):
+    """
+    Play a bag, once, as soon as the node is active.
+
+    Loading a model takes seconds, in which the first images would be lost, and the one that a mask
+    was drawn on with them. The node is asked for its state again and again, for its transition
+    events do not arrive while DDS has not made both sides known to each other.
+    """
+
+    PERIOD_S = 0.5
+
+    def __init__(self, node: LifecycleNode, bag: str) -> None:
+        """
+        Prepare it.
+
+        :param node: to wait for; must be executed first.
+        :param bag: folder or file.
+        """
+        super().__init__()
+        self.cmd = ['ros2', 'bag', 'play', bag, '--clock']
+        self._node = node
+        self._is_active = Event()
+
+    def execute(self, context: LaunchContext) -> list:
+        """Begin to ask."""
+        service = f'{self._node.node_name}/get_state'
+        self._client = get_ros_node(context).create_client(GetState, service)
+        return self._ask(context)
+
+    def _ask(self, _context: LaunchContext) -> list:
+        if self._is_active.is_set():
+            return [ExecuteProcess(cmd=self.cmd, output='screen')]
+        if self._client.service_is_ready():
+            self._client.call_async(GetState.Request()).add_done_callback(self._on_answer)
+        return [TimerAction(period=self.PERIOD_S, actions=[OpaqueFunction(function=self._ask)])]
+
+    def _on_answer(self, future) -> None:
+        if future.result().current_state.id == State.PRIMARY_STATE_ACTIVE:
+            self._is_active.set()
+
+
 def start_node(context: LaunchContext) -> list:
     """Make the actions once the arguments are known."""
     given = {a.name: LaunchConfiguration(a.name).perform(context) for a in ARGUMENTS}
@@ -154,9 +217,10 @@ def start_node(context: LaunchContext) -> list:
         for argument, parameter in OVERRIDES.items()
         if given[argument] != FROM_FILE
     }
-    is_sim_time = bool(given['bag']) or given['use_sim_time'] == 'true'
+    if given['bag']:
+        overrides['use_sim_time'] = True
     actions: list = []
-    if 'FASTRTPS_DEFAULT_PROFILES_FILE' not in os.environ:
+    if not any(os.environ.get(name) for name in FAST_DDS):
         profile = str(SHARE / 'config' / 'fastdds_large_images.xml')
         actions += [
             SetEnvironmentVariable('FASTRTPS_DEFAULT_PROFILES_FILE', profile),
@@ -165,28 +229,27 @@ def start_node(context: LaunchContext) -> list:
                 f'same: export FASTRTPS_DEFAULT_PROFILES_FILE={profile}'
             ),
         ]
-    actions.append(
-        LifecycleNode(
-            package='vos_ros',
-            executable='segmenter',
-            name=given['name'],
-            namespace=given['namespace'],
-            parameters=[given['params_file'], {**overrides, 'use_sim_time': is_sim_time}],
-            remappings=[
-                ('image', given['image']),
-                ('image/compressed', given['image'] + '/compressed'),
-                ('init_mask', given['init_mask']),
-            ],
-            arguments=['--ros-args', '--log-level', given['log_level']],
-            output='screen',
-            respawn=given['respawn'] == 'true',
-            respawn_delay=2.0,
-        )
+    node = LifecycleNode(
+        package='vos_ros',
+        executable='segmenter',
+        name=given['name'],
+        namespace=given['namespace'],
+        parameters=[given['params_file'], overrides] if overrides else [given['params_file']],
+        remappings=[
+            ('image', given['image']),
+            ('image/compressed', given['image'] + '/compressed'),
+            ('init_mask', given['init_mask']),
+            ('init_mask/compressed', given['init_mask'] + '/compressed'),
+            ('init_boxes', given['init_boxes']),
+            ('remove_objects', given['remove_objects']),
+        ],
+        arguments=['--ros-args', '--log-level', given['log_level']],
+        output='screen',
+        respawn=given['respawn'] == 'true',
+        respawn_delay=2.0,
     )
-    if given['bag']:
-        play = ['ros2', 'bag', 'play', given['bag'], '--clock']
-        actions.append(ExecuteProcess(cmd=play, output='screen'))
-    return actions
+    # After the node, whose full name is known only then.
+    return [*actions, node, *([PlayWhenActive(node, given['bag'])] if given['bag'] else [])]
 
 
 def generate_launch_description() -> LaunchDescription:

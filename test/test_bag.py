@@ -134,7 +134,7 @@ class TestFiles:
         assert [f.stamp_ns for f in frames] == [START_NS + k * 100_000_000 for k in range(3)]
         for frame, source in zip(frames, sequence):
             image = frame.image
-            assert image.stamp_ns == frame.index * 100_000_000
+            assert image.stamp_ns == frame.stamp_ns == START_NS + frame.index * 100_000_000
             assert image.frame_id == 'camera'
             rgb = image.image if image.encoding == 'rgb8' else image.image[..., ::-1]
             error = np.abs(rgb.astype(int) - source.image)
@@ -486,7 +486,7 @@ class TestOutput:
         (tmp_path / 'masks').mkdir()
         (tmp_path / 'masks' / 'mine.txt').write_text('mine')
         arguments = ['eval', str(drive), *FAST, '--out', str(tmp_path)]
-        assert_refused(arguments, capsys, 'masks', 'there already')
+        assert_refused(arguments, capsys, 'masks/mine.txt', '--out')
         assert (tmp_path / 'masks' / 'mine.txt').read_text() == 'mine'
 
     def test_json_is_all_of_stdout(self, drive: Path, tmp_path: Path, capsys: Captured) -> None:
@@ -524,6 +524,30 @@ class TestOutput:
         monkeypatch.setattr('sys.argv', arguments)
         assert evaluate_bag_main() == 0
         assert (tmp_path / 'report.json').exists()
+
+    def test_what_ran_and_frames_before_the_first_mask_are_shown(
+        self, tmp_path: Path, capsys: Captured
+    ) -> None:
+        square(tmp_path / 'davis')
+        for index in range(3):  # its object is on the image, but nobody has said so yet
+            (tmp_path / f'davis/Annotations/square/{index:05d}.png').unlink()
+        make_bag(DavisSequence(tmp_path / 'davis', 'square'), tmp_path / 'b', rate_hz=HZ)
+        capsys.readouterr()
+        report = evaluated(tmp_path / 'b', tmp_path / 'o', '--mode', 'realtime', '--cost-ms', '9')
+        assert report['without_mask'] == 4
+        shown = capsys.readouterr().out
+        assert 'before the first mask' in shown
+        assert '4 of 16 frames' in shown
+        assert 'tiny on cpu fp32, short side 64 px' in shown
+        page = (tmp_path / 'o' / 'index.html').read_text()
+        assert '4 of 16</b><span class="dim">frames before the first mask' in page
+
+    def test_an_offline_page_speaks_of_scores_only_where_there_are_any(
+        self, drive: Path, tmp_path: Path
+    ) -> None:
+        for gt, is_scored in ((TRUTH, True), ('none', False)):
+            evaluated(drive, tmp_path, '--gt', gt, '--init', 'topic', '--no-masks')
+            assert ('its own mask' in (tmp_path / 'index.html').read_text()) is is_scored
 
 
 class TestCompare:
@@ -570,6 +594,9 @@ class TestCompare:
         other.write_text(json.dumps(content))
         capsys.readouterr()
         assert_refused(['compare', str(report), str(other)], capsys, 'different bags')
+        mode = {**json.loads(report.read_text()), 'mode': 'offline'}
+        other.write_text(json.dumps(mode))
+        assert_refused(['compare', str(report), str(other)], capsys, 'realtime, offline')
         other.write_text('{}')
         assert_refused(['compare', str(report), str(other)], capsys, 'other.json', 'vos bag eval')
         other.write_text('{')
@@ -784,6 +811,19 @@ def test_a_video_without_masks_becomes_a_bag_to_measure_time_on(tmp_path: Path) 
     with pytest.raises(VosError, match='no topic /gt/labels'):
         open_input(tmp_path / 'b')
     assert open_input(tmp_path / 'b', gt='none', init='topic').frames == 3
+
+
+@pytest.mark.parametrize(
+    ('with_mask', 'says'), [(True, '--gt none --init topic'), (False, '--gt none --init FILE.png')]
+)
+def test_a_bag_without_truth_says_how_it_can_be_evaluated(
+    tmp_path: Path, capsys: Captured, with_mask: bool, says: str
+) -> None:
+    square(tmp_path / 'davis', frames=3)
+    source = str(tmp_path / 'davis' / 'JPEGImages' / 'square')
+    mask = ['--mask', str(tmp_path / 'davis/Annotations/square/00000.png')] if with_mask else []
+    assert main(['bag', 'make', source, '--out', str(tmp_path / 'b'), *mask]) == 0
+    assert says in capsys.readouterr().out
 
 
 class TestThroughNode:

@@ -72,6 +72,34 @@ def test_run_writes_masks_and_a_video_that_plays(folder: Path, capsys: Captured)
     assert 'p99' in shown
 
 
+def test_run_says_what_ran_and_warns_once(folder: Path, capsys: Captured) -> None:
+    assert run(folder, '--precision', 'fp16', '--no-overlay') == 0
+    captured = capsys.readouterr()
+    assert 'tiny on cpu fp32, short side 64 px' in captured.out
+    assert captured.err.count('fp16') == 1
+
+
+def test_a_shorter_run_leaves_no_mask_of_the_one_before(folder: Path, capsys: Captured) -> None:
+    assert run(folder) == 0
+    for name in ('00003.jpg', '00004.jpg'):
+        (folder / 'frames' / name).unlink()
+    (folder / 'out' / 'notes.txt').write_text('mine')
+    assert run(folder, '--no-overlay') == 0
+    assert len(list((folder / 'out/masks').iterdir())) == 3
+    assert not (folder / 'out/overlay.mp4').exists()
+    assert (folder / 'out' / 'notes.txt').exists()
+    assert 'deleted 6 files of an earlier run' in capsys.readouterr().err
+
+
+def test_run_does_not_write_among_masks_of_somebody_else(folder: Path, capsys: Captured) -> None:
+    drawn = folder / 'out/masks/00000.png'
+    drawn.parent.mkdir(parents=True)
+    shutil.copy(folder / 'first.png', drawn)
+    assert run(folder, mask='out/masks/00000.png') == 2
+    assert_one_line(capsys, str(drawn), '--out')
+    assert list(drawn.parent.iterdir()) == [drawn]
+
+
 def test_run_takes_a_video(folder: Path) -> None:
     writer = cv2.VideoWriter(
         str(folder / 'clip.mp4'), cv2.VideoWriter.fourcc(*'mp4v'), 20.0, (96, 64)
@@ -206,6 +234,14 @@ def test_eval_writes_what_it_promises(davis: Path, tmp_path: Path, capsys: Captu
         'p99',
     ):
         assert word in shown
+
+
+def test_eval_without_masks_leaves_none_of_the_one_before(davis: Path, tmp_path: Path) -> None:
+    options = ['--out', str(tmp_path / 'out'), '--no-baselines', *FAST]
+    assert main(['eval', str(davis), '--save-masks', '--overlay', *options]) == 0
+    assert main(['eval', str(davis), *options]) == 0
+    names = {path.name for path in (tmp_path / 'out').iterdir()}
+    assert names == {'report.json', 'worst_frames.png', '.written_by_vos'}
 
 
 def test_baselines_in_the_table_are_those_of_the_report(davis: Path, tmp_path: Path) -> None:

@@ -20,12 +20,14 @@ import numpy as np
 import pytest
 
 from vos_ros import demo
+from vos_ros.cli import main
 from vos_ros.demo import clip, page
 from vos_ros.demo.processes import Children, ProcessError
 from vos_ros.demo.score import read_recording, Scorer
-from vos_ros.demo.source import open_source
+from vos_ros.demo.source import make_source, open_source
 from vos_ros.errors import VosError
 from vos_ros.label_png import read_label_png, write_label_png
+from vos_ros.results import writing
 from vos_ros.sequences import VideoSequence
 
 TINY = Path(__file__).parent / 'data' / 'tiny'
@@ -73,11 +75,10 @@ class TestClip:
 
     def test_written_as_a_data_set_it_reads_back(self, tmp_path: Path) -> None:
         pytest.importorskip('skimage')
-        source = open_source(tmp_path, frames=3)
+        assert open_source(frames=3) is None
+        source = make_source(tmp_path, frames=3)
         assert len(list(source.frames())) == 3
-        first = source.truth(0)
-        assert first is not None
-        assert (read_label_png(source.first_mask) == first).all()
+        assert set(np.unique(source.first)) == {0, clip.CUP, clip.ASTRONAUT}
 
 
 @pytest.fixture
@@ -99,10 +100,11 @@ def _mask(path: Path, shape: tuple[int, int], value: int = 1) -> Path:
 class TestSource:
     def test_a_users_video_has_no_truth(self, tmp_path: Path, video: Path) -> None:
         mask = _mask(tmp_path / 'm.png', (48, 64), 255)
-        source = open_source(tmp_path, video=video, mask=mask, frames=2)
+        source = open_source(video=video, mask=mask, frames=2)
+        assert source is not None
         assert len(list(source.frames())) == 2
         assert source.truth(0) is None
-        assert set(np.unique(read_label_png(source.first_mask))) == {0, 1}
+        assert set(np.unique(source.first)) == {0, 1}
 
     @pytest.mark.parametrize(
         ('arguments', 'says'),
@@ -124,7 +126,7 @@ class TestSource:
         }
         given: dict[str, Any] = {k: files[k] if v is True else v for k, v in arguments.items()}
         with pytest.raises(VosError, match=re.escape(says)) as caught:
-            open_source(tmp_path, **given)
+            open_source(**given)
         assert '\n' not in str(caught.value)
 
     def test_a_mask_of_another_shape_is_refused_with_both_sizes(
@@ -132,7 +134,7 @@ class TestSource:
     ) -> None:
         mask = _mask(tmp_path / 'm.png', (64, 48))
         with pytest.raises(VosError, match=r'48x64.*64x48'):
-            open_source(tmp_path, video=video, mask=mask)
+            open_source(video=video, mask=mask)
 
 
 def _recording(folder: Path, sent: list[int], arrived: dict[int, float]) -> tuple[Path, Path]:
@@ -273,6 +275,48 @@ def test_without_rclpy_the_demo_says_what_to_do(
         demo.run(out=tmp_path)
 
 
+def test_the_demo_deletes_no_file_that_it_did_not_write(tmp_path: Path, video: Path) -> None:
+    pytest.importorskip('rclpy')
+    mask = _mask(tmp_path / 'first_mask.png', (48, 64))  # a name that the demo uses, too
+    drawn = _mask(tmp_path / 'masks' / 'drawn_by_hand.png', (48, 64))
+    wanted: tuple[dict[str, Any], ...] = ({}, {'video': video, 'mask': mask})
+    for given in wanted:
+        with pytest.raises(VosError, match='choose an empty --out'):
+            demo.run(out=tmp_path, model=str(TINY), **given)
+    assert mask.exists()
+    assert drawn.exists()
+    assert not (tmp_path / 'clip').exists()
+
+
+def test_a_demo_that_cannot_start_leaves_the_results_of_the_last_one(
+    tmp_path: Path, video: Path
+) -> None:
+    pytest.importorskip('rclpy')
+    out = tmp_path / 'out'
+    with writing(out, ['report.json', 'overlay.mp4']):
+        (out / 'report.json').write_text('{}')
+        (out / 'overlay.mp4').write_text('')
+    wrong: list[dict[str, Any]] = [
+        {'video': tmp_path / 'nothing.mp4', 'mask': _mask(tmp_path / 'm.png', (48, 64))},
+        {'video': video},
+        {'video': video, 'mask': _mask(tmp_path / 'tall.png', (64, 48))},
+    ]
+    for given in wrong:
+        with pytest.raises(VosError):
+            demo.run(out=out, model=str(TINY), **given)
+    assert (out / 'report.json').exists()
+
+
+def test_what_a_user_has_set_for_cameras_does_not_reach_the_demo_s_processes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv('FASTDDS_BUILTIN_TRANSPORTS', 'LARGE_DATA')
+    monkeypatch.setenv('FASTRTPS_DEFAULT_PROFILES_FILE', '/mine.xml')
+    env = demo.environment(tmp_path)
+    assert 'FASTDDS_BUILTIN_TRANSPORTS' not in env
+    assert env['FASTRTPS_DEFAULT_PROFILES_FILE'] == str(demo.find_profile())
+
+
 @pytest.fixture
 def ros_clip(tmp_path: Path) -> Path:
     pytest.importorskip('rclpy')
@@ -299,8 +343,12 @@ def _moving_square(root: Path) -> Path:
 @pytest.mark.timeout(120)
 def test_the_demo_measures_a_real_node_over_dds(ros_clip: Path, tmp_path: Path) -> None:
     out = tmp_path / 'out'
-    code = demo.run(out=out, davis=ros_clip / 'square', model=str(TINY), rate_hz=4.0)
-    assert code == 0
+    arguments = ['--out', str(out), '--davis', str(ros_clip / 'square'), '--model', str(TINY)]
+    engine = ['--backend', 'cpu', '--threads', '1', '--size', '64']
+    assert main(['demo', *arguments, *engine, '--rate', '4']) == 0
+    node = json.loads((out / 'logs' / 'diagnostics.json').read_text())
+    (status,) = (part for name, part in node.items() if name.endswith('engine'))
+    assert status['values']['backend'] == 'cpu'
     report = json.loads((out / 'report.json').read_text())
     assert report['frames'] == 10
     manifest = (TINY / 'manifest.json').read_bytes()

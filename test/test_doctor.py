@@ -54,7 +54,70 @@ def profile(path: Path, size: int) -> str:
 def test_large_images_are_checked(environment: dict[str, str], status: str) -> None:
     check = doctor.check_large_images(environment)
     assert check.status == status
-    assert bool(check.hint) is (status == 'warn')
+    assert ('export FASTRTPS_DEFAULT_PROFILES_FILE=' in check.hint) is (status == 'warn')
+
+
+@pytest.mark.parametrize(
+    'reach', [{'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST'}, {'ROS_LOCALHOST_ONLY': '1'}]
+)
+def test_large_data_does_nothing_on_this_host_only_but_a_profile_does(
+    reach: dict[str, str],
+) -> None:
+    large = {'FASTDDS_BUILTIN_TRANSPORTS': 'LARGE_DATA?max_msg_size=4MB&sockets_size=8MB'}
+    check = doctor.check_large_images({**large, **reach})
+    assert check.status == 'warn'
+    assert 'this host only' in check.detail
+    assert 'PROFILES_FILE' in check.hint
+    with_profile = {**large, **reach, 'FASTRTPS_DEFAULT_PROFILES_FILE': str(PROFILE)}
+    assert doctor.check_large_images(with_profile).status == 'ok'
+
+
+def fake_rclpy(folder: Path, monkeypatch: pytest.MonkeyPatch, code: str) -> None:
+    (folder / 'rclpy.py').write_text(f'import os, sys\n{code}')
+    monkeypatch.setenv('PYTHONPATH', str(folder))  # for the process that imports it
+    monkeypatch.setattr(doctor, '_exists', lambda package: True)
+
+
+def test_a_middleware_that_ends_the_process_is_a_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_rclpy(
+        tmp_path,
+        monkeypatch,
+        "__path__ = ['here']\n"
+        "if os.environ.get('RMW_IMPLEMENTATION'):\n"
+        "    sys.stderr.write('[ERROR] [17.0] [rcl]: no such middleware\\n')\n"
+        '    os._exit(102)\n',
+    )
+    monkeypatch.setenv('RMW_IMPLEMENTATION', 'rmw_zenoh_cpp')
+    monkeypatch.setenv('ROS_DISTRO', 'jazzy')
+    assert doctor.check_rclpy().status == 'ok'
+    check = doctor.check_rmw()
+    assert check.status == 'fail'
+    assert 'rmw_zenoh_cpp cannot be loaded: no such middleware (exit code 102)' in check.detail
+    assert 'ros-jazzy-rmw-zenoh-cpp' in check.hint
+
+
+def test_an_rclpy_that_cannot_be_imported_is_a_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_rclpy(tmp_path, monkeypatch, "raise ImportError('librcl.so: cannot open')\n")
+    monkeypatch.delenv('RMW_IMPLEMENTATION', raising=False)
+    for check in (doctor.check_rclpy(), doctor.check_rmw()):
+        assert check.status == 'fail'
+        assert 'ImportError: librcl.so: cannot open' in check.detail
+
+
+def test_a_middleware_that_is_not_installed_fails_in_the_real_rclpy(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pytest.importorskip('rclpy')
+    monkeypatch.delenv('RMW_IMPLEMENTATION', raising=False)
+    assert doctor.check_rmw().status == 'ok'
+    monkeypatch.setenv('RMW_IMPLEMENTATION', 'rmw_that_is_not_there_cpp')
+    check = doctor.check_rmw()
+    assert check.status == 'fail'
+    assert 'unset RMW_IMPLEMENTATION' in check.hint
 
 
 def test_profile_is_read_and_not_only_found(tmp_path: Path) -> None:

@@ -77,6 +77,6 @@ def test_add_object_midway_takes_up_the_second_and_lets_go_of_the_first(
     assert lines[-1] == 'removed (1,); still followed: (2,)'
 
 
-def test_every_example_is_run_here() -> None:
+def test_every_example_is_run_here_or_in_ros() -> None:
     shown = {path.name for path in (ROOT / 'examples').glob('*.py')}
-    assert shown == {'segment_folder.py', 'add_object_midway.py'}
+    assert shown == {'segment_folder.py', 'add_object_midway.py', 'publish_mask.py'}

@@ -21,6 +21,7 @@ _LAYERS: tuple[tuple[str, ...], ...] = (
     (
         *('preprocess', 'labels', 'memory', 'motion', 'mailbox', 'latency', 'metrics'),
         *('label_png', 'image_codec', 'boxes', 'keyframes', 'overload', 'timeline', 'tracking'),
+        'results',
     ),
     ('backends', 'sequences', 'report'),
     ('segmenter', 'workspace', 'catch_up'),

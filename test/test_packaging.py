@@ -128,6 +128,12 @@ def test_ros2_run_finds_executables(installed: Path, name: str) -> None:
     assert 'usage' in done.stdout.lower()
 
 
+def test_the_path_gets_no_command_of_a_common_name() -> None:
+    # Others are for `ros2 run` only, which finds them under lib/vos_ros.
+    commands = re.findall(r"'(\w+) = vos_ros\.", (ROOT / 'setup.py').read_text())
+    assert sorted(commands) == ['segmenter', 'vos']
+
+
 def test_colcon_takes_it_for_a_ros_package(tmp_path: Path) -> None:
     colcon = shutil.which('colcon')
     if colcon is None:

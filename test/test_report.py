@@ -16,6 +16,7 @@ from vos_ros.errors import VosError
 from vos_ros.label_png import davis_palette
 from vos_ros.report import (
     colour_of,
+    draw_ids,
     draw_overlay,
     draw_truth,
     find_h264_encoder,
@@ -64,6 +65,20 @@ def test_empty_map_and_wide_ids_are_drawn() -> None:
     assert (drawn[wide != 0].sum(axis=1) > 0).all()
 
 
+def test_an_id_is_written_on_its_object_even_on_a_ring() -> None:
+    ring = np.zeros((120, 160), np.uint8)
+    cv2.circle(ring, (80, 60), 40, 7, 16)
+    for labels, count in ((LABELS, 2), (ring, 1)):
+        image = np.full((*labels.shape, 3), 128, np.uint8)
+        drawn = draw_ids(image, labels)
+        assert (image == 128).all()
+        white = np.asarray((drawn > 170).all(axis=2), np.uint8)
+        parts, _ = cv2.connectedComponents(np.asarray(cv2.dilate(white, np.ones((5, 5)))))
+        assert parts - 1 == count
+        assert (labels[white != 0] != 0).mean() > 0.6
+    assert (draw_ids(IMAGE, label_map()) == IMAGE).all()
+
+
 def test_truth_is_green_and_prediction_white() -> None:
     drawn = draw_truth(IMAGE, label_map((1, 40, 70, 20, 20)), LABELS)
     assert drawn[10, 20].tolist() == [0, 255, 0]
@@ -97,7 +112,8 @@ def test_overlay_video_plays(
     frames = frames_of(tmp_path / 'new' / 'o.mp4')
     assert len(frames) == video.frames == 7
     assert frames[0].shape[:2] == (64, 96)
-    assert np.abs(frames[6][25, 25].astype(int) - (64, 128, 64)).max() < 30
+    assert np.abs(frames[6][14, 14].astype(int) - (64, 128, 64)).max() < 30
+    assert frames[6][20:30, 20:30].max() > 180  # the id, in white
     assert ('H.264' if encoder == 'found' else 'MPEG-4') in video.codec.split('(')[0]
 
 

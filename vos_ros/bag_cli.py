@@ -18,6 +18,7 @@ import typer
 from vos_ros.cli_shared import (
     BACKEND,
     describe_model,
+    engine_line,
     FAILED,
     guard,
     JSON,
@@ -25,6 +26,7 @@ from vos_ros.cli_shared import (
     MODEL,
     open_segmenter,
     PRECISION,
+    print_deleted,
     print_json,
     print_warnings,
     progress_bars,
@@ -77,7 +79,7 @@ def make_command(
     as_json: bool = JSON,
 ) -> None:
     """Make a bag from a sequence: camera, ground truth and init masks, with one header each."""
-    from vos_ros.bag.writer import make_bag
+    from vos_ros.bag.writer import INIT, make_bag, TRUTH
     from vos_ros.label_png import read_prompt_png
     from vos_ros.sequences import DavisSequence
 
@@ -103,6 +105,9 @@ def make_command(
     print(f'{out}: {made.rate_hz:g} Hz')
     for topic, count in made.counts.items():
         print(f'{count:6d} {topic}')
+    if TRUTH not in made.counts:
+        start = '--init topic' if INIT in made.counts else '--init FILE.png'
+        print(f'no true masks, so nothing to score: vos bag eval {out} --gt none {start}')
 
 
 @app.command('eval', epilog='Example: vos bag eval drive --gt /gt/labels --mode realtime')
@@ -188,6 +193,7 @@ def eval_command(
             play_through_node if mode == 'ros' else play_simulated,
             out,
             masks=masks,
+            on_deleted=partial(print_deleted, out),
             on_frame=_late_bar(stack, f'{given.bag.name}: {mode}', given.frames * loops),
         )
     print_warnings(given.bag.name, tuple(report['warnings']))
@@ -195,6 +201,7 @@ def eval_command(
         print_json(report)
     else:
         wide_console().print(_eval_table(report))
+        print(engine_line(report))
         print(f'{out}: report.json, index.html' + (', masks/masks.mcap' if masks else ''))
     if _has_failed(report, fail_under_jf, fail_over_p99_ms):
         raise typer.Exit(FAILED)
@@ -270,25 +277,20 @@ def _play_through_node(
 ) -> tuple[Outcome, Mapping[str, Any]]:
     from vos_ros.backends import check_files, load_manifest
     from vos_ros.bag import through_node
-    from vos_ros.demo import print_failure
+    from vos_ros.bag.run import LOGS
+    from vos_ros.demo import describe_ros_run, Engine, print_failure
     from vos_ros.demo.processes import ProcessError
 
     manifest = load_manifest(runtime.model)
     check_files(manifest)  # a corrupt one shows here as one line, not in the node's log
     console = Console(stderr=True)
-    parameters = {
-        'model': manifest.folder.resolve(),
-        'input_size': config.input_size,
-        'threads': runtime.threads,
-        'backend': runtime.backend,
-        'precision': runtime.precision,
-    }
+    parameters = {'model': manifest.folder.resolve(), **Engine(config, runtime).parameters}
     try:
         outcome, engine = through_node.play(
             given, parameters, out, observers, rate=rate, loops=loops, console=console
         )
     except ProcessError as error:
-        print_failure(console, 'vos bag eval', error, out / through_node.LOGS)
+        print_failure(console, 'vos bag eval', error, out / LOGS)
         raise typer.Exit(FAILED) from None
     return outcome, {
         'model': {
@@ -300,6 +302,7 @@ def _play_through_node(
         'backend': engine.get('backend', runtime.backend),
         'precision': engine.get('precision', runtime.precision),
         'threads': runtime.threads,
+        **describe_ros_run(),
     }
 
 
@@ -338,6 +341,9 @@ def _eval_table(report: Mapping[str, Any]) -> Table:
         figures = '-' if part is None else ', '.join(f'{k} {v:.1f}' for k, v in part.items())
         table.add_row(name, figures)
     table.add_row('frames', f'{report["frames"]}, dropped {report["dropped"]}')
+    if report['without_mask']:
+        early = f'{report["without_mask"]} of {report["frames"]} frames'
+        table.add_row('before the first mask', f'{early}; an object on them scores 0')
     misses = f'{report["deadline_misses"]} later than {report["deadline_ms"]:.1f} ms'
     table.add_row('deadline misses', misses)
     if report['lost'] is not None:

@@ -27,14 +27,17 @@ from vos_ros import __version__, bag_cli
 from vos_ros.cli_shared import (
     BACKEND,
     describe_model,
+    engine_line,
     FAILED,
     guard,
     JSON,
+    log_on_stderr,
     make_folder,
     milliseconds,
     MODEL,
     open_segmenter,
     PRECISION,
+    print_deleted,
     print_json,
     print_warnings,
     progress_bars,
@@ -43,6 +46,7 @@ from vos_ros.cli_shared import (
     THREADS,
     wide_console,
 )
+from vos_ros.config import RuntimeConfig
 from vos_ros.errors import VosError
 
 if TYPE_CHECKING:
@@ -104,6 +108,7 @@ def run_command(
     from vos_ros.evaluate import evaluate_sequence, MaskWriter, PromptedSequence
     from vos_ros.label_png import read_prompt_png
     from vos_ros.report import OverlayVideo
+    from vos_ros.results import writing
     from vos_ros.sequences import open_sequence
 
     frames = open_sequence(source)
@@ -118,6 +123,9 @@ def run_command(
     segmenter = open_segmenter(model, size, threads, backend, precision)
     codec = ''
     with ExitStack() as stack:
+        inputs = [source, mask, segmenter.manifest.folder]
+        deleted = stack.enter_context(writing(out, ('masks', 'overlay.mp4'), inputs=inputs))
+        print_deleted(out, deleted)
         observers: list[Callable[[Observation], None]] = [MaskWriter(out / 'masks', flat=True)]
         if overlay:
             video = OverlayVideo(out / 'overlay.mp4', rate_hz=frames.rate_hz)
@@ -193,6 +201,7 @@ def eval_command(
         write_json,
     )
     from vos_ros.report import write_image
+    from vos_ros.results import writing
     from vos_ros.sequences import open_davis
 
     names = [name.strip() for name in sequences.split(',') if name.strip()]
@@ -204,7 +213,10 @@ def eval_command(
         methods |= {CopyFirstMask.name: CopyFirstMask, FlowWarp.name: FlowWarp}
     reports: dict[str, EvalReport] = {}
     worst = WorstFramesObserver()
+    results = ('report.json', 'worst_frames.png', 'masks', 'overlays')
     with ExitStack() as stack:
+        inputs = [root, segmenter.manifest.folder]
+        print_deleted(out, stack.enter_context(writing(out, results, inputs=inputs)))
         extras: list[Callable[[Observation], None]] = [worst]
         if save_masks:
             extras.append(MaskWriter(out / 'masks'))
@@ -218,26 +230,27 @@ def eval_command(
             observe = _advance(progress, method, total)
             observers = [observe, *(extras if not reports else [])]
             reports[method] = evaluate_sequences(opened, factory, observers=observers)
-    main_report, *baseline_reports = reports.values()
-    result = {
-        **main_report.to_dict(),
-        'baselines': {
-            name: {**part['overall'], 'fps': part['fps'], 'latency_ms': part['latency_ms']}
-            for name, part in zip([*methods][1:], (r.to_dict() for r in baseline_reports))
-        },
-        **describe_model(segmenter, size),
-        **describe_run(),
-    }
-    write_json(out / 'report.json', result)
-    sheet = worst.frames.draw()
-    if sheet is not None:
-        write_image(out / 'worst_frames.png', sheet)
+        main_report, *baseline_reports = reports.values()
+        result = {
+            **main_report.to_dict(),
+            'baselines': {
+                name: {**part['overall'], 'fps': part['fps'], 'latency_ms': part['latency_ms']}
+                for name, part in zip([*methods][1:], (r.to_dict() for r in baseline_reports))
+            },
+            **describe_model(segmenter, size),
+            **describe_run(),
+        }
+        write_json(out / 'report.json', result)
+        sheet = worst.frames.draw()
+        if sheet is not None:
+            write_image(out / 'worst_frames.png', sheet)
     for name, sequence in main_report.sequences.items():
         print_warnings(name, sequence.warnings)
     if as_json:
         print_json(result)
         return
     wide_console().print(_eval_table(reports))
+    print(engine_line(result))
     written = ', '.join(
         ['report.json']
         + ['worst_frames.png'] * (sheet is not None)
@@ -257,6 +270,10 @@ def demo_command(
     model: str = typer.Option('', '--model', help='Name or folder of a model; empty = default.'),
     frames: int = typer.Option(0, '--frames', help='Only so many frames; 0 = all.'),
     rate_hz: float = typer.Option(0.0, '--rate', help="Camera rate in Hz; 0 = the clip's own."),
+    size: int = SIZE,
+    threads: int = THREADS,
+    backend: str = BACKEND,
+    precision: str = PRECISION,
 ) -> None:
     """Start the node, play a clip to it over ROS 2, and score what it publishes."""
     from vos_ros import demo
@@ -269,6 +286,8 @@ def demo_command(
         model=model or None,
         frames=frames or None,
         rate_hz=rate_hz or None,
+        size=size,
+        runtime=RuntimeConfig(threads=threads, backend=backend, precision=precision),
     )
     raise typer.Exit(code)
 
@@ -301,7 +320,8 @@ def main(arguments: list[str] | None = None) -> int:
     :return: exit code.
     """
     try:
-        app(arguments, prog_name='vos')
+        with log_on_stderr():
+            app(arguments, prog_name='vos')
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else FAILED if stop.code else 0
     return 0
@@ -328,7 +348,7 @@ def _advance(progress: Progress, method: str, total: int) -> Callable[[Observati
 
 def _print_run(result: Mapping[str, Any], latency: Latency) -> None:
     ids = ', '.join(str(k) for k in result['objects'])
-    print(f'{result["frames"]} frames, objects: {ids}')
+    print(f'{result["frames"]} frames, objects: {ids}; {engine_line(result)}')
     print(
         f'latency p50 {latency.p50:.1f} ms, p95 {latency.p95:.1f}, p99 {latency.p99:.1f}, '
         f'max {latency.max:.1f}; {result["fps"]:.1f} fps with memorising'

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 import functools
 import json
+import logging
 import os
 from pathlib import Path
 import sys
@@ -126,6 +127,46 @@ def describe_model(segmenter: VideoSegmenter, size: int) -> dict[str, Any]:
     }
 
 
+def engine_line(result: Mapping[str, Any]) -> str:
+    """
+    Say in one line what ran; J&F and speed mean little without it.
+
+    :param result: with the content of `describe_model`.
+    """
+    return '{name} on {backend} {precision}, short side {input_size} px'.format(
+        **result, name=result['model']['name']
+    )
+
+
+class _Once(logging.Filter):
+    """Lets a message through once: a backend is opened again for every size of the camera."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._seen: set[str] = set()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        message = record.getMessage()
+        is_new = message not in self._seen
+        self._seen.add(message)
+        return is_new
+
+
+@contextmanager
+def log_on_stderr() -> Iterator[None]:
+    """Print warnings that the library logs, each of them once."""
+    handler = logging.StreamHandler()
+    handler.setLevel(logging.WARNING)
+    handler.setFormatter(logging.Formatter('vos: %(message)s'))
+    handler.addFilter(_Once())
+    logger = logging.getLogger('vos_ros')
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+
+
 @contextmanager
 def progress_bars() -> Iterator[Progress]:
     """Draw bars on stderr, where it is a terminal."""
@@ -152,6 +193,17 @@ def wide_console() -> Console:
 def print_json(result: Mapping[str, Any]) -> None:
     """Print one JSON value on stdout."""
     print(json.dumps(result, indent=2, allow_nan=False))
+
+
+def print_deleted(out: Path, files: int) -> None:
+    """
+    Say that results of an earlier run had to go.
+
+    :param out: folder of the results.
+    :param files: how many were deleted.
+    """
+    if files:
+        print(f'vos: {out}: deleted {files} files of an earlier run', file=sys.stderr)
 
 
 def print_warnings(name: str, warnings: tuple[str, ...]) -> None:

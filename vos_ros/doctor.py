@@ -19,6 +19,7 @@ from pathlib import Path
 import platform
 import re
 import shutil
+import subprocess
 import sys
 from time import perf_counter
 from typing import Any
@@ -41,6 +42,8 @@ _PROFILE_VARIABLES = ('FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILE
 _ENOUGH_BYTES = 3 << 20
 _UNITS = {'': 1, 'B': 1, 'KB': 1000, 'MB': 1000**2, 'GB': 1000**3}
 _PROBE_STEPS = 12
+# Importing takes under a second; this is for a middleware that hangs.
+_IMPORT_TIMEOUT_S = 30
 _SLOW_MS = 200.0
 
 
@@ -225,12 +228,15 @@ def check_h264() -> Check:
 
 
 def check_rclpy() -> Check:
-    """Check that ROS 2 for Python loads."""
+    """Check that ROS 2 for Python loads, whatever middleware is asked for."""
     if not _exists('rclpy'):
         return Check('rclpy', WARN, 'not found: the node cannot run, vos run and eval can', _ROS)
-    rclpy = importlib.import_module('rclpy')
+    environment = {k: v for k, v in os.environ.items() if k != 'RMW_IMPLEMENTATION'}
+    folder, reason = _ask_rclpy('__path__[0]', environment)
+    if not folder:
+        return Check('rclpy', FAIL, f'cannot be imported: {reason}', _ROS)
     distro = os.environ.get('ROS_DISTRO', 'from wheels or not sourced')
-    return Check('rclpy', OK, f'{Path(str(rclpy.__file__)).parent} (distribution: {distro})')
+    return Check('rclpy', OK, f'{folder} (distribution: {distro})')
 
 
 def check_messages() -> Check:
@@ -259,12 +265,18 @@ def check_rmw() -> Check:
     if not _exists('rclpy'):
         return Check('rmw', WARN, 'unknown, for there is no rclpy', _ROS)
     asked = os.environ.get('RMW_IMPLEMENTATION', '')
-    try:
-        name = importlib.import_module('rclpy').get_rmw_implementation_identifier()
-    except Exception as error:
-        hint = 'install it, or unset RMW_IMPLEMENTATION'
-        return Check('rmw', FAIL, f'RMW_IMPLEMENTATION={asked} cannot be loaded: {error}', hint)
-    return Check('rmw', OK, f'{name} ({"RMW_IMPLEMENTATION" if asked else "the default"})')
+    name, reason = _ask_rclpy('get_rmw_implementation_identifier()', dict(os.environ))
+    if name:
+        return Check('rmw', OK, f'{name} ({"RMW_IMPLEMENTATION" if asked else "the default"})')
+    if not asked:
+        return Check('rmw', FAIL, f'none can be loaded: {reason}', _ROS)
+    package = f'ros-{os.environ.get("ROS_DISTRO", "<distribution>")}-{asked.replace("_", "-")}'
+    return Check(
+        'rmw',
+        FAIL,
+        f'RMW_IMPLEMENTATION={asked} cannot be loaded: {reason}',
+        f'install it (apt install {package}), or unset RMW_IMPLEMENTATION',
+    )
 
 
 def check_domain(environment: dict[str, str]) -> Check:
@@ -305,8 +317,13 @@ def check_large_images(environment: dict[str, str]) -> Check:
         if path:
             return _check_profile(name, variable, Path(path))
     transports = environment.get('FASTDDS_BUILTIN_TRANSPORTS', '')
+    if _has_large_data(transports) and not _is_local(environment):
+        detail = f'FASTDDS_BUILTIN_TRANSPORTS={transports}'
+        return Check(name, OK, detail, 'the camera driver needs exactly the same')
     if _has_large_data(transports):
-        return Check(name, OK, f'FASTDDS_BUILTIN_TRANSPORTS={transports}')
+        # Images are lost as with the default then; those of a profile are not.
+        detail = 'FASTDDS_BUILTIN_TRANSPORTS does nothing where the reach is this host only'
+        return Check(name, WARN, detail, _profile_hint())
     found = 'Fast DDS has its default of 512 KiB: larger images are mostly lost'
     if transports:
         found = f'FASTDDS_BUILTIN_TRANSPORTS={transports} is not enough: images will be lost'
@@ -369,6 +386,33 @@ def _guarded(name: str, check: Callable[[], Check]) -> Check:
         return Check(name, FAIL, f'{type(error).__name__}: {error}', hint)
 
 
+def _ask_rclpy(what: str, environment: dict[str, str]) -> tuple[str, str]:
+    """
+    Give an attribute of rclpy as text, or nothing and the reason.
+
+    In a process of its own: where the middleware is missing, rcl ends the one that imports it.
+    """
+    code = f'import rclpy; print(rclpy.{what})'
+    try:
+        done = subprocess.run(
+            [sys.executable, '-c', code],
+            capture_output=True,
+            text=True,
+            errors='replace',
+            timeout=_IMPORT_TIMEOUT_S,
+            env=environment,
+        )
+    except subprocess.TimeoutExpired:
+        return '', f'importing rclpy took more than {_IMPORT_TIMEOUT_S} s'
+    if done.returncode == 0 and done.stdout.strip():
+        return done.stdout.strip().splitlines()[-1], ''
+    said = done.stderr.strip().splitlines() or ['it said nothing']
+    # rcl puts the reason first, Python last.
+    line = said[-1] if 'Traceback' in done.stderr else said[0]
+    line = re.sub(r'^(\[[^]]*\][ :]*)+', '', line)  # severity, time, logger
+    return '', f'{line} (exit code {done.returncode})'
+
+
 def _check_import(name: str, module: str) -> Check:
     return Check(name, OK, str(importlib.import_module(module).__version__))
 
@@ -401,6 +445,13 @@ def _check_profile(name: str, variable: str, path: Path) -> Check:
         return Check(name, OK, f'{variable}={path}: segment of {max(segments) >> 20} MiB')
     detail = f'{variable}={path} sets no shared-memory segment of at least 3 MiB'
     return Check(name, WARN, detail, _profile_hint())
+
+
+def _is_local(environment: dict[str, str]) -> bool:
+    return (
+        environment.get('ROS_LOCALHOST_ONLY', '') == '1'
+        or environment.get('ROS_AUTOMATIC_DISCOVERY_RANGE', '').upper() == 'LOCALHOST'
+    )
 
 
 def _has_large_data(transports: str) -> bool:

@@ -26,6 +26,7 @@ _PALETTE = davis_palette()
 _CONTOUR = (255, 255, 255)
 _TRUTH = (0, 255, 0)
 _TILE_WIDTH_PX = 426
+_FONT = cv2.FONT_HERSHEY_SIMPLEX
 _CAPTION_PX = 22
 _MP4V_NOTE = 'MPEG-4 (plays in VLC and mpv, not in browsers; pip install imageio-ffmpeg for H.264)'
 
@@ -59,6 +60,28 @@ def draw_overlay(
             # Lighter than the object's colour, which is dark for most ids.
             light = tuple(255 - (255 - c) // 2 for c in colour_of(object_id))
             _draw_contour(part, labels == object_id, light)
+    return result
+
+
+def draw_ids(image: Image, label_map: LabelMap) -> Image:
+    """
+    Write the id of each object onto it, for colours alone do not say which one is which.
+
+    :param image: (H, W, 3) uint8; not changed.
+    :param label_map: (H, W) uint8 or uint16.
+    :return: (H, W, 3) uint8, white on black in any order of channels.
+    """
+    result: Image = np.array(image, np.uint8, order='C')
+    scale = max(0.4, label_map.shape[0] / 800)
+    for object_id in present_ids(label_map):
+        rows, cols = np.nonzero(label_map == object_id)
+        # The pixel nearest the centre: the centre itself may lie outside, as a ring's does.
+        nearest = np.argmin((rows - rows.mean()) ** 2 + (cols - cols.mean()) ** 2)
+        text = str(object_id)
+        (width, height), _ = cv2.getTextSize(text, _FONT, scale, 1)
+        at = (int(cols[nearest]) - width // 2, int(rows[nearest]) + height // 2)
+        for ink, thickness in (((0, 0, 0), 3), ((255, 255, 255), 1)):
+            cv2.putText(result, text, at, _FONT, scale, ink, thickness, cv2.LINE_AA)
     return result
 
 
@@ -154,13 +177,14 @@ class OverlayVideo:
 
     def write(self, frame: Frame, label_map: LabelMap) -> None:
         """
-        Append one frame with its objects drawn over it.
+        Append one frame with its objects and their ids drawn over it.
 
         :param frame: any size; later ones are fitted to the first one's.
         :param label_map: (H, W) of the frame.
         :raises VosError: the file cannot be written.
         """
-        self.write_image(draw_overlay(to_rgb(frame), label_map, alpha=self._alpha))
+        painted = draw_overlay(to_rgb(frame), label_map, alpha=self._alpha)
+        self.write_image(draw_ids(painted, label_map))
 
     def write_image(self, image: Image) -> None:
         """
@@ -358,8 +382,8 @@ def _tile(shown: ScoredFrame) -> Image:
 
 
 def _put_text(image: npt.NDArray[np.uint8], text: str, x_px: int) -> None:
-    font, white = cv2.FONT_HERSHEY_SIMPLEX, (255, 255, 255)
-    cv2.putText(image, text, (x_px, _CAPTION_PX - 7), font, 0.45, white, 1, cv2.LINE_AA)
+    white = (255, 255, 255)
+    cv2.putText(image, text, (x_px, _CAPTION_PX - 7), _FONT, 0.45, white, 1, cv2.LINE_AA)
 
 
 def _palette_rows(labels: npt.NDArray[Any]) -> npt.NDArray[Any]:

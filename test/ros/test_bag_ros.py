@@ -49,6 +49,7 @@ def evaluate(bag: Path, out: Path, *options: str) -> dict:
 def test_a_bag_goes_through_the_node_and_back(sequence: DavisSequence, tmp_path: Path) -> None:
     make_bag(sequence, tmp_path / 'b', rate_hz=5.0)
     report = evaluate(tmp_path / 'b', tmp_path / 'out')
+    assert {'ros', 'rmw'} <= set(report['host'])
     assert report['mode'] == 'ros'
     assert (report['frames'], report['loops']) == (FRAMES, 1)
     assert report['answered'] + report['dropped'] == FRAMES

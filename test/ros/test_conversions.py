@@ -220,15 +220,31 @@ def test_an_object_s_mask_is_0_or_255() -> None:
 
 
 @pytest.mark.parametrize('encoding', ['rgb8', 'bgr8'])
-def test_the_overlay_colours_objects_and_nothing_else(encoding: str) -> None:
-    labels = np.zeros((6, 8), np.uint8)
-    labels[2:4, 2:4] = 1
-    frame = conversions.to_frame(image_msg(COLORS, encoding))
+def test_the_overlay_colours_objects_names_them_and_nothing_else(encoding: str) -> None:
+    pixels = np.full((120, 160, 3), 200, np.uint8)
+    pixels[:, :, 0] = 90
+    labels = np.zeros((120, 160), np.uint8)
+    labels[20:100, 40:120] = 1
+    frame = conversions.to_frame(image_msg(pixels, encoding))
     painted = conversions.to_overlay(frame, labels, 1.0)
     red = [128, 0, 0] if encoding == 'rgb8' else [0, 0, 128]
+    number = (slice(50, 70), slice(70, 90))  # the id, in the middle of the object
+    assert (painted[number] > 200).all(axis=-1).any()  # anti-aliased
+    painted[number] = red
     assert (painted[labels == 1] == red).all()
-    assert np.array_equal(painted[labels == 0], COLORS[labels == 0])
-    assert np.array_equal(conversions.to_overlay(frame, labels, 0.0), COLORS)
+    assert np.array_equal(painted[labels == 0], pixels[labels == 0])
+
+
+@pytest.mark.parametrize('encoding', ['rgb8', 'bgr8'])
+def test_a_note_is_white_beside_the_colour_of_its_object(encoding: str) -> None:
+    pixels = np.full((120, 160, 3), 200, np.uint8)
+    frame = conversions.to_frame(image_msg(pixels, encoding))
+    empty = np.zeros((120, 160), np.uint8)
+    painted = conversions.to_overlay(frame, empty, 0.5, {2: 'object 2: lost'})
+    corner = painted[:20].reshape(-1, 3).tolist()
+    assert [0, 128, 0] in corner  # green is in the middle either way
+    assert (painted[:20] > 230).all(axis=-1).any()
+    assert np.array_equal(painted[40:], pixels[40:])
 
 
 def test_a_mask_file_may_be_binary_or_hold_ids(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The launch files read as documentation and start nodes with what they were given."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 import os
 from pathlib import Path
 import re
@@ -17,8 +19,8 @@ pytest.importorskip('launch_ros', reason='needs launch_ros, which has no wheel')
 
 from launch.actions import ExecuteProcess
 from launch.launch_description_sources import PythonLaunchDescriptionSource
-from launch.utilities import perform_substitutions
 from launch_ros.actions import LifecycleNode
+from lifecycle_msgs.msg import Transition
 from robot import image_msg, ROOT, SCENE
 from sensor_msgs.msg import Image
 
@@ -36,7 +38,7 @@ def visit_all(entities, context: LaunchContext) -> list:
     """Visit as launch does, depth first, and give all actions; nothing is executed."""
     found = []
     for entity in entities:
-        if isinstance(entity, LifecycleNode) or 'Process' in type(entity).__name__:
+        if isinstance(entity, LifecycleNode) or type(entity).__name__ == 'PlayWhenActive':
             found.append(entity)
         else:
             found += visit_all(entity.visit(context) or [], context)
@@ -64,9 +66,9 @@ def test_every_argument_has_a_description_and_a_default(name: str) -> None:
 
 def test_every_argument_that_the_interface_promises_is_there() -> None:
     promised = (
-        'image init_mask init_mask_file namespace name params_file model backend precision '
-        'max_objects image_transport image_qos overlay autostart bag use_sim_time log_level '
-        'respawn'
+        'image init_mask init_mask_file init_boxes remove_objects namespace name params_file '
+        'model backend precision max_objects image_transport image_qos overlay autostart bag '
+        'use_sim_time log_level respawn'
     )
     assert names_of('segment') == set(promised.split())
     assert names_of('multi_camera') == {*promised.split(), 'cameras'} - {'namespace'}
@@ -88,19 +90,59 @@ def test_the_shipped_dds_profile_is_set_for_the_node(monkeypatch: pytest.MonkeyP
     assert profile == str(ROOT / 'config' / 'fastdds_large_images.xml')
 
 
-def bags_of(actions: list, context: LaunchContext) -> list[list[str]]:
-    return [
-        [perform_substitutions(context, word) for word in action.cmd]
-        for action in actions
-        if not isinstance(action, LifecycleNode)
-    ]
+@pytest.mark.parametrize(
+    'variable', ['FASTDDS_DEFAULT_PROFILES_FILE', 'FASTDDS_BUILTIN_TRANSPORTS']
+)
+def test_what_a_user_has_set_for_fast_dds_stays_alone(
+    monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    # With both, the node would not hear a camera that has LARGE_DATA only.
+    monkeypatch.setenv(variable, 'LARGE_DATA')
+    _, context = started(monkeypatch)
+    assert 'FASTRTPS_DEFAULT_PROFILES_FILE' not in context.environment
+
+
+def nodes_made(monkeypatch: pytest.MonkeyPatch, **arguments: str) -> list[dict]:
+    made: list[dict] = []
+    monkeypatch.setattr(
+        LifecycleNode,
+        '__init__',
+        lambda self, **given: made.append(given) or ExecuteProcess.__init__(self, cmd=['true']),
+    )
+    started(monkeypatch, **arguments)
+    return made
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'expected'),
+    [({}, None), ({'use_sim_time': 'true'}, True), ({'use_sim_time': 'false'}, False)],
+    ids=['not given', 'true', 'false'],
+)
+def test_use_sim_time_is_left_to_the_file_unless_it_is_given(
+    monkeypatch: pytest.MonkeyPatch, arguments: dict[str, str], expected: bool | None
+) -> None:
+    (node,) = nodes_made(monkeypatch, params_file='mine.yaml', **arguments)
+    overrides = node['parameters'][1:]
+    assert node['parameters'][0] == 'mine.yaml'
+    assert overrides == ([] if expected is None else [{'use_sim_time': expected}])
+
+
+def test_every_topic_can_be_remapped(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = {'image': 'a', 'init_mask': 'b', 'init_boxes': 'c', 'remove_objects': 'd'}
+    (node,) = nodes_made(monkeypatch, **given)
+    compressed = {'image/compressed': 'a/compressed', 'init_mask/compressed': 'b/compressed'}
+    assert dict(node['remappings']) == {**given, **compressed}
+
+
+def bags_of(actions: list) -> list[list[str]]:
+    return [action.cmd for action in actions if not isinstance(action, LifecycleNode)]
 
 
 def test_it_starts_one_lifecycle_node_and_plays_a_bag(monkeypatch: pytest.MonkeyPatch) -> None:
-    actions, context = started(monkeypatch, bag='some.mcap')
+    actions, _ = started(monkeypatch, bag='some.mcap')
     nodes = [action for action in actions if isinstance(action, LifecycleNode)]
     assert [node.node_package for node in nodes] == ['vos_ros']
-    assert bags_of(actions, context) == [['ros2', 'bag', 'play', 'some.mcap', '--clock']]
+    assert bags_of(actions) == [['ros2', 'bag', 'play', 'some.mcap', '--clock']]
 
 
 def test_each_camera_gets_a_node_in_its_namespace(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,13 +152,13 @@ def test_each_camera_gets_a_node_in_its_namespace(monkeypatch: pytest.MonkeyPatc
         '__init__',
         lambda self, **given: made.append(given) or ExecuteProcess.__init__(self, cmd=['true']),
     )
-    actions, context = started(
+    actions, _ = started(
         monkeypatch, 'multi_camera', cameras='front, left rear', image='rgb', bag='some.mcap'
     )
     assert [node['namespace'] for node in made] == ['front', 'left', 'rear']
     assert {dict(node['remappings'])['image'] for node in made} == {'rgb'}
     assert all(node['parameters'][1]['use_sim_time'] for node in made)
-    assert bags_of(actions, context) == [['ros2', 'bag', 'play', 'some.mcap', '--clock']]
+    assert bags_of(actions) == [['ros2', 'bag', 'play', 'some.mcap', '--clock']]
 
 
 @pytest.mark.parametrize('cameras', ['', 'left left'])
@@ -126,30 +168,8 @@ def test_cameras_must_have_names_of_their_own(monkeypatch, cameras: str) -> None
 
 
 def test_two_cameras_run_and_a_killed_node_is_started_again(client, tmp_path: Path) -> None:
-    code = (
-        'import sys; from launch import LaunchService, LaunchDescription\n'
-        'from launch.actions import IncludeLaunchDescription as Include\n'
-        'from launch.launch_description_sources import PythonLaunchDescriptionSource as Source\n'
-        'service = LaunchService()\n'
-        'arguments = [a.split(":=") for a in sys.argv[2:]]\n'
-        'included = Include(Source(sys.argv[1]), launch_arguments=arguments)\n'
-        'service.include_launch_description(LaunchDescription([included]))\n'
-        'sys.exit(service.run())\n'
-    )
     given = {'cameras': 'left right', 'model': str(ROOT / 'test/data/tiny'), 'respawn': 'true'}
-    log = tmp_path / 'log.txt'
-    with log.open('wb') as sink:
-        launched = subprocess.Popen(
-            [sys.executable, '-c', code, str(FOLDER / 'multi_camera.launch.py')]
-            + [f'{name}:={value}' for name, value in given.items()],
-            stdout=sink,
-            stderr=subprocess.STDOUT,
-            cwd=tmp_path,  # the folder `launch` of the repository would hide the package
-            # What `ros2 run` starts is a script: it takes the first python3 that it finds.
-            env=os.environ | {'PATH': f'{Path(sys.executable).parent}:{os.environ["PATH"]}'},
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-        )
-    try:
+    with launched(tmp_path, 'multi_camera', given) as log:
         labels = {}
         for camera in ('left', 'right'):
             labels[camera] = client.listen(Image, f'/{camera}/vos/labels')
@@ -161,9 +181,56 @@ def test_two_cameras_run_and_a_killed_node_is_started_again(client, tmp_path: Pa
         client.wait(lambda: log.read_text().count('process started with pid') == 3, 'the restart')
         labels['right'].clear()
         client.wait(lambda: answered(client, labels['right'], images), 'labels')
+
+
+def test_a_bag_is_played_when_the_node_is_active_and_once(client, tmp_path: Path) -> None:
+    ros2 = tmp_path / 'bin' / 'ros2'
+    ros2.parent.mkdir()
+    ros2.write_text('#!/bin/sh\necho "played: $*"\n')
+    ros2.chmod(0o755)
+    given = {'model': str(ROOT / 'test/data/tiny'), 'bag': 'some.mcap', 'autostart': 'false'}
+    with launched(tmp_path, 'segment', {**given, 'name': 'played'}) as log:
+        client.wait(lambda: client.state('/played') == 'unconfigured', 'the node')
+        assert client.change_state(Transition.TRANSITION_CONFIGURE, '/played')
+        assert 'played: ' not in log.read_text()
+        assert client.change_state(Transition.TRANSITION_ACTIVATE, '/played')
+        client.wait(lambda: 'played: bag play some.mcap --clock' in log.read_text(), 'the bag')
+        assert client.change_state(Transition.TRANSITION_DEACTIVATE, '/played')
+        assert client.change_state(Transition.TRANSITION_ACTIVATE, '/played')
+    assert log.read_text().count('played: ') == 1
+
+
+@contextmanager
+def launched(folder: Path, name: str, given: dict[str, str]) -> Iterator[Path]:
+    """Launch a file in a process of its own, as `ros2 launch` does; gives its log."""
+    code = (
+        'import sys; from launch import LaunchService, LaunchDescription\n'
+        'from launch.actions import IncludeLaunchDescription as Include\n'
+        'from launch.launch_description_sources import PythonLaunchDescriptionSource as Source\n'
+        'service = LaunchService()\n'
+        'arguments = [a.split(":=") for a in sys.argv[2:]]\n'
+        'included = Include(Source(sys.argv[1]), launch_arguments=arguments)\n'
+        'service.include_launch_description(LaunchDescription([included]))\n'
+        'sys.exit(service.run())\n'
+    )
+    log = folder / 'log.txt'
+    path = f'{folder / "bin"}:{Path(sys.executable).parent}:{os.environ["PATH"]}'
+    with log.open('wb') as sink:
+        process = subprocess.Popen(
+            [sys.executable, '-c', code, str(FOLDER / f'{name}.launch.py')]
+            + [f'{key}:={value}' for key, value in given.items()],
+            stdout=sink,
+            stderr=subprocess.STDOUT,
+            cwd=folder,  # the folder `launch` of the repository would hide the package
+            # What `ros2 run` starts is a script: it takes the first python3 that it finds.
+            env=os.environ | {'PATH': path},
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
+    try:
+        yield log
     finally:
-        launched.send_signal(signal.SIGINT)
-        assert launched.wait(60) == 0, log.read_text()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 0, log.read_text()
 
 
 def answered(client, labels: list, images) -> bool:

@@ -94,7 +94,7 @@ def test_a_lost_object_says_so_in_the_overlay_and_in_diagnostics(robot: Robot) -
     picture = np.frombuffer(robot.overlays[-1].data, np.uint8).reshape(HEIGHT, WIDTH, 3)
     changed = (picture != SCENE).any(axis=2)
     assert changed[:30].any()  # alpha is 0, so that this is the writing
-    assert not changed[40:].any()
+    assert changed[40:].mean() < 0.1  # the ids on the objects
     live(min_score=0.55, occluded_after_frames=3, lost_after_s=2.0)
 
 

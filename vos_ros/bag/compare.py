@@ -9,6 +9,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from vos_ros.bag.report import OFFLINE
 from vos_ros.errors import VosError
 
 #: Of two settings that differ, figures do not say which code is better.
@@ -60,12 +61,18 @@ def compare(
     :param after: what may have become worse.
     :param jf_drop: J&F may be lower by so much.
     :param p99_growth: the p99 of the latency may be higher by this share.
-    :raises VosError: they are of different bags.
+    :raises VosError: they are of different bags, or one of them only is offline.
     """
     bags = [part['hashes']['bag'] for part in (before, after)]
     if bags[0] != bags[1]:
         raise VosError(
             f'the reports are of different bags ({bags[0]}, {bags[1]}), so they cannot be compared'
+        )
+    modes = [part['mode'] for part in (before, after)]
+    if modes[0] != modes[1] and OFFLINE in modes:
+        raise VosError(
+            f'the reports are of different modes ({modes[0]}, {modes[1]}): offline scores each '
+            'frame with its own mask, the others with the newest one; compare reports of one mode'
         )
     rows = [
         Row(name, _text(before.get(name)), _text(after.get(name)))

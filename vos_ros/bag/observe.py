@@ -4,14 +4,13 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from pathlib import Path
 
 from vos_ros.bag.messages import COMPRESSED, compressed_bytes, IMAGE, label_bytes
 from vos_ros.bag.replay import Published, Scored
 from vos_ros.bag.writer import BagWriter
 from vos_ros.demo.page import Figure
-from vos_ros.report import draw_overlay, draw_truth, ScoredFrame, to_rgb, WorstFrames
+from vos_ros.report import draw_ids, draw_overlay, draw_truth, ScoredFrame, to_rgb, WorstFrames
 
 LABELS, OVERLAY = '/vos/labels', '/vos/overlay/compressed'
 MASKS = Path('masks')
@@ -46,24 +45,20 @@ class MaskBag:
         log_ns = frame.message.log_ns + mask.at_ns - frame.time_ns
         header = (frame.stamp_ns, image.frame_id)
         self._bag.write(LABELS, IMAGE, log_ns, label_bytes(mask.label_map, *header))
-        picture = draw_overlay(to_rgb(image), mask.label_map)
+        painted = draw_overlay(to_rgb(image), mask.label_map)
+        picture = draw_ids(painted, mask.label_map)
         jpeg = compressed_bytes(picture, 'jpeg', *header)
         self._bag.write(OVERLAY, COMPRESSED, log_ns, jpeg)
 
 
 def open_mask_bag(out: Path) -> BagWriter:
     """
-    Prepare OUT/masks/masks.mcap; one that an earlier evaluation wrote is replaced.
+    Prepare OUT/masks/masks.mcap.
 
     :param out: folder of the results.
-    :raises VosError: something else is there.
+    :raises VosError: something is there already.
     """
-    folder = out / MASKS
-    for file in (folder / f'{MASKS}.mcap', folder / 'metadata.yaml'):
-        file.unlink(missing_ok=True)
-    with suppress(OSError):  # anything else in it stays, and BagWriter refuses the folder
-        folder.rmdir()
-    return BagWriter(folder, packed=True)
+    return BagWriter(out / MASKS, packed=True)
 
 
 class ShownFrames:

@@ -16,7 +16,7 @@ from vos_ros.demo import page
 _MOST_POINTS = 1700
 _BLUE, _VIOLET = '#3b82f6', '#8b5cf6'
 _CLOCKS = {
-    'offline': 'every frame was segmented, and scored with its own mask',
+    'offline': 'every frame was segmented',
     'realtime': 'on a simulated clock',
     'ros': 'through the segmenter node, over ROS 2 topics',
 }
@@ -40,6 +40,10 @@ def build(report: dict[str, Any], outcome: Outcome, figures: Sequence[page.Figur
     scored = report['overall']['jf'] is not None
     title = names[0].partition('#')[0]
     notes = [_LATENCIES[report['mode']]]
+    if report['mode'] == OFFLINE and scored:
+        notes.append('J and F: of each frame with its own mask; first and last are left out.')
+    if scored and report['without_mask']:
+        notes.append('Before the first mask, an object that is to be seen scores 0.')
     if report['mode'] != OFFLINE:
         notes.append(
             'Age: at the stamp of each image, how old the image of the newest mask was. J and F: '
@@ -77,6 +81,9 @@ def _cards(report: dict[str, Any]) -> list[tuple[str, str]]:
     if age is not None and report['mode'] != OFFLINE:
         cards.append((f'{age["p50"]:.0f} ms', 'age p50 of the newest mask'))
     cards.append((f'{report["dropped"]} of {report["frames"]}', 'frames dropped'))
+    if report['without_mask']:
+        early = f'{report["without_mask"]} of {report["frames"]}'
+        cards.append((early, 'frames before the first mask'))
     cards.append((f'{report["deadline_misses"]}', f'later than {report["deadline_ms"]:.0f} ms'))
     if report['bag']['rate_hz'] is not None:
         cards.append((f'{report["bag"]["rate_hz"]:.4g} Hz', 'images sent'))
@@ -87,7 +94,7 @@ def _plots(report: dict[str, Any], outcome: Outcome) -> list[str]:
     records = outcome.records
     x_max = max(len(records) - 1, 1)
     dropped = [float(x) for x, record in enumerate(records) if record.latency_ms is None]
-    # Where most are dropped, the line shows it, and red ticks would hide it.
+    # Where most are dropped, the line shows it, and the ticks would hide it.
     marks = dropped if len(dropped) <= _MOST_POINTS // 4 else []
     plots = []
     ids = sorted({object_id for loop in outcome.loops for object_id in loop})

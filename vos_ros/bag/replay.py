@@ -42,6 +42,7 @@ class FrameRecord:
     :param latency_ms: until its own mask was published; None = it was dropped. Offline: what
         its mask cost, for nobody waits there.
     :param loop: how many times the bag has been played before.
+    :param has_objects: some pixel of that mask is an object's.
     """
 
     index: int
@@ -50,6 +51,7 @@ class FrameRecord:
     scores: Mapping[int, tuple[float, float]]
     latency_ms: float | None = None
     loop: int = 0
+    has_objects: bool = True
 
     @property
     def j(self) -> float | None:
@@ -377,4 +379,6 @@ def score_frame(
                 f'{mask.shape[1]}x{mask.shape[0]}; they must be of one size'
             )
         scores = scorer.feed(mask, gt)
-    return FrameRecord(frame.index, frame.time_ns, age_ms, scores), mask
+    has_objects = mask is not None and bool(mask.any())
+    record = FrameRecord(frame.index, frame.time_ns, age_ms, scores, has_objects=has_objects)
+    return record, mask

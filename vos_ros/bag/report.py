@@ -83,7 +83,7 @@ def build(
         'dropped': len(records) - len(answered),
         'latency_ms': _percentiles(answered),
         'age_ms': _percentiles(r.age_ms for r in records if r.age_ms is not None),
-        'without_mask': sum(r.age_ms is None for r in records),
+        'without_mask': sum(map(_count_before_masks, loops)),
         'deadline_ms': deadline_ms,
         'deadline_misses': sum(ms > deadline_ms for ms in answered),
         'lost': outcome.lost,
@@ -101,8 +101,8 @@ def build(
         'loops': setting.loops,
         'hashes': {**hashes, 'masks': outcome.mask_hash or None},
         'warnings': list(outcome.warnings),
-        **run,
         **describe_run(),
+        **run,
     }
 
 
@@ -177,6 +177,13 @@ def _sequences(
         title: SequenceReport(title, len(records), objects, outcome.speed)
         for title, records, objects in zip(names, loops, outcome.loops)
     }
+
+
+def _count_before_masks(records: Sequence[FrameRecord]) -> int:
+    for count, record in enumerate(records):
+        if record.age_ms is not None and record.has_objects:
+            return count
+    return len(records)
 
 
 def _period_ms(records: Sequence[FrameRecord]) -> float:

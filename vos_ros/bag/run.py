@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from vos_ros.bag import page, report
-from vos_ros.bag.observe import MaskBag, open_mask_bag, ShownFrames
+from vos_ros.bag.observe import MaskBag, MASKS, open_mask_bag, ShownFrames
 from vos_ros.bag.reader import BagReader
 from vos_ros.bag.replay import Cost, Observers, Outcome, replay
 from vos_ros.bag.report import OFFLINE, Setting
@@ -27,8 +27,9 @@ from vos_ros.bag.truth import (
 from vos_ros.bag.writer import CAMERA, INIT, TRUTH
 from vos_ros.errors import VosError
 from vos_ros.evaluate import Stepper, write_json
+from vos_ros.results import writing
 
-REPORT, PAGE = 'report.json', 'index.html'
+REPORT, PAGE, LOGS = 'report.json', 'index.html', 'logs'
 _CAMERAS = (CAMERA, f'{CAMERA}/compressed')
 
 
@@ -118,6 +119,7 @@ def evaluate(
     out: Path,
     *,
     masks: bool,
+    on_deleted: Callable[[int], None] = lambda _: None,
     on_frame: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
     """
@@ -128,26 +130,30 @@ def evaluate(
     :param play: replays, and says what ran: `model` with its sha256, and what else is known.
     :param out: folder for the results; must exist.
     :param masks: write the bag of masks.
+    :param on_deleted: called with the number of files of an earlier run that had to go.
     :param on_frame: called after every frame.
     :return: content of report.json.
     :raises VosError: bad input, or the results cannot be written.
     """
     shown = ShownFrames(given.frames)
     observers = Observers([shown.on_frame, lambda _: on_frame()], [])
-    with ExitStack() as stack:
-        if masks:
-            writer = MaskBag(stack.enter_context(open_mask_bag(out)))
-            observers.on_frame.append(writer.on_frame)
-            observers.on_mask.append(writer.on_mask)
-        outcome, run = play(observers)
-    hashes = {'bag': given.digest(), 'model': run['model']['sha256']}
-    content = report.build(setting, outcome, hashes, run)
-    write_json(out / REPORT, content)
-    text = page.build(content, outcome, shown.figures())
-    try:
-        (out / PAGE).write_text(text)
-    except OSError as error:
-        raise VosError(f'cannot write {out / PAGE}: {error.strerror}') from error
+    inputs = [given.bag.path, *map(Path, (given.gt, given.init))]
+    with writing(out, (REPORT, PAGE, str(MASKS), LOGS), inputs=inputs) as deleted:
+        on_deleted(deleted)
+        with ExitStack() as stack:
+            if masks:
+                writer = MaskBag(stack.enter_context(open_mask_bag(out)))
+                observers.on_frame.append(writer.on_frame)
+                observers.on_mask.append(writer.on_mask)
+            outcome, run = play(observers)
+        hashes = {'bag': given.digest(), 'model': run['model']['sha256']}
+        content = report.build(setting, outcome, hashes, run)
+        write_json(out / REPORT, content)
+        text = page.build(content, outcome, shown.figures())
+        try:
+            (out / PAGE).write_text(text)
+        except OSError as error:
+            raise VosError(f'cannot write {out / PAGE}: {error.strerror}') from error
     return content
 
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 import json
 from pathlib import Path
-import shutil
 from typing import Any
 
 from rich.console import Console
@@ -26,7 +25,7 @@ from vos_ros.bag.replay import (
     score_frame,
     Scored,
 )
-from vos_ros.bag.run import first_image, Input
+from vos_ros.bag.run import first_image, Input, LOGS
 from vos_ros.bag.truth import read_frames
 from vos_ros.datatypes import LabelMap
 from vos_ros.demo import check_ros, play_through_node, read_logs
@@ -35,7 +34,6 @@ from vos_ros.errors import VosError
 from vos_ros.label_png import write_label_png
 from vos_ros.metrics import ObjectScore, SequenceScorer
 
-LOGS = Path('logs')
 _NS_PER_MS = 1_000_000
 
 
@@ -67,7 +65,6 @@ def play(
     first_image(given)
     logs = out / LOGS
     try:
-        shutil.rmtree(logs, ignore_errors=True)
         logs.mkdir(parents=True)
     except OSError as error:
         raise VosError(f'cannot write {logs}: {error.strerror}; choose another --out') from error

@@ -67,7 +67,7 @@ class BagWriter:
         packed: bool = False,
     ) -> None:
         if storage not in STORAGES:
-            raise VosError(f'format must be one of {", ".join(STORAGES)}, not {storage!r}')
+            raise VosError(f'--storage must be one of {", ".join(STORAGES)}, not {storage!r}')
         if path.exists():
             raise VosError(f'{path} is there already; remove it or choose another name')
         self.path = path

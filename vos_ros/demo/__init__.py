@@ -18,7 +18,6 @@ import itertools
 import os
 from pathlib import Path
 import random
-import shutil
 import sys
 import time
 from typing import Any
@@ -31,20 +30,24 @@ from rich.table import Table
 
 from vos_ros.backends import check_files, load_manifest
 from vos_ros.backends.base import Manifest
-from vos_ros.config import RuntimeConfig
+from vos_ros.config import RuntimeConfig, SegmenterConfig
 from vos_ros.datatypes import Image, LabelMap, Prompt
 from vos_ros.demo import page
 from vos_ros.demo.processes import Child, Children, ProcessError
 from vos_ros.demo.score import Outcome, PlayedFrame, read_recording, Recording, Scorer, walk
-from vos_ros.demo.source import open_source, Source
+from vos_ros.demo.source import make_source, open_source, Source
 from vos_ros.errors import VosError
 from vos_ros.evaluate import describe_run, write_json
-from vos_ros.label_png import read_label_png, write_label_png
-from vos_ros.report import draw_overlay, draw_truth, OverlayVideo
+from vos_ros.label_png import write_label_png
+from vos_ros.report import draw_ids, draw_overlay, draw_truth, OverlayVideo
+from vos_ros.results import writing
 from vos_ros.segmenter import VideoSegmenter
 
-NODE = 'vos'
+NODE, LOGS = 'vos', 'logs'
 PLAYBACK, RECORDING = 'playback.jsonl', 'recording.jsonl'
+FIRST_MASK = 'first_mask.png'
+# All that the demo writes into its folder.
+_RESULTS = ('report.json', 'index.html', 'overlay.mp4', FIRST_MASK, 'masks', 'clip', LOGS)
 PROFILE = Path('config') / 'fastdds_large_images.xml'
 # The camera is slowed down where the machine could not follow: the demo shows masks, and a node
 # that drops most frames shows little. What part of a frame's time the network may take alone;
@@ -71,6 +74,24 @@ class Pace:
     step_ms: float | None = None
 
 
+@dataclass(frozen=True)
+class Engine:
+    """What the network runs with, in this process and in the node's."""
+
+    config: SegmenterConfig
+    runtime: RuntimeConfig
+
+    @property
+    def parameters(self) -> dict[str, object]:
+        """Give them as the node's parameters."""
+        return {
+            'input_size': self.config.input_size,
+            'threads': self.runtime.threads,
+            'backend': self.runtime.backend,
+            'precision': self.runtime.precision,
+        }
+
+
 def run(
     *,
     out: Path | str = 'demo_out',
@@ -80,6 +101,8 @@ def run(
     model: str | None = None,
     frames: int | None = None,
     rate_hz: float | None = None,
+    size: int = 0,
+    runtime: RuntimeConfig | None = None,
 ) -> int:
     """
     Run the demo and write report.json, overlay.mp4 and index.html.
@@ -91,6 +114,8 @@ def run(
     :param model: name or folder; None = the default.
     :param frames: only so many.
     :param rate_hz: of the camera; None = the clip's, or what this machine can follow.
+    :param size: short side of the network's input in px; 0 = the model's own.
+    :param runtime: backend, precision and threads; its model is not looked at.
     :return: exit code: 0, or 1 if a process failed.
     :raises VosError: input that cannot be used; says what to do.
     :raises KeyboardInterrupt: Ctrl-C or SIGTERM; every process has been stopped by then.
@@ -102,19 +127,25 @@ def run(
     out = Path(out)
     paths = [None if p is None else Path(p) for p in (video, mask, davis)]
     manifest = load_manifest(model or RuntimeConfig().model)
+    engine = Engine(SegmenterConfig(input_size=size), runtime or RuntimeConfig())
     check_files(manifest)  # a corrupt one shows here as one line, not in the node's log
-    _prepare(out)
-    with console.status('preparing the clip'):
-        source = open_source(out, video=paths[0], mask=paths[1], davis=paths[2], frames=frames)
-    with console.status(f'measuring {manifest.name} on this machine'):
-        pace = choose_pace(source, manifest, rate_hz)
-    console.print(f'[b]{source.name}[/b] with model [b]{manifest.name}[/b] at {pace.reason}')
-    try:
-        recording = record(source, manifest, pace, out, console)
-    except ProcessError as error:
-        print_failure(console, 'demo', error, out / 'logs')
-        return 1
-    outcome = _finish(source, manifest, pace, recording, out, console)
+    # Everything is looked at before anything that an earlier demo left is deleted.
+    given = open_source(video=paths[0], mask=paths[1], davis=paths[2], frames=frames)
+    inputs = [path for path in (*paths, manifest.folder) if path is not None]
+    with writing(out, _RESULTS, inputs=inputs) as deleted:
+        if deleted:
+            console.print(f'deleted {deleted} files of an earlier demo in {out}')
+        with console.status('preparing the clip'):
+            source = given or make_source(out / 'clip', frames)
+        with console.status(f'measuring {manifest.name} on this machine'):
+            pace = choose_pace(source, manifest, rate_hz, engine)
+        console.print(f'[b]{source.name}[/b] with model [b]{manifest.name}[/b] at {pace.reason}')
+        try:
+            recording = record(source, manifest, pace, out, console, engine)
+        except ProcessError as error:
+            print_failure(console, 'demo', error, out / LOGS)
+            return 1
+        outcome = _finish(source, manifest, pace, recording, out, console)
     _print_summary(console, out, source, outcome)
     return 0
 
@@ -150,33 +181,20 @@ def check_ros() -> None:
         )
 
 
-def _prepare(out: Path) -> None:
-    """Make the folder and take away what an earlier demo left in it; nothing else."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        for name in ('logs', 'masks', 'clip'):
-            shutil.rmtree(out / name, ignore_errors=True)
-        for name in ('report.json', 'overlay.mp4', 'index.html', 'first_mask.png'):
-            (out / name).unlink(missing_ok=True)
-        (out / 'logs').mkdir()
-    except OSError as error:
-        raise VosError(f'cannot write to {out}: {error.strerror}; choose another --out') from error
-
-
-def choose_pace(source: Source, manifest: Manifest, rate_hz: float | None) -> Pace:
+def choose_pace(source: Source, manifest: Manifest, rate_hz: float | None, engine: Engine) -> Pace:
     """
     Settle the camera's rate: as asked, else the clip's own, else what the machine can follow.
 
     :param rate_hz: what was asked for; None = nothing.
+    :param engine: what the node will run with.
     """
     if rate_hz is not None:
         return Pace(rate_hz, f'{rate_hz:g} Hz, as asked')
-    segmenter = VideoSegmenter.open(manifest.folder)
-    labels = read_label_png(source.first_mask)
+    segmenter = VideoSegmenter.open(manifest.folder, config=engine.config, runtime=engine.runtime)
     steps_ms = []
     for number, frame in enumerate(itertools.islice(source.frames(), _PROBE_FRAMES)):
         start = time.perf_counter()
-        segmenter.step(frame, _prompt(labels, frame.size) if number == 0 else None)
+        segmenter.step(frame, _prompt(source.first, frame.size) if number == 0 else None)
         steps_ms.append((time.perf_counter() - start) * 1e3)
     step_ms = float(np.median(steps_ms[1:])) if len(steps_ms) > 1 else steps_ms[0]
     sustained_hz = _BUSY * 1e3 / step_ms
@@ -199,19 +217,21 @@ def _prompt(labels: LabelMap, size: tuple[int, int]) -> Prompt:
 
 
 def record(
-    source: Source, manifest: Manifest, pace: Pace, out: Path, console: Console
+    source: Source, manifest: Manifest, pace: Pace, out: Path, console: Console, engine: Engine
 ) -> Recording:
     """
     Run node, recorder and player until everything played has been answered.
 
     :raises ProcessError: a process failed.
     """
-    logs = out / 'logs'
+    logs, mask = out / LOGS, out / FIRST_MASK
+    logs.mkdir()
+    write_label_png(mask, source.first)
     total = len(source.sequence)
     play_through_node(
         logs,
-        node={'model': manifest.folder.resolve()},
-        player=['demo_player', *source.player_arguments, '--rate', str(pace.rate_hz)],
+        node={'model': manifest.folder.resolve(), **engine.parameters},
+        player=['demo_player', *source.player_arguments(mask), '--rate', str(pace.rate_hz)],
         total=total if source.limit is None else min(total, source.limit),
         console=console,
     )
@@ -294,7 +314,9 @@ def environment(logs: Path) -> dict[str, str]:
         env['ROS_LOCALHOST_ONLY'] = '1'
     env['ROS_LOG_DIR'] = str((logs / 'ros').resolve())
     env['PYTHONUNBUFFERED'] = '1'
-    # Without it, most camera images do not arrive: README, "I get no image".
+    # Without it, most camera images do not arrive: README, "I get no image". All sides are ours,
+    # so what is set for cameras is replaced: LARGE_DATA alone loses images on this host only.
+    env.pop('FASTDDS_BUILTIN_TRANSPORTS', None)
     profile = str(find_profile())
     env['FASTRTPS_DEFAULT_PROFILES_FILE'] = env['FASTDDS_DEFAULT_PROFILES_FILE'] = profile
     return env
@@ -413,11 +435,12 @@ def build_report(
             'rate_reason': pace.reason,
             'step_ms': None if pace.step_ms is None else round(pace.step_ms, 2),
         },
-        **_describe_host(),
+        **describe_ros_run(),
     }
 
 
-def _describe_host() -> dict[str, Any]:
+def describe_ros_run() -> dict[str, Any]:
+    """Say what `describe_run` does, and which ROS and middleware the processes talk with."""
     described = describe_run()
     distribution = os.environ.get('ROS_DISTRO', '')
     with contextlib.suppress(metadata.PackageNotFoundError):
@@ -428,7 +451,7 @@ def _describe_host() -> dict[str, Any]:
 
 
 def _film_image(image: Image, labels: LabelMap, played: PlayedFrame) -> Image:
-    picture: Any = draw_overlay(image, labels)
+    picture: Any = draw_ids(draw_overlay(image, labels), labels)
     height, width = picture.shape[:2]
     if width > _VIDEO_WIDTH_PX:
         height, width = round(height * _VIDEO_WIDTH_PX / width), _VIDEO_WIDTH_PX

@@ -51,7 +51,8 @@ img { width: 100%; }
   margin: 0 .3rem 0 .9rem; }
 """
 
-_DROPPED = '#e5484d'
+# No object's colour: those of ids 1 to 6 are red, green, yellow, blue, magenta and cyan.
+_DROPPED = '#7d8590'
 _WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 900, 210, 46, 12, 8, 26
 
 
@@ -113,7 +114,7 @@ def plot(
     :param x_max: likewise.
     :param x_label: what the horizontal axis counts.
     :param levels: (name, y) drawn as dashed horizontal lines.
-    :param marks: x of red ticks at the bottom: dropped frames.
+    :param marks: x of grey ticks at the bottom: dropped frames.
     """
     span_x, span_y = _WIDTH - _LEFT - _RIGHT, _HEIGHT - _TOP - _BOTTOM
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from vos_ros.datatypes import Frame, LabelMap
 from vos_ros.demo import clip
 from vos_ros.errors import VosError
-from vos_ros.label_png import read_prompt_png, write_label_png
+from vos_ros.label_png import read_prompt_png
 from vos_ros.metrics import present_ids
 from vos_ros.sequences import (
     DavisSequence,
@@ -28,18 +28,18 @@ _SAME_ASPECT = 0.01
 @dataclass(frozen=True)
 class Source:
     """
-    A clip and its first mask.
+    A clip and the objects on its first frame.
 
     :param sequence: the frames.
     :param path: what the player process opens: video, folder, or root of the data set.
-    :param first_mask: PNG file of object ids for the first frame.
+    :param first: (H, W) object ids on the first frame.
     :param rate_hz: of the camera that took it.
     :param limit: play so many frames at most; None = all.
     """
 
     sequence: DavisSequence | FolderSequence | VideoSequence
     path: Path
-    first_mask: Path
+    first: LabelMap
     rate_hz: float
     limit: int | None
 
@@ -48,10 +48,13 @@ class Source:
         """Name for the report."""
         return self.sequence.name
 
-    @property
-    def player_arguments(self) -> list[str]:
-        """Give the arguments by which the player process finds the same frames."""
-        arguments = [str(self.path), '--mask', str(self.first_mask)]
+    def player_arguments(self, mask: Path) -> list[str]:
+        """
+        Give the arguments by which the player process finds the same frames.
+
+        :param mask: PNG file of the objects on the first frame.
+        """
+        arguments = [str(self.path), '--mask', str(mask)]
         if isinstance(self.sequence, DavisSequence):
             arguments += ['--davis-sequence', self.sequence.name]
         if self.limit is not None:
@@ -75,21 +78,20 @@ class Source:
 
 
 def open_source(
-    out: Path,
     *,
     video: Path | None = None,
     mask: Path | None = None,
     davis: Path | None = None,
     frames: int | None = None,
-) -> Source:
+) -> Source | None:
     """
-    Find out what is to be played, and make it if it is the demo's own clip.
+    Open what is to be played, and look whether it fits; nothing is written.
 
-    :param out: the demo's folder, for a clip and a first mask made here.
     :param video: video file or folder of images; needs `mask`.
     :param mask: PNG with the objects on the first frame.
     :param davis: root of a data set in DAVIS layout, or root/SEQUENCE.
-    :param frames: the first so many; of the own clip: the same motion in so many frames.
+    :param frames: only the first so many.
+    :return: None = nothing was given, so it is the demo's own clip: see `make_source`.
     :raises VosError: contradictory arguments, or files that do not fit; says which.
     """
     if frames is not None and frames < 2:
@@ -97,36 +99,44 @@ def open_source(
     if davis is not None:
         if video is not None or mask is not None:
             raise VosError('give either a video with its mask, or a DAVIS sequence, not both')
-        return _open_davis(out, davis, frames)
+        return _open_davis(davis, frames)
     if video is not None:
         if mask is None:
             raise VosError('a video needs the objects on its first frame: --mask first.png')
-        return _open_video(out, video, mask, frames)
+        return _open_video(video, mask, frames)
     if mask is not None:
         raise VosError('a mask needs the video whose first frame it was drawn on: --video FILE')
-    root = out / 'clip'
+    return None
+
+
+def make_source(root: Path, frames: int | None = None) -> Source:
+    """
+    Make the demo's own clip.
+
+    :param root: folder for it.
+    :param frames: the same motion in so many frames; None = as many as it has.
+    :raises VosError: it cannot be written.
+    """
     sequence = DavisSequence(root, clip.write_clip(root, frames or clip.FRAMES))
-    return _with_truth(out, sequence, clip.RATE_HZ, None)
+    return _with_truth(sequence, clip.RATE_HZ, None)
 
 
-def _open_davis(out: Path, path: Path, limit: int | None) -> Source:
+def _open_davis(path: Path, limit: int | None) -> Source:
     if not (path / 'JPEGImages').is_dir() and (path.parent / 'JPEGImages').is_dir():
         sequence = DavisSequence(path.parent, path.name)
     else:
         sequence = open_davis(path)[0]
-    return _with_truth(out, sequence, sequence.rate_hz, limit)
+    return _with_truth(sequence, sequence.rate_hz, limit)
 
 
-def _with_truth(out: Path, sequence: DavisSequence, rate_hz: float, limit: int | None) -> Source:
+def _with_truth(sequence: DavisSequence, rate_hz: float, limit: int | None) -> Source:
     first = sequence.label_map(0)
     if first is None or not present_ids(first):
         raise VosError(f'the first frame of {sequence.name} has no object; take another sequence')
-    path = out / 'first_mask.png'
-    write_label_png(path, first)
-    return Source(sequence, sequence.root, path, rate_hz, limit)
+    return Source(sequence, sequence.root, first, rate_hz, limit)
 
 
-def _open_video(out: Path, video: Path, mask: Path, limit: int | None) -> Source:
+def _open_video(video: Path, mask: Path, limit: int | None) -> Source:
     sequence = open_sequence(video)
     labels = read_prompt_png(mask)
     height, width = next(iter(sequence)).size
@@ -136,6 +146,4 @@ def _open_video(out: Path, video: Path, mask: Path, limit: int | None) -> Source
             f'the mask {mask} is {labels.shape[1]}x{labels.shape[0]}, the video {width}x{height}; '
             'draw the mask on the first frame of this video'
         )
-    path = out / 'first_mask.png'
-    write_label_png(path, labels)
-    return Source(sequence, video, path, sequence.rate_hz, limit)
+    return Source(sequence, video, labels, sequence.rate_hz, limit)

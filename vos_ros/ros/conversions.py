@@ -28,6 +28,7 @@ from vos_ros.image_codec import (
     to_prompt_ids,
 )
 from vos_ros.label_png import davis_palette, decode_label_png, read_label_png
+from vos_ros.report import draw_ids
 
 _NS = 1_000_000_000
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
@@ -206,12 +207,13 @@ def to_overlay(
     frame: Frame, label_map: np.ndarray, alpha: float, notes: Mapping[int, str] = _NO_NOTES
 ) -> np.ndarray:
     """
-    Paint the objects over the picture, in DAVIS's colours.
+    Paint the objects over the picture, in DAVIS's colours and with their ids.
 
     :param frame: the camera image.
     :param label_map: (H, W) uint8 or uint16, of the same size.
     :param alpha: 0 = only the picture, 1 = only the colours.
-    :param notes: object id -> a line about it, written into the upper left corner.
+    :param notes: object id -> a line about it, written into the upper left corner beside a square
+        of the object's colour.
     :return: (H, W, 3) uint8 in the frame's encoding.
     """
     palette = davis_palette()[:, :: 1 if frame.encoding == 'rgb8' else -1]
@@ -222,12 +224,16 @@ def to_overlay(
         colors = palette[label_map[rows, columns] % 255].astype(np.float32)
         pixels = image[rows, columns]
         image[rows, columns] = (pixels + alpha * (colors - pixels)).astype(np.uint8)
+    image = draw_ids(image, label_map)
     scale = max(0.4, frame.size[0] / 800)
+    side = round(16 * scale)
     for number, (object_id, line) in enumerate(notes.items(), 1):
         color = [int(value) for value in palette[object_id % 255]]
+        left, bottom = round(8 * scale), round(30 * scale * number)
+        cv2.rectangle(image, (left, bottom - side), (left + side, bottom), color, cv2.FILLED)
         # Black below, so that it can be read on anything.
-        for ink, thickness in (((0, 0, 0), 3), (color, 1)):
-            at = (round(8 * scale), round(30 * scale * number))
+        for ink, thickness in (((0, 0, 0), 3), ((255, 255, 255), 1)):
+            at = (left + 2 * side, bottom)
             cv2.putText(image, line, at, _FONT, scale, ink, thickness, cv2.LINE_AA)
     return image
 

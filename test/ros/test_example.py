@@ -1,0 +1,58 @@
+# SPDX-FileCopyrightText: 2026 The vos_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The example that sends a first mask, against a real node."""
+
+import os
+from pathlib import Path
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+pytest.importorskip('rclpy', reason='needs rclpy')
+
+from robot import image_msg, MASK, ROOT, SCENE, to_array
+from sensor_msgs.msg import Image
+
+from vos_ros.label_png import write_label_png
+
+TINY = ROOT / 'test' / 'data' / 'tiny'
+
+
+@pytest.mark.parametrize('given', ['png', 'box'])
+def test_a_mask_is_sent_with_the_stamp_of_an_image(
+    client, start_node, tmp_path: Path, given: str
+) -> None:
+    node = start_node('-r', f'__ns:=/{given}', model=TINY)
+    write_label_png(tmp_path / 'first.png', MASK)
+    box = ['--box', '20', '10', '60', '40']
+    what = [str(tmp_path / 'first.png')] if given == 'png' else box
+    labels = client.listen(Image, f'/{given}/vos/labels')
+    images = client.publisher(Image, f'/{given}/image')
+    script = str(ROOT / 'examples' / 'publish_mask.py')
+    sending = subprocess.Popen(
+        [sys.executable, script, *what, '--ros-args', '-r', f'__ns:=/{given}'],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, 'PYTHONPATH': f'{ROOT}:{os.environ.get("PYTHONPATH", "")}'},
+    )
+
+    def is_sent() -> bool:
+        images.publish(image_msg(SCENE, 'rgb8', client.next_stamp()))
+        return sending.poll() is not None
+
+    client.wait(is_sent, 'the mask to be sent')
+    said, _ = sending.communicate()
+    assert sending.returncode == 0, said
+    sec, nanosec = map(int, said.split()[-1].split('.'))
+
+    def followed() -> list:
+        images.publish(image_msg(SCENE, 'rgb8', client.next_stamp()))
+        return [found for found in labels if to_array(found).any()]
+
+    first = client.wait(followed, 'the object')[0]
+    assert (first.header.stamp.sec, first.header.stamp.nanosec) >= (sec, nanosec)
+    expected = {1} if given == 'box' else set(np.unique(MASK)) - {0}
+    assert set(np.unique(to_array(first))) - {0} <= expected
+    assert 'refused' not in node.log
