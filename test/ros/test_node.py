@@ -205,7 +205,9 @@ def test_removing_an_object_leaves_the_other_its_id(robot: Robot) -> None:
     assert set(np.unique(to_array(robot.segment()))) <= {0, 4}
     assert 'remove_objects: no object [999] is known' in robot.process.log
     assert 'objects [1, 4] are followed now' in robot.process.log
-    robot.client.wait(lambda: 'objects [1] no longer' in robot.process.log, 'the line')
+    robot.client.wait(
+        lambda: robot.segment() and 'objects [1] no longer' in robot.process.log, 'the line'
+    )
 
 
 def test_a_mask_that_was_removed_is_taken_when_it_is_sent_again(robot: Robot) -> None:

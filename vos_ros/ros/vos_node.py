@@ -44,6 +44,8 @@ from vos_ros.worker import Worker, WorkerStats
 
 #: How long a stop waits for the network.
 _JOIN_S = 1.0
+#: Lines about objects that come and go are this far apart at least.
+_TELL_S = 0.5
 
 SUCCESS = TransitionCallbackReturn.SUCCESS
 FAILURE = TransitionCallbackReturn.FAILURE
@@ -84,7 +86,8 @@ class VosNode(LifecycleNode):
         self._worker: Worker[Arrival] | None = None
         self._past: Counter[str] = Counter()  # counts of workers that have ended
         self._seen = WorkerStats()  # of the worker, as they were at its last error
-        self._followed: tuple[int, ...] = ()  # on the newest labels
+        self._followed: tuple[int, ...] = ()  # as last told
+        self._told_at = float('-inf')
         self._prompted_frames = 0
         self._load_s = 0.0
         self._is_paused = False
@@ -449,14 +452,16 @@ class VosNode(LifecycleNode):
 
     def _tell_followed(self, object_ids: tuple[int, ...]) -> None:
         """Log which objects came and went: who sent a mask wants to know that it was taken."""
+        now = time.perf_counter()
+        # A detector may give new ids with every image: what changes in between is told together.
+        if object_ids == self._followed or now - self._told_at < _TELL_S:
+            return
         came = sorted(set(object_ids).difference(self._followed))
         went = sorted(set(self._followed).difference(object_ids))
-        self._followed = object_ids
+        self._followed, self._told_at = object_ids, now
         parts = [f'objects {came} are followed now'] if came else []
         parts += [f'objects {went} no longer'] if went else []
-        if parts:
-            # A detector may give new ids with every image.
-            self.get_logger().info(shortened('; '.join(parts)), throttle_duration_sec=0.5)
+        self.get_logger().info(shortened('; '.join(parts)))
 
     def _age_ms(self, stamp_ns: int) -> float:
         """Return the age by the node's clock, which may be simulated; 0 where it is unknown."""
