@@ -274,6 +274,22 @@ def test_objects_out_of_sight_are_forgotten_for_one_prompted_frame_only(
     _assert_found(back, _labels(_START, (2, 3)))
 
 
+def test_nothing_is_forgotten_for_a_prompt_that_fails(
+    make_segmenter: MakeSegmenter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    segmenter = make_segmenter(max_prompted_frames=1)
+    segmenter.step(_frame({1: _START[1]}), Prompt(_labels(_START, (1,))))
+    segmenter.step(_frame({}))
+
+    def fail(*_: object) -> None:
+        raise RuntimeError('the device is gone')
+
+    monkeypatch.setattr(segmenter._work, 'encode', fail)
+    with pytest.raises(RuntimeError):
+        segmenter.step(_frame({3: _START[3]}), Prompt(_labels(_START, (3,))))
+    assert segmenter.object_ids == (1,)
+
+
 def test_objects_beyond_the_maximum_are_refused_by_name(make_segmenter: MakeSegmenter) -> None:
     segmenter = make_segmenter(max_objects=2)
     result = segmenter.start(_frame(_START), Prompt(_labels(_START, (1, 2, 3))))

@@ -276,6 +276,20 @@ def test_prompts_of_a_broken_frame_wait_for_the_next_one_or_are_refused(make_rig
     assert any('frame of the prompt cannot be read' in str(error) for error in rig.errors)
 
 
+def test_reset_while_an_image_turns_out_broken_forgets_its_prompt_too(make_rig: MakeRig) -> None:
+    rig = make_rig()
+    rig.gate.clear()
+    rig.entered.clear()
+    rig.worker.submit_prompt(prompt(1))
+    rig.worker.submit_frame(Message(1, is_broken=True))
+    assert rig.entered.wait(PATIENCE_S)
+    rig.worker.submit_reset()
+    rig.gate.set()
+    until(lambda: rig.worker.stats.prompts_rejected == 1)
+    rig.send_each(2)
+    assert rig.tracked() == [(2, ())]
+
+
 def test_prompts_of_a_frame_that_fails_are_counted(make_rig: MakeRig) -> None:
     rig = make_rig()
 

@@ -164,6 +164,11 @@ class Requests(Generic[T]):
         """Let prompts for the next frame wait for the one after it, before all others."""
         self._waiting.extendleft(Request(prompt, takes_next=True) for prompt in reversed(prompts))
 
+    @property
+    def has_acts(self) -> bool:
+        """Whether a command waits."""
+        return bool(self._acts)
+
     def take_acts(self) -> list[Callable[[], object]]:
         """Return all commands that wait."""
         acts = [request.act for request in self._acts if request.act is not None]

@@ -465,10 +465,10 @@ class VideoSegmenter:
         written = self.memory.ids_to_write(prompted, believed)
         forgotten = [k for k in written if k in found_again and not sights[k].area]
         if forgotten:
-            self.remove_objects(forgotten)
             prob, object_ids = _without(prob, object_ids, forgotten)
             written = tuple(k for k in written if k not in forgotten)
         values = work.encode(features, prob, object_ids, written)
+        self.remove_objects(forgotten)  # once nothing can fail any more
         work.memory.write_prompted(written, work.key(features), values)
         segment_ms = watch.lap_ms()
 

@@ -389,8 +389,11 @@ class Worker(Generic[T]):
             return self._to_frame(item)
         except Exception:
             with self._changed:
-                self._requests.put_back([p for p in prompts if p.stamp_ns == 0])
-            for _ in [p for p in prompts if p.stamp_ns]:
+                # A command that came since may have meant these prompts, too.
+                is_last_word = not self._requests.has_acts
+                again = [p for p in prompts if p.stamp_ns == 0 and is_last_word]
+                self._requests.put_back(again)
+            for _ in range(len(prompts) - len(again)):
                 self._refuse(
                     VosError('the frame of the prompt cannot be read; send it for another one')
                 )
