@@ -60,6 +60,17 @@ def test_padded_rows_of_a_message_are_read_without_a_copy_of_ours() -> None:
     np.testing.assert_array_equal(out, expected)
 
 
+def test_images_of_several_sizes_and_orders_do_not_meet_in_one_normalizer() -> None:
+    rng, normalizer = np.random.default_rng(2), Normalizer(_MEAN, _STD)
+    for size in ((32, 48), (16, 32), (32, 48)):
+        for encoding in ('rgb8', 'bgr8'):
+            frame = Frame(rng.integers(0, 256, (*size, 3), np.uint8), encoding)
+            out, expected = (np.empty((1, 3, *size), np.float32) for _ in range(2))
+            prepare(frame, normalizer, out)
+            prepare(frame, Normalizer(_MEAN, _STD), expected)
+            np.testing.assert_array_equal(out, expected)
+
+
 def test_shrinking_averages_and_growing_interpolates() -> None:
     checker = np.zeros((64, 64, 3), np.uint8)
     checker[::2, ::2] = checker[1::2, 1::2] = 200

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import cv2
@@ -14,6 +13,8 @@ from vos_ros.errors import VosError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from cv2.typing import MatLike
 
 Size = tuple[int, int]  # height, width
 
@@ -71,7 +72,6 @@ def _bilinear(image: Image, size: Size) -> Image:
     return resized
 
 
-@dataclass(frozen=True, eq=False)
 class Normalizer:
     """
     (x - mean) / std on the 0..255 scale.
@@ -80,8 +80,10 @@ class Normalizer:
     :param std: per RGB channel.
     """
 
-    mean: Sequence[float]
-    std: Sequence[float]
+    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
+        self.mean = mean
+        self.std = std
+        self._planes: Sequence[MatLike] | None = None  # scratch, kept for images of the same size
 
     def __call__(self, image: Image, encoding: str, out: Float) -> Float:
         """
@@ -90,9 +92,9 @@ class Normalizer:
         :param image: (H, W, 3) uint8 in the order that `encoding` says.
         :param out: (1, 3, H, W) float32, overwritten and returned.
         """
-        for channel in range(3):
-            source = channel if encoding == 'rgb8' else 2 - channel
-            plane = cv2.extractChannel(image, source)
+        self._planes = cv2.split(image, self._planes)
+        planes = self._planes if encoding == 'rgb8' else self._planes[::-1]
+        for channel, plane in enumerate(planes):
             scale = 1.0 / self.std[channel]
             # The one call that scales, shifts and writes float in one pass. A product and a
             # difference pass twice over what no cache holds: 0.64 ms instead of 0.52 at 640x480.

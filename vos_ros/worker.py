@@ -367,8 +367,9 @@ class Worker(Generic[T]):
 
     def _process(self, item: T, prompts: Sequence[Prompt]) -> None:
         """Segment one live frame and give the result away, then memorise it."""
-        age_before_ms = self._age_ms_of(item)
-        self._overload.set_limits(self._limits)
+        limits = self._limits
+        age_before_ms = self._age_ms_of(item) if limits.max_age_ms > 0 else 0.0
+        self._overload.set_limits(limits)
         if not prompts and self._is_left_out(age_before_ms):
             return
         watch, size = Stopwatch(), self._segmenter.input_size
@@ -378,7 +379,7 @@ class Worker(Generic[T]):
         cost_ms = watch.lap_ms()
         if self._overload.limits.is_missed(cost_ms):
             self._count('deadline_misses')
-        age_after_ms = self._age_ms_of(item)
+        age_after_ms = self._age_ms_of(item) if limits.max_age_ms > 0 else 0.0
         self._segmenter.memorize()
         if size == self._segmenter.input_size:  # else the camera changed, which cost extra
             self._note(cost_ms, age_before_ms, age_after_ms)

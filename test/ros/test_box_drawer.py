@@ -16,7 +16,7 @@ from vos_ros.boxes import Box
 from vos_ros.config import InitConfig
 from vos_ros.datatypes import Prompt
 from vos_ros.ros.box_drawer import BoxDrawer
-from vos_ros.ros.conversions import Arrival
+from vos_ros.ros.conversions import Arrival, to_stamp_ns
 from vos_ros.ros.detections import BoxPrompt
 
 PICTURE = np.full((60, 80, 3), 40, np.uint8)
@@ -31,7 +31,8 @@ class Drawn:
         self.drawer = BoxDrawer(InitConfig(**init), self.out.put, self.out.put)
 
     def image(self, seconds: int) -> None:
-        self.drawer.put_image(Arrival(image_msg(PICTURE, 'rgb8', (seconds, 5)), 0.0))
+        msg = image_msg(PICTURE, 'rgb8', (seconds, 5))
+        self.drawer.put_image(Arrival(msg, 0.0, to_stamp_ns(msg.header.stamp)))
 
     def boxes(self, stamp_ns: int, box: Box = Box(39.5, 29.5, 30, 30)) -> None:
         self.drawer.put_boxes(BoxPrompt({6: box}, {}, stamp_ns))

@@ -17,7 +17,7 @@ from sensor_msgs.msg import CompressedImage, Image
 
 from vos_ros.config import NodeConfig, OverlayConfig
 from vos_ros.datatypes import Segmentation, StepTiming
-from vos_ros.ros import conversions, detections
+from vos_ros.ros import conversions, detections, raw_image
 from vos_ros.ros.publishing import Outputs
 from vos_ros.ros.qos import QosWatch
 
@@ -145,7 +145,7 @@ def test_without_vision_msgs_the_log_says_once_what_is_off(robot: Robot) -> None
 def test_nothing_is_computed_for_nobody(client, monkeypatch: pytest.MonkeyPatch) -> None:
     computed = set()
     for module, name in [
-        (conversions, 'to_label_msg'),
+        (raw_image, 'write_labels'),
         (conversions, 'to_confidence'),
         (conversions, 'to_overlay'),
         (conversions, 'to_jpeg_msg'),
@@ -163,7 +163,7 @@ def test_nothing_is_computed_for_nobody(client, monkeypatch: pytest.MonkeyPatch)
     outputs = Outputs(QosWatch(node), NodeConfig(), vision, lambda: None)
     label_map = np.ones((8, 8), np.uint8)
     found = Segmentation(label_map, (1,), {1: 1.0}, 7, '', StepTiming(), np.ones((2, 2, 2), 'f4'))
-    frame = conversions.CameraFrame(np.zeros((8, 8, 3), np.uint8))
+    frame = conversions.CameraFrame(np.zeros((8, 8, 3), np.uint8), source=Image())
 
     def publish() -> set[str]:
         outputs.publish_labels(found, frame)
@@ -179,7 +179,7 @@ def test_nothing_is_computed_for_nobody(client, monkeypatch: pytest.MonkeyPatch)
     client.listen(Image, '/lazy/labels')
     client.listen(CompressedImage, '/lazy/overlay/compressed')
     client.listen(Image, '/lazy/object_1/mask')
-    expected = {'to_label_msg', 'to_confidence', 'to_overlay', 'to_jpeg_msg', 'to_mask_msg'}
+    expected = {'write_labels', 'to_confidence', 'to_overlay', 'to_jpeg_msg', 'to_mask_msg'}
     if vision is not None:
         client.listen(vision.Detection2DArray, '/lazy/objects')
         expected.add('to_objects_msg')

@@ -12,8 +12,8 @@ pytest.importorskip('rclpy', reason='rclpy is not installed')
 from rclpy.serialization import deserialize_message, serialize_message
 from sensor_msgs.msg import Image
 
-from vos_ros.ros.conversions import to_frame
-from vos_ros.ros.raw_image import RawImage, read_image
+from vos_ros.ros.conversions import stamp_ns_of, to_frame, to_label_msg
+from vos_ros.ros.raw_image import RawImage, read_image, write_labels
 
 
 def _image(frame_id: str, encoding: str, pixels: int = 5) -> Image:
@@ -48,6 +48,31 @@ def test_frame_is_the_same_and_its_pixels_are_no_copy() -> None:
         expected.header,
     )
     assert np.shares_memory(frame.image, np.frombuffer(serialized, np.uint8))
+
+
+@pytest.mark.parametrize('frame_id', ['', 'a', 'ab', 'abc', 'kamera_ü'])
+@pytest.mark.parametrize('dtype', [np.uint8, np.uint16])
+@pytest.mark.parametrize('is_raw', [True, False])
+def test_labels_are_what_rclpy_would_have_sent(frame_id: str, dtype: type, is_raw: bool) -> None:
+    msg = _image(frame_id, 'rgb8')
+    msg.header.stamp.nanosec = 4_000_000_000  # odd, and still the same in the answer
+    label_map = np.arange(35).astype(dtype).reshape(5, 7) * 7
+    source = read_image(serialize_message(msg)) if is_raw else msg
+    written = deserialize_message(write_labels(label_map, source), Image)
+    assert written == to_label_msg(label_map, msg.header)
+    # A part of a larger map, and the other order of bytes, are the same to a reader.
+    cut = np.pad(label_map, 1)[1:-1, 1:-1]
+    assert write_labels(cut, source) == write_labels(label_map, source)
+    swapped = label_map.astype(label_map.dtype.newbyteorder('>'))
+    assert write_labels(swapped, source) == write_labels(label_map, source)
+
+
+@pytest.mark.parametrize('sec', [-3, 0, 2**31 - 1])
+def test_stamp_is_the_header_s(sec: int) -> None:
+    msg = _image('cam', 'rgb8')
+    msg.header.stamp.sec = sec
+    expected = sec * 10**9 + 999_999_999
+    assert stamp_ns_of(msg) == stamp_ns_of(read_image(serialize_message(msg))) == expected
 
 
 def test_big_endian_is_read() -> None:

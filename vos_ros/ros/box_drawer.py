@@ -15,7 +15,7 @@ from vos_ros.config import InitConfig
 from vos_ros.datatypes import Prompt
 from vos_ros.errors import VosError
 from vos_ros.mailbox import FrameRing
-from vos_ros.ros.conversions import Arrival, CameraFrame, to_any_frame, to_stamp_ns
+from vos_ros.ros.conversions import Arrival, CameraFrame, to_any_frame
 from vos_ros.ros.detections import BoxPrompt
 
 #: Requests that may wait; beyond it the oldest go.
@@ -60,7 +60,7 @@ class BoxDrawer:
         :param item: as it arrived.
         """
         with self._changed:
-            self._images.put(to_stamp_ns(item.msg.header.stamp), item)
+            self._images.put(item.stamp_ns, item)
             self._changed.notify_all()
 
     def put_boxes(self, boxes: BoxPrompt) -> None:

@@ -9,7 +9,7 @@ What the pixels mean is read by `image_codec`, which needs no ROS. Messages are 
 
 import array
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -29,6 +29,7 @@ from vos_ros.image_codec import (
 )
 from vos_ros.label_png import davis_palette, decode_label_png, read_label_png
 from vos_ros.report import draw_ids
+from vos_ros.ros.raw_image import frame_id_of, RawImage
 
 _NS = 1_000_000_000
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
@@ -38,14 +39,20 @@ _NO_NOTES: Mapping[int, str] = MappingProxyType({})
 @dataclass(frozen=True, eq=False)
 class CameraFrame(Frame):
     """
-    A frame which remembers its message's header, so that the answer carries exactly the same.
+    A frame which remembers its message, so that the answer carries exactly the same header.
 
-    :param header: of the source image; a stamp rebuilt from ns would lose an odd one.
+    :param source: the message; a stamp rebuilt from ns would lose an odd one.
     :param arrived: `time.perf_counter()` when the message came in, in s.
     """
 
-    header: Header = field(default_factory=Header)
+    source: Any = None
     arrived: float = 0.0
+
+    @property
+    def header(self) -> Header:
+        """The source's header."""
+        header: Header = self.source.header
+        return header
 
 
 def to_stamp_ns(stamp: Time) -> int:
@@ -57,7 +64,18 @@ def to_stamp_ns(stamp: Time) -> int:
     return int(stamp.sec) * _NS + int(stamp.nanosec)
 
 
-def to_frame(msg: Image, arrived: float = 0.0) -> CameraFrame:
+def stamp_ns_of(msg: Any) -> int:
+    """
+    Read the stamp of an image of any kind as nanoseconds.
+
+    :param msg: RawImage, Image or CompressedImage.
+    """
+    if isinstance(msg, RawImage):
+        return msg.sec * _NS + msg.nanosec
+    return to_stamp_ns(msg.header.stamp)
+
+
+def to_frame(msg: Image | RawImage, arrived: float = 0.0) -> CameraFrame:
     """
     Read a camera image; rgb8 and bgr8 are views of the message, others are converted to bgr8.
 
@@ -69,9 +87,9 @@ def to_frame(msg: Image, arrived: float = 0.0) -> CameraFrame:
     return CameraFrame(
         image=pixels,
         encoding=encoding,
-        stamp_ns=to_stamp_ns(msg.header.stamp),
-        frame_id=msg.header.frame_id,
-        header=msg.header,
+        stamp_ns=stamp_ns_of(msg),
+        frame_id=frame_id_of(msg),
+        source=msg,
         arrived=arrived,
     )
 
@@ -87,18 +105,25 @@ def to_frame_from_compressed(msg: CompressedImage, arrived: float = 0.0) -> Came
     return CameraFrame(
         image=decode_compressed_image(msg),
         encoding='bgr8',
-        stamp_ns=to_stamp_ns(msg.header.stamp),
-        frame_id=msg.header.frame_id,
-        header=msg.header,
+        stamp_ns=stamp_ns_of(msg),
+        frame_id=frame_id_of(msg),
+        source=msg,
         arrived=arrived,
     )
 
 
 class Arrival(NamedTuple):
-    """An image message, not looked at yet, and `time.perf_counter()` when it came, in s."""
+    """
+    An image message, not looked at yet.
+
+    :param msg: RawImage, Image or CompressedImage.
+    :param arrived: `time.perf_counter()` when it came, in s.
+    :param stamp_ns: of its header.
+    """
 
     msg: Any
     arrived: float
+    stamp_ns: int
 
 
 def to_any_frame(item: Arrival) -> CameraFrame:

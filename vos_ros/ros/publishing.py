@@ -15,7 +15,7 @@ from sensor_msgs.msg import CompressedImage, Image
 
 from vos_ros.config import NodeConfig, OverlayConfig
 from vos_ros.datatypes import Frame, ObjectState, Segmentation
-from vos_ros.ros import conversions, detections
+from vos_ros.ros import conversions, detections, raw_image
 from vos_ros.ros.qos import LATCHED, profile, QosWatch, RELIABLE
 
 
@@ -88,8 +88,9 @@ class Outputs:
         :param frame: on it.
         """
         if self._is_wanted('labels'):
-            msg = conversions.to_label_msg(segmentation.label_map, frame.header)
-            self._publishers['labels'].publish(msg)
+            self._publishers['labels'].publish(
+                raw_image.write_labels(segmentation.label_map, frame.source)
+            )
 
     def publish_rest(
         self,

@@ -30,7 +30,7 @@ from vos_ros.errors import VosError
 from vos_ros.overload import OverloadLimits
 from vos_ros.ros import conversions, detections, diagnostics, parameters
 from vos_ros.ros.box_drawer import BoxDrawer
-from vos_ros.ros.conversions import Arrival
+from vos_ros.ros.conversions import Arrival, stamp_ns_of
 from vos_ros.ros.guard import Complaints, guarded, in_words, LogBridge, shortened, wait_for
 from vos_ros.ros.intake import Intake, IntakeGroup
 from vos_ros.ros.prompts import PromptInputs
@@ -223,13 +223,13 @@ class VosNode(LifecycleNode):
         self._worker = Worker(
             segmenter,
             to_frame=conversions.to_any_frame,
-            stamp_of=_stamp_ns,
+            stamp_of=lambda item: item.stamp_ns,
             on_result=self._publish,
             on_error=self._on_worker_error,
             init=node.init,
             nbytes_of=lambda item: len(item.msg.data),
             limits=OverloadLimits.of(node),
-            age_ms_of=lambda item: self._age_ms(_stamp_ns(item)),
+            age_ms_of=lambda item: self._age_ms(item.stamp_ns),
             time_jump_policy=node.on_time_jump,
             on_time_jump=self._on_time_jump,
         )
@@ -329,11 +329,11 @@ class VosNode(LifecycleNode):
                 self._health.image_unreadable(in_words(error))
                 self.complain.log(error)
             return
-        self._take(Arrival(msg, arrived))
+        self._take(Arrival(msg, arrived, stamp_ns_of(msg)))
 
     @guarded
     def _on_image(self, msg: Any) -> None:
-        self._take(Arrival(msg, time.perf_counter()))
+        self._take(Arrival(msg, time.perf_counter(), stamp_ns_of(msg)))
 
     def _take(self, item: Arrival) -> None:
         """Hand an image on. Runs in the intake's thread."""
@@ -341,7 +341,7 @@ class VosNode(LifecycleNode):
         if worker is None or self._is_paused:
             return
         encoding = getattr(msg, 'encoding', '') or getattr(msg, 'format', '')
-        self._health.image_arrived(encoding, _stamp_ns(item))
+        self._health.image_arrived(encoding, item.stamp_ns)
         worker.submit_frame(item)
         if boxes is not None:
             boxes.put_image(item)
@@ -531,10 +531,6 @@ class VosNode(LifecycleNode):
             self._segmenter.lost = self._config.segmenter.lost
         if self._worker is not None:
             self._worker.set_limits(OverloadLimits.of(self._config.node))
-
-
-def _stamp_ns(item: Arrival) -> int:
-    return conversions.to_stamp_ns(item.msg.header.stamp)
 
 
 def _probe(segmenter: VideoSegmenter) -> None:
