@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The loss over a batch of clips: what it must not depend on."""
 
+from dataclasses import replace
+
 import pytest
 
 torch = pytest.importorskip('torch', reason='the training package needs torch')
@@ -90,6 +92,40 @@ def test_void_is_not_judged(weights: dict[str, float], monkeypatch: pytest.Monke
     assert float(of_prob[void].abs().max()) == 0.0
     assert float(of_carried[void].abs().max()) == 0.0
     assert float(of_prob[beside].abs().max()) + float(of_carried[beside].abs().max()) > 0.0
+
+
+def test_a_teacher_that_has_had_its_time_is_asked_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    teacher, asked = Teacher(student(1), is_infinite=False), []
+    outputs = Teacher.outputs
+    monkeypatch.setattr(
+        Teacher, 'outputs', lambda *args, **more: asked.append(1) or outputs(*args, **more)
+    )
+    settings = recipe(teacher_until=0.4, segmentation_weight=0.5)
+
+    def loss(progress: float, beside: Teacher | None, until: float) -> float:
+        changed = replace(settings, teacher_until=until)
+        return float(clip_loss(student(), two_clips(), changed, progress, beside)[0].detach())
+
+    assert loss(0.39, teacher, 0.4) == loss(0.39, teacher, 1.0) != loss(0.39, None, 1.0)
+    assert len(asked) == 2
+    assert loss(0.4, teacher, 0.4) == loss(0.4, None, 1.0) != loss(0.4, teacher, 1.0)
+    assert len(asked) == 3
+
+
+def test_a_representation_loss_without_weight_is_not_computed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    teacher = Teacher(student(1), is_infinite=False)
+
+    def loss(weight: float) -> float:
+        settings = recipe(representation_weight=weight)
+        return float(clip_loss(student(), two_clips(), settings, 0.5, teacher)[0].detach())
+
+    tiny = loss(1e-12)
+    monkeypatch.delattr(objective, 'representation_loss')
+    assert loss(0.0) == pytest.approx(tiny, abs=1e-6)
+    with pytest.raises(NameError):
+        loss(1.0)
 
 
 class Operators(TorchDispatchMode):

@@ -147,6 +147,8 @@ def distillation_loss(
         grid = torch.where(void, 0, grid)
         where = boundary_band(grid) if recipe.boundary else None
         logit = logit + logit_distillation(own.prob, shown.prob, where, recipe.temperature)
+        if not recipe.representation_weight:
+            continue
         b, k = own.logits.shape[:2]
         z_s = own.extras['decoder'].unflatten(0, (b, k)).flatten(3)
         z_t = shown.extras['decoder'].unflatten(0, (b, k)).flatten(3)
@@ -183,9 +185,11 @@ def clip_loss(
     Roll the student out over a batch of clips and judge every predicted frame.
 
     :param progress: 0..1, the share of the run that is done.
-    :param teacher: adds the distillation terms.
+    :param teacher: adds the distillation terms, up to `recipe.teacher_until`.
     :return: the loss, and its parts for the log.
     """
+    if progress >= recipe.teacher_until:
+        teacher = None
     images, labels = clips.images, clips.labels.long()
     draws = [torch_generator(recipe.seed, int(number)) for number in clips.number]
     # as many slots as one process would have: BatchNorm sees the empty ones too

@@ -23,6 +23,7 @@ _LEAST = math.ulp(0.0)  # the smallest number above 0
 _ABOVE_0 = (_LEAST, math.inf)
 # Smallest and largest value of every key that is a number.
 BOUNDS: dict[str, tuple[float, float]] = {
+    'teacher_until': _SHARE,
     'segmentation_weight': _FROM_0,
     'logit_weight': _FROM_0,
     'representation_weight': _FROM_0,
@@ -90,6 +91,9 @@ class Recipe:
     :param memory: `finite` is the robot's, {first, most recent}; `infinite` keeps every frame
         and is for teachers.
     :param teacher: `student.pt` of a trained teacher (or student), or ''.
+    :param teacher_until: share of the run after which it goes on as if there were no teacher, and
+        faster. A student that has passed its teacher learns more without it (Cho and
+        Hariharan, ICCV 2019: early-stopped distillation).
     :param segmentation_weight: of the loss on true masks when there is a teacher; 0 leaves the
         teacher alone to show how.
     :param logit_weight: of the distilled class distributions, at `temperature`.
@@ -134,6 +138,7 @@ class Recipe:
     init: str = ''
     memory: str = 'finite'
     teacher: str = ''
+    teacher_until: float = 1.0
     segmentation_weight: float = 1.0
     logit_weight: float = 1.0
     representation_weight: float = 1.0
