@@ -1,10 +1,19 @@
 # SPDX-FileCopyrightText: 2026 The vos_ros authors
 # SPDX-License-Identifier: Apache-2.0
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 
 from vos_ros.datatypes import Float, Frame
 from vos_ros.keyframes import KeyFrame, resize_prob
+
+
+@dataclass(frozen=True, eq=False)
+class WithMessage(Frame):
+    """A frame as the node has it."""
+
+    message: bytes = b''
 
 
 def _prob(rows: slice, columns: slice, size: tuple[int, int] = (24, 32)) -> Float:
@@ -42,12 +51,15 @@ def test_key_frame_is_independent_of_the_sender_s_memory(scale: int) -> None:
     image = np.full((48 * scale, 64 * scale, 3), 7, np.uint8)
     labels = np.zeros(image.shape[:2], np.uint8)
     labels[: 24 * scale] = 5
-    key_frame = KeyFrame.of(Frame(image, 'bgr8', 9, 'c'), labels, (2, 5), (48, 64), (12, 16))
+    frame = WithMessage(image, 'bgr8', 9, 'c', message=bytes(10**6))
+    key_frame = KeyFrame.of(frame, labels, (2, 5), (48, 64), (12, 16))
+    assert type(key_frame.frame) is Frame, 'the message must not live as long as the object'
     image[:] = 0
     labels[:] = 0
     assert key_frame.frame.image.shape == (48, 64, 3)
     assert (key_frame.frame.image == 7).all()
-    assert (key_frame.frame.encoding, key_frame.frame.stamp_ns) == ('bgr8', 9)
+    kept = key_frame.frame
+    assert (kept.encoding, kept.stamp_ns, kept.frame_id) == ('bgr8', 9, 'c')
     np.testing.assert_allclose(key_frame.prob[2, :6], 1.0)  # object 5
     assert not key_frame.prob[1].any()  # object 2 is not on the frame
     np.testing.assert_allclose(key_frame.prob.sum(axis=0), 1.0)

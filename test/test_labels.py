@@ -213,6 +213,20 @@ def test_mask_of_a_large_object_is_its_share_of_each_cell() -> None:
     assert not mask[2:].any()
 
 
+@pytest.mark.parametrize('size', [(24, 40), (24, 41), (17, 23), (1, 40), (96, 160), (95, 159)])
+@pytest.mark.parametrize('blocks', [(3, 4), (9, 7), (41, 67)])
+def test_masks_are_what_opencv_averages(size: tuple[int, int], blocks: tuple[int, int]) -> None:
+    rng = np.random.default_rng(7)
+    drawn = rng.choice([0, 2, 300], blocks).astype(np.uint16)
+    label_map = np.asarray(cv2.resize(drawn, (160, 96), interpolation=0), np.uint16)  # nearest
+    for object_id, mask in zip((2, 300), masks_at_stride(label_map, (2, 300), size)):
+        wins = (label_map == object_id).astype(np.float32)
+        expected = cv2.resize(wins, size[::-1], interpolation=cv2.INTER_AREA)
+        if expected.max() < 0.5:
+            expected /= expected.max()
+        np.testing.assert_allclose(mask, expected, atol=1e-5)
+
+
 def test_prompt_takes_its_share_and_leaves_the_rest_in_proportion() -> None:
     prob = np.full((3, 1, 3), 1 / 3, np.float32)
     masks = np.array([[[1.0, 0.5, 0.0]]], np.float32)

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -56,7 +56,9 @@ class KeyFrame:
         prob[rows] = masks_at_stride(label_map, present, mask_size)
         prob[0] = np.maximum(0.0, 1.0 - prob[1:].sum(axis=0))
         prob /= prob.sum(axis=0)
-        return cls(replace(frame, image=image), tuple(object_ids), prob)
+        # Not replace(): a frame of the node holds its message, as long as it lives itself.
+        kept = Frame(image, frame.encoding, frame.stamp_ns, frame.frame_id)
+        return cls(kept, tuple(object_ids), prob)
 
 
 def resize_prob(prob: Float, size: Size) -> Float:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import cv2
@@ -270,15 +271,19 @@ def _upsample(plane: Float, out: Float) -> None:
 
 def ids_in(label_map: LabelMap) -> tuple[int, ...]:
     """Return the ids of a label map, ascending, without background."""
-    counts = np.bincount(label_map.ravel())
+    # OpenCV counts without a copy of 8 bytes per pixel: 0.6 ms at 1080p, bincount 3.5.
+    bins = int(np.iinfo(label_map.dtype).max) + 1
+    counts = cv2.calcHist([np.ascontiguousarray(label_map)], [0], None, [bins], [0, bins])
     return tuple(int(k) for k in np.flatnonzero(counts) if k)
 
 
 def keep_ids(label_map: LabelMap, object_ids: Sequence[int]) -> LabelMap:
     """Return a copy of a label map in which every id but `object_ids` is background."""
-    table: npt.NDArray[np.uint16] = np.zeros(int(label_map.max()) + 1, np.uint16)
+    table = np.zeros(int(np.iinfo(label_map.dtype).max) + 1, label_dtype(object_ids))
     table[list(object_ids)] = object_ids
-    kept: LabelMap = table[label_map].astype(label_dtype(object_ids))
+    if label_map.dtype != np.uint8:
+        return table.take(label_map)
+    kept: LabelMap = cv2.LUT(label_map, table)  # type: ignore[assignment]
     return kept
 
 
@@ -297,9 +302,14 @@ def masks_at_stride(
     :return: (K, h4, w4) float32 in 0..1.
     """
     masks = np.zeros((len(object_ids), *size), np.float32)
+    shrinks = label_map.shape[0] >= size[0] and label_map.shape[1] >= size[1]
     for mask, object_id in zip(masks, object_ids):
-        wins = (label_map == object_id).astype(np.float32)
-        mask[:] = cv2.resize(wins, size[::-1], interpolation=cv2.INTER_AREA)
+        wins = (label_map == object_id).view(np.uint8)
+        if shrinks:
+            _shares(wins, mask)
+        else:
+            growing = wins.astype(np.float32)
+            mask[:] = cv2.resize(growing, size[::-1], interpolation=cv2.INTER_AREA)
         peak = float(mask.max())
         if peak == 0.0:  # smaller than a sampling step of a growing resize
             row, column = np.argwhere(wins)[0]
@@ -307,6 +317,44 @@ def masks_at_stride(
         elif peak < 0.5:
             mask /= peak
     return masks
+
+
+def _shares(wins: npt.NDArray[np.uint8], out: Float) -> None:
+    """
+    Write the share of ones in every cell: what cv2.INTER_AREA gives, an order faster.
+
+    The sum over any rectangle is a difference of four sums from the upper left corner. Within a
+    pixel these grow bilinearly, so corners of cells between pixels are exact, too.
+
+    :param wins: (H, W) 0 or 1, with a one.
+    :param out: (h, w) zeros, h <= H and w <= W.
+    """
+    left, top, width, height = cv2.boundingRect(wins)
+    sums = cv2.integral(wins[top : top + height, left : left + width])
+    tall, rows, below, down = _corners(wins.shape[0], out.shape[0], top, height)
+    wide, columns, right, across = _corners(wins.shape[1], out.shape[1], left, width)
+    upper, lower = sums[rows], sums[below]
+    sums_at = upper + (lower - upper) * down[:, None]
+    before, after = sums_at[:, columns], sums_at[:, right]
+    sums_at = before + (after - before) * across
+    cell = (wins.shape[0] / out.shape[0]) * (wins.shape[1] / out.shape[1])
+    out[tall, wide] = np.diff(np.diff(sums_at, axis=0), axis=1) / cell
+
+
+def _corners(
+    pixels: int, cells: int, first: int, length: int
+) -> tuple[slice, Index, Index, npt.NDArray[np.float64]]:
+    """
+    Return which cells of an axis a run of pixels touches, and where in the run their corners are.
+
+    :return: N cells; for their N + 1 corners the pixel before and after, counted from the first
+        and within the run, and the place between both, 0..1.
+    """
+    step = pixels / cells
+    begin, end = int(first / step), min(cells, math.ceil((first + length) / step))
+    corners = np.clip(np.arange(begin, end + 1) * step - first, 0, length)
+    before = corners.astype(np.intp)
+    return slice(begin, end), before, np.minimum(before + 1, length), corners - before
 
 
 def override(
