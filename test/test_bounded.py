@@ -129,7 +129,7 @@ def test_mailbox_never_holds_more_than_one_frame(segmenter: VideoSegmenter) -> N
         to_frame=lambda frame: frame,
         stamp_of=lambda frame: frame.stamp_ns,
         on_result=lambda result, frame: results.append(result.stamp_ns),
-        on_error=errors.append,
+        on_error=lambda error, what: errors.append(error),
         nbytes_of=lambda frame: frame.image.nbytes,
     )
     worker.start()

@@ -221,6 +221,7 @@ def test_bad_prompt_is_refused_and_its_frame_still_segmented(make_rig: MakeRig) 
     rig.worker.start()
     until(lambda: len(rig.results) == 1)
     assert 'empty mask' in str(rig.errors[0])
+    assert rig.failed == ['prompt']
     stats = rig.worker.stats
     assert (stats.prompts_in, stats.prompts_rejected, stats.errors) == (1, 1, 0)
 
@@ -273,7 +274,10 @@ def test_prompts_of_a_broken_frame_wait_for_the_next_one_or_are_refused(make_rig
     rig.send_each(3)
     assert rig.tracked() == [(1, ()), (3, (1, 2))]
     until(lambda: rig.worker.stats.prompts_rejected == 1)
-    assert any('frame of the prompt cannot be read' in str(error) for error in rig.errors)
+    said = {str(error): what for error, what in zip(rig.errors, rig.failed)}
+    assert sorted(said.values()) == ['frame', 'prompt']
+    refusal = next(line for line, what in said.items() if what == 'prompt')
+    assert 'frame of the prompt cannot be read' in refusal
 
 
 def test_reset_while_an_image_turns_out_broken_forgets_its_prompt_too(make_rig: MakeRig) -> None:
@@ -344,6 +348,7 @@ def test_broken_frame_does_not_end_the_thread(make_rig: MakeRig) -> None:
     rig.worker.submit_frame(Message(1, is_broken=True))
     until(lambda: len(rig.errors) == 1)
     assert 'check the camera' in str(rig.errors[0])
+    assert rig.failed == ['frame']
     rig.send(2)
     until(lambda: len(rig.results) == 1)
     assert rig.worker.stats.errors == 1
@@ -357,6 +362,7 @@ def test_defect_in_inference_does_not_end_the_thread(
     rig.send(1)
     until(lambda: len(rig.errors) == 1)
     assert isinstance(rig.errors[0], ZeroDivisionError)
+    assert rig.failed == ['frame']
     monkeypatch.undo()
     rig.send(2)
     until(lambda: len(rig.results) == 1)
@@ -365,7 +371,10 @@ def test_defect_in_inference_does_not_end_the_thread(
 def test_callbacks_that_fail_do_not_end_the_thread(make_rig: MakeRig) -> None:
     rig = make_rig()
 
-    def fail(*_: object) -> None:
+    failed: list[str] = []
+
+    def fail(*arguments: object) -> None:
+        failed.append(str(arguments[1]))
         raise RuntimeError('publisher is gone')
 
     rig.on_result = fail
@@ -373,6 +382,7 @@ def test_callbacks_that_fail_do_not_end_the_thread(make_rig: MakeRig) -> None:
     rig.worker.submit_prompt(prompt(1))
     rig.send_each(1, 2)
     assert rig.worker.stats.errors == 2
+    assert failed[1::2] == ['other', 'other'], 'the frames were segmented'
 
 
 def test_frame_is_memorised_after_it_was_given_away(make_rig: MakeRig) -> None:

@@ -15,7 +15,7 @@ from vos_ros.config import InitConfig
 from vos_ros.datatypes import Frame, Image, Prompt, Segmentation
 from vos_ros.errors import VosError
 from vos_ros.segmenter import VideoSegmenter
-from vos_ros.worker import Worker, WorkerStats
+from vos_ros.worker import Failed, Worker, WorkerStats
 
 PATIENCE_S = 20.0  # fails instead of hanging; nothing here is a measurement
 
@@ -37,6 +37,7 @@ class Rig:
     picture: Callable[[int], Image] = lambda stamp_ns: np.full((64, 96, 3), 200, np.uint8)
     results: list[Segmentation] = field(default_factory=list)
     errors: list[Exception] = field(default_factory=list)
+    failed: list[Failed] = field(default_factory=list)
     converted: list[int] = field(default_factory=list)
     threads: set[int] = field(default_factory=set)
     gate: threading.Event = field(default_factory=threading.Event)
@@ -50,10 +51,14 @@ class Rig:
             to_frame=self._to_frame,
             stamp_of=lambda message: message.stamp_ns,
             on_result=self._take,
-            on_error=self.errors.append,
+            on_error=self._note,
             init=self.init,
             **self.options,
         )
+
+    def _note(self, error: Exception, what: Failed) -> None:
+        self.failed.append(what)
+        self.errors.append(error)  # what tests wait for
 
     def _to_frame(self, message: Message) -> Frame:
         self.entered.set()

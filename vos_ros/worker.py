@@ -11,7 +11,7 @@ import functools
 import logging
 import threading
 import time
-from typing import Generic, TypeVar
+from typing import Generic, Literal, TypeVar
 
 import numpy as np
 
@@ -30,6 +30,8 @@ from vos_ros.timeline import TimeJump, Timeline
 
 T = TypeVar('T')
 Job = Callable[[], object]
+#: What an error ended: a frame that gets no labels, a prompt that is not followed, neither.
+Failed = Literal['frame', 'prompt', 'other']
 
 #: Warnings of late prompts kept for the next result; a camera that is silent may never send it.
 _MOST_WARNINGS = 32
@@ -100,8 +102,8 @@ class Worker(Generic[T]):
     :param on_result: called from the worker thread with the result and its frame, before the
         frame is memorised; with no object_ids while no object is known. Once per frame at most,
         stamps ascending but for jumps in time.
-    :param on_error: called from the worker thread, or the one that stops it; a VosError is one
-        line for the user, all else a defect.
+    :param on_error: called with an error and what it ended, from the worker thread, or the one
+        that stops it; a VosError is one line for the user, all else a defect.
     :param init: what prompts do.
     :param nbytes_of: bytes of what was submitted, to bound the frames kept; without it only
         their number is bounded.
@@ -121,7 +123,7 @@ class Worker(Generic[T]):
         to_frame: Callable[[T], Frame],
         stamp_of: Callable[[T], int],
         on_result: Callable[[Segmentation, Frame], None],
-        on_error: Callable[[Exception], None],
+        on_error: Callable[[Exception, Failed], None],
         init: InitConfig = InitConfig(),
         nbytes_of: Callable[[T], int] | None = None,
         limits: OverloadLimits = OverloadLimits(),
@@ -206,7 +208,8 @@ class Worker(Generic[T]):
             self._changed.notify_all()
             thread = self._thread
         if unserved:
-            self._report(VosError(f'{unserved} prompts waited at the stop; send them again'))
+            error = VosError(f'{unserved} prompts waited at the stop; send them again')
+            self._report(error, 'prompt')
         if thread is threading.current_thread():
             return False
         if thread is not None:
@@ -352,8 +355,7 @@ class Worker(Generic[T]):
         try:
             job()
         except Exception as error:  # whatever it is, the next frame must be served
-            self._settle('frames_failed')
-            self._fail(error)
+            self._fail(error, 'frame' if self._settle('frames_failed') else 'other')
 
     def _await_job(self) -> Job | None:
         """Sleep until there is something to do; None = stop."""
@@ -541,23 +543,24 @@ class Worker(Generic[T]):
         except Exception as error:  # a frame that cannot be published is still memorised
             self._fail(error)
 
-    def _settle(self, outcome: str) -> None:
-        """Decide what the frame in work counts as; nothing if there is none."""
+    def _settle(self, outcome: str) -> bool:
+        """Decide what the frame in work counts as, and return whether there was one."""
         with self._changed:
-            self._counts[outcome] += self._in_work
-            self._in_work = False
+            was_in_work, self._in_work = self._in_work, False
+            self._counts[outcome] += was_in_work
+        return was_in_work
 
     def _refuse(self, error: VosError) -> None:
         self._count('prompts_rejected')
-        self._report(error)
+        self._report(error, 'prompt')
 
-    def _fail(self, error: Exception) -> None:
+    def _fail(self, error: Exception, what: Failed = 'other') -> None:
         self._count('errors')
-        self._report(error)
+        self._report(error, what)
 
-    def _report(self, error: Exception) -> None:
+    def _report(self, error: Exception, what: Failed) -> None:
         try:
-            self._on_error(error)
+            self._on_error(error, what)
         except Exception:  # nobody is left to tell, and the thread must live
             _LOGGER.exception('on_error failed while reporting: %s', error)
 

@@ -40,7 +40,7 @@ from vos_ros.ros.raw_image import read_image
 from vos_ros.ros.reporting import image_topic, Reporter, Snapshot
 from vos_ros.segmenter import VideoSegmenter
 from vos_ros.timeline import TimeJump
-from vos_ros.worker import Worker, WorkerStats
+from vos_ros.worker import Failed, Worker, WorkerStats
 
 #: How long a stop waits for the network.
 _JOIN_S = 1.0
@@ -85,7 +85,6 @@ class VosNode(LifecycleNode):
         self._segmenter: VideoSegmenter | None = None
         self._worker: Worker[Arrival] | None = None
         self._past: Counter[str] = Counter()  # counts of workers that have ended
-        self._seen = WorkerStats()  # of the worker, as they were at its last error
         self._followed: tuple[int, ...] = ()  # as last told
         self._told_at = float('-inf')
         self._prompted_frames = 0
@@ -219,7 +218,6 @@ class VosNode(LifecycleNode):
             raise VosError('no model is loaded; configure first')
         node = self._config.node
         self._health.restart()
-        self._seen = WorkerStats()
         self._worker = Worker(
             segmenter,
             to_frame=conversions.to_any_frame,
@@ -477,17 +475,14 @@ class VosNode(LifecycleNode):
 
     # Health
 
-    def _on_worker_error(self, error: Exception) -> None:
+    def _on_worker_error(self, error: Exception, what: Failed) -> None:
         """Log what went wrong with a frame or a mask. Runs in the worker's thread."""
-        worker, before = self._worker, self._seen
-        # The worker counts before it reports.
-        now = self._seen = worker.stats if worker is not None else before
         if not isinstance(error, VosError):
             self.complain(error)
-        elif now.frames_failed > before.frames_failed:
+        elif what == 'frame':
             self._health.image_failed(in_words(error))
             self.complain.log(error)
-        elif now.prompts_rejected > before.prompts_rejected:
+        elif what == 'prompt':
             self._reject(error)
         else:
             self.complain(error)
