@@ -20,7 +20,16 @@ _LAYERS: tuple[tuple[str, ...], ...] = (
     ('datatypes', 'config'),
     (
         *('preprocess', 'labels', 'memory', 'motion', 'mailbox', 'latency', 'metrics'),
-        *('label_png', 'image_codec', 'boxes', 'keyframes', 'overload', 'timeline', 'tracking'),
+        *(
+            'label_png',
+            'image_codec',
+            'boxes',
+            'guided',
+            'keyframes',
+            'overload',
+            'timeline',
+            'tracking',
+        ),
         'results',
     ),
     ('backends', 'sequences', 'report'),

@@ -69,9 +69,9 @@ def test_engine_and_torch_agree_over_a_closed_loop(backend: str) -> None:
     clip = list(islice(render(120), FRAMES))
     frames = [Frame(image, stamp_ns=i) for i, (image, _) in enumerate(clip)]
     label_map = clip[0][1]
-    # no gates: the torch side has none, and this is about arithmetic, not about policy
+    # no gates, no guide: the torch side has none, and this is about arithmetic, not about policy
     memory = MemoryConfig(max_speed=0.0, min_score=0.0)
-    config = SegmenterConfig(input_size=SHORT_SIDE, memory=memory)
+    config = SegmenterConfig(input_size=SHORT_SIDE, memory=memory, guided=False)
     runtime = RuntimeConfig(backend=backend, precision='fp32')
     segmenter = VideoSegmenter.open(config=config, runtime=runtime)
     student = student_from_model(segmenter.manifest.folder).requires_grad_(False)

@@ -163,6 +163,10 @@ class SegmenterConfig(_Validated):
     max_objects: int = _setting(
         10, 'objects followed at once; memory is allocated for all of them', limits=(1, 254)
     )
+    guided: bool = _setting(
+        True,
+        'outlines follow the camera image between the cells of the network (guided upsampling)',
+    )
     memory: MemoryConfig = field(default_factory=MemoryConfig)
     lost: LostConfig = field(default_factory=LostConfig)
 

@@ -12,12 +12,15 @@ import numpy as np
 import numpy.typing as npt
 
 from vos_ros.datatypes import Float, LabelMap
+from vos_ros.guided import Guide
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _EPSILON = 1e-7
 _MAX_LOGIT = float(np.log((1 - _EPSILON) / _EPSILON))
+#: A cell whose best probability is lower is decided pixel by pixel where there is a guide.
+_SURE = 0.7
 #: What a pixel on an outline costs, in pixels that are decided everywhere.
 _OUTLINE_COST = 5
 #: Probabilities on outlines that are upsampled at once, 2 MiB: with 4K and many objects there are
@@ -72,6 +75,8 @@ class Labeler:
     them disagree, along the outlines, must anything be upsampled. Masks that are nearly all
     outline, and one object at a small size, are quicker decided everywhere. Scratch planes are
     kept between frames; the label map itself is new each time, for it is given away.
+
+    With a guide, pixels along outlines and around cells that are not sure follow the camera image.
     """
 
     def __init__(self) -> None:
@@ -79,17 +84,29 @@ class Labeler:
         self._wins = np.empty(0, np.bool_)
         self._axes: tuple[_Axis, _Axis] | None = None
 
-    def __call__(self, prob: Float, object_ids: Sequence[int], size: tuple[int, int]) -> LabelMap:
+    def __call__(
+        self,
+        prob: Float,
+        object_ids: Sequence[int],
+        size: tuple[int, int],
+        guide: Guide | None = None,
+    ) -> LabelMap:
         """
         Return (H, W) uint8 or uint16, the id of the most probable object, 0 = background.
 
         :param prob: (K + 1, h4, w4) float32, row 0 = background, rows in the order of the ids.
         :param object_ids: K ids, strictly ascending.
         :param size: height and width of the label map.
+        :param guide: for the same `prob` and `size`; left out where masks are nearly all outline,
+            so that no frame takes much longer than others.
         """
         dtype = label_dtype(object_ids)
         if not object_ids:
             return np.zeros(size, dtype)
+        if guide is not None:
+            found = self._along_outlines(prob, object_ids, size, guide)
+            if found is not None:
+                return found
         if len(object_ids) > 1 or size[0] * size[1] > _SMALL:
             found = self._along_outlines(prob, object_ids, size)
             if found is not None:
@@ -109,7 +126,11 @@ class Labeler:
         return label_map
 
     def _along_outlines(
-        self, prob: Float, object_ids: Sequence[int], size: tuple[int, int]
+        self,
+        prob: Float,
+        object_ids: Sequence[int],
+        size: tuple[int, int],
+        guide: Guide | None = None,
     ) -> LabelMap | None:
         """Upsample and decide where winners meet; None where that is most of the picture."""
         cells = prob.shape[1:]
@@ -120,13 +141,19 @@ class Labeler:
         # A place is what lies between four cells; at the border some of them are the same. Places
         # are numbered by the cell after them, and only those around objects are looked at.
         winner = _winner(prob)
-        tall, wide = (_around(winner.any(axis=axis)) for axis in (1, 0))
+        mark = 0
+        if guide is not None:
+            winner, mark = _marked(winner, prob.max(axis=0) < _SURE, len(object_ids))
+        tall, wide = _around(winner)
         framed = cv2.copyMakeBorder(winner, 1, 1, 1, 1, cv2.BORDER_REPLICATE)
         framed = framed[tall.start : tall.stop + 1, wide.start : wide.stop + 1]
         first = framed[:-1, :-1]
         differs = first != framed[:-1, 1:]
         differs |= first != framed[1:, :-1]
         differs |= first != framed[1:, 1:]
+        if mark:
+            differs |= first >= mark
+            first = first % mark
         i, j = np.nonzero(differs)
         if len(i) * rows.most * columns.most * _OUTLINE_COST > size[0] * size[1]:
             return None
@@ -137,8 +164,9 @@ class Labeler:
         inside = ids[first].take(columns.place[box[1]] - wide.start, axis=1)
         label_map[box] = inside.take(rows.place[box[0]] - tall.start, axis=0)
 
-        planes, pixels = prob.reshape(len(prob), -1), label_map.reshape(-1)
-        at_once = max(1, _SCRATCH // (len(prob) * rows.most * columns.most))
+        planes = (prob if guide is None else guide.planes).reshape(-1, cells[0] * cells[1])
+        pixels = label_map.reshape(-1)
+        at_once = max(1, _SCRATCH // (len(planes) * rows.most * columns.most))
         for begin in range(0, len(i), at_once):
             part = slice(begin, begin + at_once)
             # Pixels down and across in each place; the places come last, for they are many.
@@ -153,7 +181,10 @@ class Labeler:
             )
             upsampled = upper[:, None] * (1 - down)[:, None]
             upsampled += lower[:, None] * down[:, None]
-            pixels[(y * size[1])[:, None] + x] = ids[_winner(upsampled)]
+            found = (y * size[1])[:, None] + x
+            if guide is not None:
+                upsampled = _guided(upsampled, guide.green(found))
+            pixels[found] = ids[_winner(upsampled)]
         return label_map
 
     def _decide(self, prob: Float, object_ids: Sequence[int], size: tuple[int, int]) -> LabelMap:
@@ -241,10 +272,43 @@ def _winner(prob: Float) -> npt.NDArray[np.unsignedinteger]:
     return winner
 
 
-def _around(hits: npt.ArrayLike) -> slice:
-    """Return the places before, between and after the cells of one axis that are hit."""
-    found = np.flatnonzero(hits)
-    return slice(int(found[0]), int(found[-1]) + 2) if len(found) else slice(0, 0)
+def _marked(
+    winner: npt.NDArray[np.unsignedinteger], unsure: npt.NDArray[np.bool_], most: int
+) -> tuple[npt.NDArray[np.unsignedinteger], int]:
+    """
+    Add a mark to the winners of some cells, so that they differ from all others.
+
+    :param most: the highest winner there can be.
+    :return: the winners, and the mark.
+    """
+    mark = 1 << 7 if most < 1 << 7 else 1 << 15
+    dtype = np.uint8 if most < 1 << 7 else np.uint16
+    return winner + unsure * dtype(mark), mark
+
+
+def _guided(upsampled: Float, green: npt.NDArray[np.uint8]) -> Float:
+    """
+    Move probabilities along their slopes.
+
+    :param upsampled: (2 * K + 1, ...) pixels of `Guide.planes`; overwritten.
+    :param green: (...) of the same pixels.
+    :return: (K + 1, ...), row 0 = background.
+    """
+    count = len(upsampled) // 2
+    moved = np.empty((count + 1, *green.shape), np.float32)
+    brighter = np.subtract(green, upsampled[-1], out=upsampled[-1])
+    np.multiply(upsampled[count:-1], brighter, out=moved[1:])
+    moved[1:] += upsampled[:count]
+    np.subtract(1.0, moved[1:].sum(axis=0), out=moved[0])
+    return moved
+
+
+def _around(winner: npt.NDArray[np.unsignedinteger]) -> tuple[slice, slice]:
+    """Return the places, down and across, around all cells that are not plain background."""
+    hit = winner if winner.dtype == np.uint8 else winner.astype(np.bool_).view(np.uint8)
+    left, top, width, height = cv2.boundingRect(hit)
+    tall, wide = (slice(k, k + n + 1 if n else k) for k, n in ((top, height), (left, width)))
+    return tall, wide
 
 
 def _where_objects_win(prob: Float) -> tuple[slice, slice]:
@@ -258,11 +322,10 @@ def _where_objects_win(prob: Float) -> tuple[slice, slice]:
     :return: both slices are empty where no object wins a cell.
     """
     wins = prob[1:].max(axis=0) >= prob[0]
-    found = []
-    for axis in (1, 0):
-        places = _around(wins.any(axis=axis))
-        found.append(slice(max(places.start - 1, 0), min(places.stop, wins.shape[1 - axis])))
-    return found[0], found[1]
+    tall, wide = _around(wins.view(np.uint8))
+    rows = slice(max(tall.start - 1, 0), min(tall.stop, wins.shape[0]))
+    columns = slice(max(wide.start - 1, 0), min(wide.stop, wins.shape[1]))
+    return rows, columns
 
 
 def _upsample(plane: Float, out: Float) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import cv2
+import numpy as np
 
 from vos_ros.datatypes import Float, Frame, Image, LabelMap
 from vos_ros.errors import VosError
@@ -108,6 +109,20 @@ class Normalizer:
                 dtype=cv2.CV_32F,
             )
         return out
+
+    def green(self, size: Size) -> Float:
+        """
+        Return the green of the image that was last written, averaged over cells.
+
+        :param size: of the result (h, w): the image's, halved some times.
+        :return: (h, w) float32, 0..255.
+        """
+        assert self._planes is not None
+        plane = self._planes[1]
+        while plane.shape[0] > size[0]:  # 0.06 ms, INTER_AREA in one go 0.15
+            half = (plane.shape[1] // 2, plane.shape[0] // 2)
+            plane = cv2.resize(plane, half, interpolation=cv2.INTER_LINEAR)
+        return np.asarray(plane, np.float32)
 
 
 def prepare(frame: Frame, normalizer: Normalizer, out: Float) -> Float:

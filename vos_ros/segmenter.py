@@ -277,10 +277,11 @@ class VideoSegmenter:
         prob = aggregate(work.read_and_decode(features))
         seconds = self._seconds_since(frame)
         work.gate.apply(prob, object_ids, seconds)
+        guide = work.guide(prob, frame) if self.config.guided else None
         segment_ms = watch.lap_ms()
 
         # Probabilities -> ids, at the camera's size.
-        label_map = self._labeler(prob, object_ids, frame.size)
+        label_map = self._labeler(prob, object_ids, frame.size, guide)
         timing = StepTiming(preprocess_ms, encode_ms, segment_ms, watch.lap_ms())
 
         # Labels are published before anybody asks for this.
@@ -451,7 +452,8 @@ class VideoSegmenter:
         found = aggregate(work.read_and_decode(features))
         seconds = self._seconds_since(frame)
         work.gate.apply(found, known, seconds)
-        predicted = self._labeler(found, known, frame.size)
+        guide = work.guide(found, frame) if known and self.config.guided else None
+        predicted = self._labeler(found, known, frame.size, guide)
 
         # The prompt wins, in the label map and in what is memorised.
         masks = masks_at_stride(label_map, prompted, work.mask_size)

@@ -12,6 +12,7 @@ import numpy as np
 from vos_ros.backends.base import Backend, Features, Manifest, Size
 from vos_ros.config import SegmenterConfig
 from vos_ros.datatypes import Float, Frame
+from vos_ros.guided import Guide
 from vos_ros.labels import sum_of_others
 from vos_ros.memory import MemoryBank
 from vos_ros.motion import MotionGate
@@ -52,6 +53,14 @@ class Workspace:
     def prepare(self, frame: Frame) -> Float:
         """Resize and normalise a frame into the network's input (1, 3, H, W), and return it."""
         return prepare(frame, self._normalizer, self.image)
+
+    def guide(self, prob: Float, frame: Frame) -> Guide:
+        """
+        Fit probabilities to the frame that was prepared last.
+
+        :param prob: (K + 1, h4, w4), row 0 = background.
+        """
+        return Guide.of(prob, frame.image, self._normalizer.green(self.mask_size))
 
     def prepare_from(self, other: Workspace) -> Float:
         """Resize the network's input of another workspace into this one's, and return it."""
