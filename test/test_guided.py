@@ -11,7 +11,7 @@ from vos_ros import labels
 from vos_ros.datatypes import Float, Image, LabelMap
 from vos_ros.guided import Guide
 from vos_ros.labels import Labeler
-from vos_ros.preprocess import Normalizer
+from vos_ros.preprocess import halved, Normalizer
 
 CELLS = (24, 32)
 SIZE = (96, 128)
@@ -54,7 +54,8 @@ def everywhere(prob: Float, image: Image, coarse: Float) -> tuple[LabelMap, Floa
         ]
     )
     size = image.shape[0], image.shape[1]
-    brighter = image[..., 1] - upsampled(coarse[None], size)[0]
+    smooth = cv2.GaussianBlur(image, (3, 3), 0)
+    brighter = smooth[..., 1] - upsampled(coarse[None], size)[0]
     score = upsampled(prob, size) + upsampled(slopes, size) * brighter
     ahead = np.sort(score, axis=0)
     return score.argmax(axis=0), ahead[-1] - ahead[-2]
@@ -89,7 +90,7 @@ def test_outlines_are_those_of_the_formula_and_all_else_is_as_it_was(
     decided, looked_at = ahead > 1e-4, is_open(prob, size)
     assert (found == plain)[~looked_at].all()
     assert (found == expected)[looked_at & decided].all()
-    assert (plain != expected)[looked_at & decided].sum() > 20, 'it does something'
+    assert (plain != expected)[looked_at & decided].sum() > 5, 'it does something'
 
 
 def test_an_edge_of_the_image_is_found_to_the_pixel() -> None:
@@ -120,7 +121,7 @@ def test_rows_may_be_padded_and_colours_in_either_order() -> None:
     padded = np.zeros((SIZE[0], SIZE[1] + 3, 3), np.uint8)[:, : SIZE[1]]
     padded[:] = image
     expected = Labeler()(prob, (1, 2), SIZE, Guide.of(prob, image, cells_of(image)))
-    for other in (padded, image[..., ::-1]):
+    for other in (padded, image[..., ::-1], image[..., 1]):
         found = Labeler()(prob, (1, 2), SIZE, Guide.of(prob, other, cells_of(image)))
         np.testing.assert_array_equal(found, expected)
 
@@ -156,4 +157,5 @@ def test_green_in_cells_is_the_mean_of_its_pixels(encoding: str) -> None:
     image = picture()
     normalizer = Normalizer((1, 2, 3), (4, 5, 6))
     normalizer(image, encoding, np.empty((1, 3, *SIZE), np.float32))
-    np.testing.assert_allclose(normalizer.green(CELLS), cells_of(image), atol=1.0)
+    np.testing.assert_array_equal(normalizer.green, image[..., 1])
+    np.testing.assert_allclose(halved(normalizer.green, CELLS), cells_of(image), atol=1.0)

@@ -34,15 +34,13 @@ class Guide:
     """
     Brightness in pixels and cells, and what it does to the probabilities.
 
-    :param fine: bytes of the camera image; green is every `stride`-th from `first` on, row by row.
+    :param image: (H, W, 3) uint8, the camera's, whose green counts; or (H, W), the green alone.
     :param planes: (2 * K + 1, h4, w4) float32, all that is upsampled: the probabilities of the K
         objects; their slopes, per step of brightness; the image's green in cells, 0..255. What is
         missing, the background's, is 1 and 0 less their sums.
     """
 
-    fine: npt.NDArray[np.uint8]
-    stride: int
-    first: int
+    image: Image
     planes: Float
 
     @classmethod
@@ -51,16 +49,13 @@ class Guide:
         Fit the lines.
 
         :param prob: (K + 1, h4, w4) float32, sums to 1 over axis 0, row 0 = background.
-        :param image: (H, W, 3) uint8, rgb or bgr.
+        :param image: (H, W, 3) uint8, rgb or bgr; or (H, W), the green alone, which is faster.
         :param coarse: (h4, w4) float32, the image's green in the cells of `prob`.
         """
         count = len(prob) - 1
         planes = np.zeros((2 * count + 1, *coarse.shape), np.float32)
         planes[:count], planes[-1] = prob[1:], coarse
-        if image.flags.c_contiguous:
-            guide = cls(image.reshape(-1), 3, 1, planes)
-        else:
-            guide = cls(image[..., 1].reshape(-1), 1, 0, planes)
+        guide = cls(image, planes)
         # Where all around is background for sure, there is no slope.
         left, top, width, height = cv2.boundingRect((prob[0] < _BACKGROUND).view(np.uint8))
         if not width:
@@ -76,6 +71,14 @@ class Guide:
             np.divide(shared, spread, out=slope)
         return guide
 
-    def green(self, pixels: npt.NDArray[np.intp]) -> npt.NDArray[np.uint8]:
-        """Return the green of pixels, which are counted row by row."""
-        return self.fine.take(pixels * self.stride + self.first)
+    def smoothed(self, rows: slice, columns: slice) -> npt.NDArray[np.uint8]:
+        """
+        Return the green of a part of the image without the noise of single pixels.
+
+        With it, 24 islands of 6 pixels or less were found in a mask (480p), else 3.
+        """
+        fine = self.image[rows, columns]
+        if fine.ndim == 3:
+            fine = np.asarray(cv2.extractChannel(fine, 1), np.uint8)
+        smooth: npt.NDArray[np.uint8] = cv2.GaussianBlur(fine, (3, 3), 0)  # type: ignore[assignment]
+        return smooth

@@ -166,6 +166,10 @@ class Labeler:
 
         planes = (prob if guide is None else guide.planes).reshape(-1, cells[0] * cells[1])
         pixels = label_map.reshape(-1)
+        if guide is not None:
+            # A pixel more than can be asked for, and one for its neighbour.
+            north, west = (max(0, part.start - 2) for part in box)
+            fine = guide.smoothed(slice(north, box[0].stop + 2), slice(west, box[1].stop + 2))
         at_once = max(1, _SCRATCH // (len(planes) * rows.most * columns.most))
         for begin in range(0, len(i), at_once):
             part = slice(begin, begin + at_once)
@@ -181,10 +185,10 @@ class Labeler:
             )
             upsampled = upper[:, None] * (1 - down)[:, None]
             upsampled += lower[:, None] * down[:, None]
-            found = (y * size[1])[:, None] + x
             if guide is not None:
-                upsampled = _guided(upsampled, guide.green(found))
-            pixels[found] = ids[_winner(upsampled)]
+                here = ((y - north) * fine.shape[1])[:, None] + (x - west)
+                upsampled = _guided(upsampled, fine.take(here))
+            pixels[(y * size[1])[:, None] + x] = ids[_winner(upsampled)]
         return label_map
 
     def _decide(self, prob: Float, object_ids: Sequence[int], size: tuple[int, int]) -> LabelMap:

@@ -16,7 +16,7 @@ from vos_ros.guided import Guide
 from vos_ros.labels import sum_of_others
 from vos_ros.memory import MemoryBank
 from vos_ros.motion import MotionGate
-from vos_ros.preprocess import Normalizer, prepare
+from vos_ros.preprocess import halved, Normalizer, prepare
 
 
 def mask_size(manifest: Manifest, size: Size) -> Size:
@@ -60,7 +60,9 @@ class Workspace:
 
         :param prob: (K + 1, h4, w4), row 0 = background.
         """
-        return Guide.of(prob, frame.image, self._normalizer.green(self.mask_size))
+        green = self._normalizer.green
+        image = green if frame.size == self.size else frame.image
+        return Guide.of(prob, image, halved(green, self.mask_size))
 
     def prepare_from(self, other: Workspace) -> Float:
         """Resize the network's input of another workspace into this one's, and return it."""
