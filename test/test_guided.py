@@ -69,7 +69,7 @@ def corners(pixels: int, cells: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[
 
 def is_open(prob: Float, size: tuple[int, int]) -> npt.NDArray[np.bool_]:
     """Tell which pixels lie between four cells that differ, or of which one is not sure."""
-    winner = np.where(prob.max(axis=0) < 0.7, -1, prob.argmax(axis=0))
+    winner = np.where(prob.max(axis=0) < 0.6, -1, prob.argmax(axis=0))
     across = [corners(n, c) for n, c in zip(size, winner.shape)]
     around = np.stack([winner[np.ix_(y, x)] for y in across[0] for x in across[1]])
     differs: npt.NDArray[np.bool_] = (around != around[0]).any(axis=0) | (around[0] < 0)

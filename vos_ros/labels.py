@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _EPSILON = 1e-7
 _MAX_LOGIT = float(np.log((1 - _EPSILON) / _EPSILON))
 #: A cell whose best probability is lower is decided pixel by pixel where there is a guide.
-_SURE = 0.7
+_SURE = 0.6
 #: What a pixel on an outline costs, in pixels that are decided everywhere.
 _OUTLINE_COST = 5
 #: Probabilities on outlines that are upsampled at once, 2 MiB: with 4K and many objects there are
@@ -140,10 +140,10 @@ class Labeler:
 
         # A place is what lies between four cells; at the border some of them are the same. Places
         # are numbered by the cell after them, and only those around objects are looked at.
-        winner = _winner(prob)
+        winner, best = _winner(prob)
         mark = 0
         if guide is not None:
-            winner, mark = _marked(winner, prob.max(axis=0) < _SURE, len(object_ids))
+            winner, mark = _marked(winner, best < _SURE, len(object_ids))
         tall, wide = _around(winner)
         framed = cv2.copyMakeBorder(winner, 1, 1, 1, 1, cv2.BORDER_REPLICATE)
         framed = framed[tall.start : tall.stop + 1, wide.start : wide.stop + 1]
@@ -153,7 +153,7 @@ class Labeler:
         differs |= first != framed[1:, 1:]
         if mark:
             differs |= first >= mark
-            first = first % mark
+            first = np.bitwise_and(first, mark - 1)
         i, j = np.nonzero(differs)
         if len(i) * rows.most * columns.most * _OUTLINE_COST > size[0] * size[1]:
             return None
@@ -188,7 +188,7 @@ class Labeler:
             if guide is not None:
                 here = ((y - north) * fine.shape[1])[:, None] + (x - west)
                 upsampled = _guided(upsampled, fine.take(here))
-            pixels[(y * size[1])[:, None] + x] = ids[_winner(upsampled)]
+            pixels[(y * size[1])[:, None] + x] = ids.take(_winner(upsampled)[0])
         return label_map
 
     def _decide(self, prob: Float, object_ids: Sequence[int], size: tuple[int, int]) -> LabelMap:
@@ -259,21 +259,20 @@ class _Axis:
         return pixels, before, after, self._weight[pixels]
 
 
-def _winner(prob: Float) -> npt.NDArray[np.unsignedinteger]:
+def _winner(prob: Float) -> tuple[npt.NDArray[np.unsignedinteger], Float]:
     """
-    Return the row of the highest value; of equal ones, the first.
+    Return the row of the highest value, of equal ones the first, and that value.
 
     :param prob: (K + 1, ...) float32.
-    :return: (...) uint8 or, with more rows than fit, uint16.
+    :return: (...) uint8 or, with more rows than fit, uint16; and (...) float32.
     """
     # A running maximum: argmax over the first axis takes several times longer.
     best = prob[0]
     winner = np.zeros(best.shape, np.min_scalar_type(len(prob)))
     for row, plane in enumerate(prob[1:], 1):
         np.copyto(winner, row, where=plane > best)
-        if row + 1 < len(prob):
-            best = np.maximum(best, plane)
-    return winner
+        best = np.maximum(best, plane)
+    return winner, best
 
 
 def _marked(
