@@ -75,7 +75,7 @@ class Guide:
         """
         Return the green of a part of the image without the noise of single pixels.
 
-        With it, 24 islands of 6 pixels or less were found in a mask (480p), else 3.
+        With that noise a mask has 24 islands of 6 pixels or less (480p), without it 3.
         """
         fine = self.image[rows, columns]
         if fine.ndim == 3:
