@@ -38,7 +38,8 @@ def two_clips() -> Clips:
     for t in range(4):
         labels[:, t, 10 + 2 * t : 34 + 2 * t, 10:34] = 1
     labels[0, :, 40:60, 30:56] = 2
-    return Clips(images, labels, torch.zeros(2, dtype=torch.bool), torch.arange(2))
+    no = torch.zeros(2, dtype=torch.bool)
+    return Clips(images, labels, no, no, torch.arange(2))
 
 
 @pytest.mark.parametrize('is_taught', [False, True], ids=['alone', 'taught'])

@@ -37,18 +37,20 @@ class Clips(NamedTuple):
     :param images: (B, T, 3, S, S) uint8 RGB.
     :param labels: (B, T, S, S) uint8 with ids from 0 to 2, or more (`merge`), 255 = void.
     :param jumped: (B,) bool, clips with a long pause between frames 0 and 1.
+    :param revealed: (B,) bool, clips that show more of an object than their first frame does.
     :param number: (B,) int64, of the clip in its run.
     """
 
     images: Tensor
     labels: Tensor
     jumped: Tensor
+    revealed: Tensor
     number: Tensor
 
     def to(self, device: torch.device) -> 'Clips':
         """Give the same batch on another device; the numbers stay where they are."""
-        images, labels, jumped = (x.to(device, non_blocking=True) for x in self[:3])
-        return Clips(images, labels, jumped, self.number)
+        moved = (x.to(device, non_blocking=True) for x in self[:4])
+        return Clips(*moved, self.number)
 
 
 def torch_generator(seed: int, number: int) -> torch.Generator:
@@ -78,11 +80,12 @@ class ClipDataset(Dataset[Clips]):
             self.composer.rng = np.random.default_rng([self.recipe.seed, number, attempt])
             clip = self.composer.compose()
             if clip is not None:
-                jumps = self.composer.jumped
+                jumps, reveals = self.composer.jumped, self.composer.revealed
                 clip = self._merge(clip, number)
                 images, labels = (torch.from_numpy(x) for x in clip)
-                jumped = torch.tensor(jumps)
-                return Clips(images.permute(0, 3, 1, 2), labels, jumped, torch.tensor(number))
+                jumped, revealed = torch.tensor(jumps), torch.tensor(reveals)
+                images = images.permute(0, 3, 1, 2)
+                return Clips(images, labels, jumped, revealed, torch.tensor(number))
         sets = [self.recipe.stills, *(self.recipe.videos if self.recipe.clip.real > 0 else [])]
         raise ValueError(
             f'no usable clip in {ATTEMPTS} draws from {", ".join(sets)}: the objects in the label '
@@ -190,8 +193,9 @@ def clip_loader(
     cv2.setNumThreads(1)  # the workers are what runs side by side
     share = recipe.batch // processes
     firsts = (s * recipe.batch + rank * share for s in steps)
+    composer = ClipComposer(stills, videos, recipe.clip, families=recipe.families)
     batches = DataLoader(
-        _ErrorsAsValues(ClipDataset(ClipComposer(stills, videos, recipe.clip), recipe)),
+        _ErrorsAsValues(ClipDataset(composer, recipe)),
         batch_sampler=[list(range(first, first + share)) for first in firsts],
         num_workers=recipe.workers,
         prefetch_factor=8 if recipe.workers else None,

@@ -16,7 +16,7 @@ and grain that changes; its ReplayCompose took two to three times as long
 for what is here).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -59,6 +59,12 @@ class ClipConfig:
     :param crossing: share of those twins that are tracked (as object 2, where there is none yet)
         and cross the way of the object they were copied from: ids must not be exchanged.
     :param beside: share of the crossing ones that stay beside it instead, in touch.
+    :param turn: share of the cut-outs that turn: another side of them comes in beside the one that
+        the first frame shows, and takes its place.
+    :param reveal: share of the clips on whose first frame something hides a part of an object,
+        which is seen from then on.
+    :param enter: share of the cut-outs that come in over the border, so that the first frame shows
+        a part of them.
     :param jump: share of clips with a long pause between frames 0 and 1, after which everything
         is elsewhere and looks different, as in the middle of a long video.
     :param max_jump: length of that pause in a real clip, frames at most.
@@ -84,6 +90,9 @@ class ClipConfig:
     twin: float = 0.0
     crossing: float = 0.0
     beside: float = 0.0
+    turn: float = 0.0
+    reveal: float = 0.0
+    enter: float = 0.0
     jump: float = 0.0
     max_jump: int = 40
 
@@ -150,6 +159,7 @@ class Layer:
     :param label: (h, w) ids in the source, for a background with its own objects, or None:
         then every opaque pixel is `object_id`.
     :param maps: per frame, the 2x3 affine matrix from source to crop.
+    :param views: per frame, what is drawn in place of `rgba` (of the same size), where it turns.
     """
 
     rgba: Image
@@ -158,6 +168,7 @@ class Layer:
     label: Image | None = None
     bend: list[Array | None] = field(default_factory=list)
     gain: list[Array] = field(default_factory=list)
+    views: list[Image] = field(default_factory=list)
 
 
 def _warp(
@@ -202,6 +213,62 @@ def _affine(
     return out.astype(np.float32)
 
 
+def _in_the_colours_of(side: Image, front: Image, share: float) -> Image:
+    """
+    Bring the mean colour of one cut-out nearer to that of another, as sides of one thing are.
+
+    :param side: (h, w, 4); changed in a copy.
+    :param share: 0 leaves it, 1 gives it the mean of `front`.
+    """
+    means = [one[one[..., 3] > 127][:, :3].mean(0) for one in (side, front)]
+    moved = side.copy()
+    shifted = side[..., :3] + np.float32(share) * (means[1] - means[0]).astype(np.float32)
+    moved[..., :3] = np.clip(shifted, 0, 255).astype(np.uint8)
+    return moved
+
+
+def _squeezed(face: Image, width: int, light: float) -> Image:
+    """Give a side of something as it is seen at an angle: narrower and darker, (h, width, 4)."""
+    out = cv2.resize(face, (width, face.shape[0]), interpolation=cv2.INTER_AREA)
+    out[..., :3] = (out[..., :3] * np.float32(light)).astype(np.uint8)
+    return out.astype(np.uint8, copy=False)
+
+
+def _over(canvas: Image, face: Image, left: int) -> None:
+    """Draw a cut-out over a canvas of the same height, in place."""
+    part = canvas[:, left : left + face.shape[1]]
+    alpha = face[..., 3:] * np.float32(1 / 255)
+    part[..., :3] = (face[..., :3] * alpha + part[..., :3] * (1 - alpha)).astype(np.uint8)
+    part[..., 3] = np.maximum(part[..., 3], face[..., 3])
+
+
+def _seen_from(front: Image, side: Image, angle: float, width: int, leftwards: bool) -> Image:
+    """
+    Draw two sides of a thing that turns about its upright axis, as those of a box.
+
+    They lie over each other by a quarter of the narrower one, so that they are one silhouette.
+
+    :param front: (h, w, 4), all that is seen at angle 0.
+    :param side: (h, w', 4), all that is seen at a right angle.
+    :param angle: radians, 0 to pi / 2.
+    :param width: of what is returned, px.
+    :param leftwards: the side comes in from the right.
+    :return: (h, width, 4), not premultiplied.
+    """
+    seen = [
+        (face, max(round(face.shape[1] * share), 1), 0.7 + 0.3 * share)
+        for face, share in ((front, np.cos(angle)), (side, np.sin(angle)))
+    ]
+    (_, w1, _), (_, w2, _) = seen
+    lap = min(w1, w2) // 4
+    canvas = np.zeros((front.shape[0], width, 4), np.uint8)
+    start = (width - (w1 + w2 - lap)) // 2
+    lefts = (start, start + w1 - lap) if leftwards else (start + w2 - lap, start)
+    for (face, w, light), left in sorted(zip(seen, lefts, strict=True), key=lambda p: p[0][1]):
+        _over(canvas, _squeezed(face, w, float(light)), left)
+    return canvas
+
+
 def _object_one(label: Image) -> Image:
     return np.where(label == 1, np.uint8(255), np.uint8(0))
 
@@ -230,6 +297,35 @@ def _centroids(labels: Sequence[Image]) -> list[Matrix]:
     return found
 
 
+def video_shares(videos: Sequence[Video], families: Mapping[str, float]) -> Matrix:
+    """
+    Give how often each clip is taken, (N,), with sum 1.
+
+    Clips of one family are alike (one scene cut into windows, say), so that many of them say
+    little more than a few: a family's share does not depend on how many there are. In a family
+    a clip counts by its length, up to 60 frames.
+
+    :param families: weight of each family; its name is the begin of SET/CLIP, the longest one that
+        fits counts. Clips in none are a family of their set, of weight 1. Empty = all clips
+        are one family.
+    """
+    lengths = np.array([min(len(v), 60) for v in videos], np.float64)
+    if not videos:
+        return lengths
+    if not families:
+        return lengths / lengths.sum()
+    names = [
+        max((f for f in families if f'{v.source}/{v.name}'.startswith(f)), key=len, default='')
+        or v.source
+        for v in videos
+    ]
+    of_family = {n: sum(x for x, m in zip(lengths, names, strict=True) if m == n) for n in names}
+    weights = np.array([families.get(n, 1.0) / of_family[n] for n in names]) * lengths
+    if weights.sum() <= 0:
+        raise ValueError('families: every clip has the weight 0')
+    return weights / weights.sum()
+
+
 class ClipComposer:
     """
     An endless source of clips.
@@ -239,10 +335,16 @@ class ClipComposer:
 
     :param stills: photographs with objects.
     :param videos: real clips; may be empty.
+    :param families: see `video_shares`.
     """
 
     def __init__(
-        self, stills: Stills, videos: Sequence[Video], config: ClipConfig, seed: int = 0
+        self,
+        stills: Stills,
+        videos: Sequence[Video],
+        config: ClipConfig,
+        seed: int = 0,
+        families: Mapping[str, float] | None = None,
     ) -> None:
         self.stills = stills
         self.videos = videos
@@ -250,8 +352,8 @@ class ClipComposer:
         self.rng = np.random.default_rng(seed)
         self.progress = 0.0
         self.jumped = False  # whether the clip composed last has the long pause
-        lengths = np.array([min(len(v), 60) for v in videos], np.float64)
-        self._video_weight = lengths / lengths.sum() if len(videos) else lengths
+        self.revealed = False  # whether it shows more of an object than its first frame does
+        self._video_weight = video_shares(videos, families or {})
 
     def __iter__(self) -> Iterator[tuple[Image, Image]]:
         while True:
@@ -288,19 +390,28 @@ class ClipComposer:
             scale *= np.exp(zoom)
         return path
 
-    def _object_path(self, box: Box, extent: float, start: Array, speed: float) -> list[Array]:
+    def _object_path(
+        self,
+        box: Box,
+        extent: float,
+        start: Array,
+        speed: float,
+        velocity: Matrix | None = None,
+    ) -> list[Array]:
         """
         Give the path of a cut-out as (3, 3) matrices.
 
         :param box: x, y, width, height of the object in its source.
         :param extent: side of the object in the crop, px (root of its box's area).
+        :param velocity: (x, y) at first, px a frame; None = drawn by `speed`.
         """
         c, rng = self.config, self.rng
         x, y, w, h = box
         centre = (x + w / 2, y + h / 2)
         scale = extent / np.sqrt(w * h)
         flip = bool(rng.random() < 0.5)
-        velocity = rng.normal(0, speed * c.size, 2)
+        drawn = rng.normal(0, speed * c.size, 2)
+        velocity = drawn if velocity is None else velocity.copy()
         turn, zoom, skew = (
             rng.normal(0, c.rotation_deg),
             rng.normal(0, c.zoom),
@@ -401,13 +512,101 @@ class ClipComposer:
             quick = c.speed if speed is None else speed
             if rng.random() < 0.2:
                 quick *= 2.0
-            path = self._object_path((x - x0, y - y0, w, h), float(extent), start, quick)
-            layer = Layer(rgba, path, object_id)
+            box: Box = (x - x0, y - y0, w, h)
+            velocity, views = None, []
+            if object_id and c.turn > 0 and rng.random() < c.turn:
+                views = self._turning(rgba)
+            if views:
+                self.revealed = True
+                rgba = views[0]
+                box = cv2.boundingRect(rgba[..., 3])  # type: ignore[assignment]  # four integers
+            if object_id and c.enter > 0 and rng.random() < c.enter:
+                start, velocity = self._way_in(float(extent))
+                self.revealed = True
+            path = self._object_path(box, float(extent), start, quick, velocity)
+            layer = Layer(rgba, path, object_id, views=views)
             if rng.random() < 0.6:
                 layer.bend = self._bend(c.bend)
             layer.gain = self._gains(0.05)
             return layer
         return None
+
+    def _turning(self, front: Image) -> list[Image]:
+        """
+        Give a cut-out another side, from another photograph, and turn it.
+
+        What comes in is unknown to the first frame, and its own. Without such clips a student
+        learns that what the first frame does not know is background.
+
+        :param front: (h, w, 4).
+        :return: per frame, (h, w', 4); none where no other side was found.
+        """
+        c, rng = self.config, self.rng
+        still = self._still()
+        mask = pick_object(still, rng)
+        if mask is None:
+            return []
+        x, y, w, h = cv2.boundingRect(mask.astype(np.uint8))
+        alpha = mask[y : y + h, x : x + w].astype(np.uint8) * 255
+        side = np.dstack([still.image[y : y + h, x : x + w], alpha])
+        height, width = front.shape[:2]
+        wide = max(round(width * float(np.exp(rng.normal(0, 0.35)))), 2)
+        side = cv2.resize(side, (wide, height), interpolation=cv2.INTER_AREA).astype(np.uint8)
+        if (side[..., 3] > 127).any() and (front[..., 3] > 127).any():
+            side = _in_the_colours_of(side, front, rng.uniform(0, 1))
+        angle = rng.uniform(0, 0.25)
+        whole = rng.uniform(0.5, np.pi / 2) - angle  # how far it turns in the clip
+        steps = rng.dirichlet(np.full(c.frames - 1, 2.0)) * whole
+        if self.jumped:
+            steps[0] = max(steps[0], 0.5 * whole)
+        angles = np.clip(angle + np.concatenate([[0], np.cumsum(steps)]), 0, np.pi / 2)
+        leftwards = bool(rng.random() < 0.5)
+        return [_seen_from(front, side, float(a), width + wide, leftwards) for a in angles]
+
+    def _way_in(self, extent: float) -> tuple[Array, Matrix]:
+        """
+        Start at the border and move in.
+
+        :param extent: side of the object, px.
+        :return: (x, y) of its centre on the first frame and its velocity, px a frame.
+        """
+        c, rng = self.config, self.rng
+        angle = rng.uniform(0, 2 * np.pi)
+        inwards = np.array([np.cos(angle), np.sin(angle)])
+        middle, half = np.full(2, c.size / 2), c.size / 2 + rng.uniform(-0.15, 0.15) * extent
+        start = middle - inwards / np.abs(inwards).max() * half
+        return start.astype(np.float32), inwards * extent * rng.uniform(0.15, 0.5)
+
+    def _curtain(self, label: Image) -> Layer | None:
+        """
+        Hide a part of an object on the first frame by something that then goes away.
+
+        :param label: (S, S) ids of the first frame, without it.
+        """
+        c, rng = self.config, self.rng
+        ids = _object_ids(label)
+        if not ids:
+            return None
+        x, y, w, h = cv2.boundingRect(_one_of(rng.choice(ids, 1))[label].astype(np.uint8))
+        layer = self._cutout(0)
+        if layer is None:
+            return None
+        angle = rng.uniform(0, 2 * np.pi)
+        side = np.array([np.cos(angle), np.sin(angle)])
+        body = float(np.sqrt(w * h))
+        high, wide = layer.rgba.shape[:2]
+        start = np.array([x + w / 2, y + h / 2]) + side * (w, h) * rng.uniform(0.2, 0.5)
+        gone = float(rng.uniform(0.3, 1.0)) * body
+        scale = float(np.exp(rng.normal(0.1, 0.3))) * body / np.sqrt(high * wide)
+        turn = rng.normal(0, 8)
+        layer.maps = [
+            _affine(
+                (wide / 2, high / 2), scale, turn, 0.0, False,
+                (start + side * gone * (t + (1.5 if t and self.jumped else 0))).astype(np.float32),
+            )
+            for t in range(c.frames)
+        ]  # fmt: skip
+        return layer
 
     def _twin(self, rgb: Image, mask: Image, scale: float) -> Layer | None:
         """
@@ -636,7 +835,8 @@ class ClipComposer:
                 _warp(layer.rgba, inverse, points, False, mirror),
                 _warp(layer.label, inverse, points, True, mirror),
             )
-        h, w = layer.rgba.shape[:2]
+        source = layer.views[index] if layer.views else layer.rgba
+        h, w = source.shape[:2]
         corners = np.array([[0, 0, 1], [w, 0, 1], [0, h, 1], [w, h, 1]], np.float64) @ matrix.T
         margin = 2 if bend is None else 2 + int(np.abs(bend).max())
         x0, y0 = (int(v) for v in np.maximum(np.floor(corners.min(0)) - margin, 0))
@@ -645,7 +845,7 @@ class ClipComposer:
             return image, label
         region = np.s_[y0:y1, x0:x1]
         points = (x0, y0, x1 - x0, y1 - y0) if bend is None else grid[region] + bend[region]
-        rgba = _warp(layer.rgba, inverse, points, False, cv2.BORDER_CONSTANT)
+        rgba = _warp(source, inverse, points, False, cv2.BORDER_CONSTANT)
         colour = rgba[..., :3].astype(np.float32)
         if layer.gain:
             colour *= layer.gain[index]
@@ -671,7 +871,7 @@ class ClipComposer:
         grid = np.dstack([xs, ys])
         layers: list[Layer] = []
         real = None
-        self.jumped = bool(rng.random() < c.jump)
+        self.jumped, self.revealed = bool(rng.random() < c.jump), False
         next_id = 1
         camera = [np.eye(3, dtype=np.float32)] * c.frames
         if len(self.videos) and rng.random() < c.real:
@@ -721,6 +921,12 @@ class ClipComposer:
                 image, label = np.zeros((size, size, 3), np.uint8), np.zeros((size,) * 2, np.uint8)
             for layer in layers:
                 image, label = self._draw(layer, t, image, label, grid)
+            if t == 0 and c.reveal > 0 and rng.random() < c.reveal:
+                curtain = self._curtain(label)
+                if curtain is not None:
+                    layers.append(curtain)
+                    self.revealed = True
+                    image, label = self._draw(curtain, t, image, label, grid)
             images[t], labels[t] = image, label
         if not self._settle_ids(labels):
             return None

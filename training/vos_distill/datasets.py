@@ -375,11 +375,12 @@ class Video(Protocol):
     An annotated clip, wherever its frames are.
 
     `stride` is how many frames of the camera lie between two of its frames, for data sets that
-    have a mask on every fifth one.
+    have a mask on every fifth one. `source` is the folder of its data set.
     """
 
     name: str
     stride: int
+    source: str
 
     def __len__(self) -> int:
         """Count the frames."""
@@ -407,6 +408,7 @@ class MemoryVideo:
     images: list[Image] = field(default_factory=list)
     labels: list[Image] = field(default_factory=list)
     stride: int = 1
+    source: str = ''
 
     def __len__(self) -> int:
         return len(self.images)
@@ -441,6 +443,7 @@ class FileVideo:
 
     def __init__(self, clip: ClipFiles, binary: bool, short_side: int, findings: Findings) -> None:
         self.name, self.stride = clip.name, clip.stride
+        self.source = findings.root.name
         self._pairs = clip.pairs
         self._binary = binary
         self._short_side = short_side
@@ -633,7 +636,7 @@ def _read_video(
     clip: ClipFiles, binary: bool, short_side: int, findings: Findings
 ) -> MemoryVideo | None:
     """Read every frame of a clip that `_start_of` has seen; None where too few can be used."""
-    video = MemoryVideo(clip.name, stride=clip.stride)
+    video = MemoryVideo(clip.name, stride=clip.stride, source=findings.root.name)
 
     def read(pair: Pair) -> tuple[Image, Image]:
         return _read_frame(pair, binary, short_side)

@@ -95,6 +95,26 @@ def pseudo_labels(labels: Tensor, taught: list[StepOutput], chosen: Tensor) -> T
     return labels
 
 
+def ignorant_from(
+    draws: list[torch.Generator], images: Tensor, share: float
+) -> Tensor | None:
+    """
+    Draw the frames on which the prompted row holds the most recent frame.
+
+    :param draws: B of them.
+    :param images: (B, T, ...).
+    :param share: of the clips, from a frame of theirs on to the last one.
+    :return: (B, T) bool; None where there are none.
+    """
+    if share == 0:
+        return None
+    count = images.shape[1]
+    chosen, start = torch.stack([torch.rand(2, generator=d) for d in draws]).unbind(1)
+    first = 2 + (start * max(count - 2, 1)).long()
+    rows = (torch.arange(count) >= first[:, None]) & (chosen < share)[:, None]
+    return rows.to(images.device)
+
+
 def relation_loss(
     outputs: list[StepOutput],
     taught: list[StepOutput],
@@ -204,6 +224,10 @@ def clip_loss(
     else:
         spoilt = torch.cat([corrupt(m[None], d) for m, d in zip(masks[:, 1], draws, strict=True)])
         given = clips.jumped
+        if recipe.spoil_revealed > 0:
+            missed = torch.stack([torch.rand((), generator=d) for d in draws])
+            missed = (missed < recipe.spoil_revealed).to(images.device)
+            given = given | (clips.revealed & missed)
         if recipe.leak > 0:
             leaks = torch.stack([torch.rand((), generator=d) for d in draws]) < recipe.leak
             leaks = leaks.to(images.device) & (exists.sum(1) > 1)
@@ -219,6 +243,7 @@ def clip_loss(
             exists,
             (drop < recipe.drop_recent).to(images.device),
             (given, spoilt),
+            ignorant_from(draws, images, recipe.drop_prompted),
         )
     taught: list[StepOutput] = []
     if teacher is not None:

@@ -52,6 +52,8 @@ BOUNDS: dict[str, tuple[float, float]] = {
     'propagated_weight': _FROM_0,
     'drop_recent': _SHARE,
     'leak': _SHARE,
+    'drop_prompted': _SHARE,
+    'spoil_revealed': _SHARE,
     'seed': (0, 2**63 - 1),
     'workers': _FROM_0,
     'save_every': _FROM_1,
@@ -76,6 +78,9 @@ BOUNDS: dict[str, tuple[float, float]] = {
     'clip.twin': _SHARE,
     'clip.crossing': _SHARE,
     'clip.beside': _SHARE,
+    'clip.turn': _SHARE,
+    'clip.reveal': _SHARE,
+    'clip.enter': _SHARE,
     'clip.jump': _SHARE,
     'clip.max_jump': _FROM_1,
 }
@@ -119,6 +124,12 @@ class Recipe:
     :param drop_recent: probability that a clip's recent row holds the prompted frame, a frame.
     :param leak: probability that the student finds, in its recent row, a part of one object given
         to another, in a clip that shows several.
+    :param drop_prompted: probability that a clip's prompted row holds the most recent frame from
+        some frame on: what the prompted frame does not know is no evidence against an object.
+    :param spoil_revealed: probability that the most recent mask of a clip that reveals a part of
+        an object is spoilt, as if that part had been missed.
+    :param families: how often real clips are taken, by the begin of SET/CLIP: {mixed2017/sbi: 1.0,
+        mixed2017/vsb: 3.0}. Empty = by their length alone.
     :param save_every: steps between checkpoints.
     :param log_every: steps that a row of the metrics is the mean of.
     :param frozen_stages: stages of the backbone, from the front, that never change.
@@ -172,6 +183,9 @@ class Recipe:
     propagated_weight: float = 0.5
     drop_recent: float = 0.1
     leak: float = 0.0
+    drop_prompted: float = 0.0
+    spoil_revealed: float = 0.0
+    families: dict[str, float] = field(default_factory=dict)
     amp: bool = True
     seed: int = 0
     workers: int = 1
@@ -248,6 +262,10 @@ def _check_value(path: str, name: str, value: object, item: Field[Any]) -> None:
     _check_kind(f'{path}: {name}', value, item)
     if item.name == 'videos' and not all(isinstance(one, str) for one in _list(value)):
         raise ValueError(f'{path}: {name} must be names of folders, not {value!r}')
+    if item.name == 'families':
+        shares = cast(dict[object, object], value)
+        if not all(isinstance(k, str) and _is_number(v) and v >= 0 for k, v in shares.items()):  # type: ignore[operator]  # a number by then
+            raise ValueError(f'{path}: {name} must be names with weights from 0, not {value!r}')
     if item.name == 'gap_schedule' and not all(_is_point(one) for one in _list(value)):
         raise ValueError(
             f'{path}: {name} must be points [share of the run 0..1, frames from 1], not {value!r}'
@@ -304,7 +322,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def _check_kind(name: str, value: object, item: Field[Any]) -> None:
-    kind = list if item.name in ('videos', 'gap_schedule') else type(item.default)
+    kinds = {'videos': list, 'gap_schedule': list, 'families': dict}
+    kind = kinds.get(item.name) or type(item.default)
     if kind is float:
         is_right = _is_number(value)
     elif kind is list:

@@ -108,6 +108,7 @@ def rollout(
     exists: Tensor | None = None,
     drop: Tensor | None = None,
     given: tuple[Tensor, Tensor] | None = None,
+    ignorant: Tensor | None = None,
 ) -> list[StepOutput]:
     """
     Segment frames 1..T-1 of every clip with the student's own masks in its memory.
@@ -120,6 +121,8 @@ def rollout(
     :param given: (B,) bool, clips whose frame 1 enters the memory with the masks (B, K, H, W)
         beside it, instead of with the student's own. Such a clip may have a long pause between
         frames 0 and 1, as if it had been running since.
+    :param ignorant: (B, T) bool, frames on which the prompted row holds the most recent frame
+        instead; such a frame's recent row is not dropped.
     """
     b, t = images.shape[:2]
     every: Features = student.encode_image(images.flatten(0, 1))
@@ -130,14 +133,19 @@ def rollout(
     recent_key, recent_value = first_key, first_value
     outputs = []
     for index in range(1, t):
+        prompted_key, prompted_value = first_key, first_value
+        if index > 1 and ignorant is not None:
+            aged = ignorant[:, index]
+            prompted_key = torch.where(aged[:, None, None], recent_key, first_key)
+            prompted_value = torch.where(aged[:, None, None, None], recent_value, first_value)
         if index > 1 and drop is not None:
-            lost = drop[:, index]
+            lost = drop[:, index] if ignorant is None else drop[:, index] & ~ignorant[:, index]
             recent_key = torch.where(lost[:, None, None], first_key, recent_key)
             recent_value = torch.where(lost[:, None, None, None], first_value, recent_value)
         logits, extras = student.segment(
             frames[index],
-            torch.stack([first_key, recent_key], dim=1),
-            torch.stack([first_value, recent_value], dim=2),
+            torch.stack([prompted_key, recent_key], dim=1),
+            torch.stack([prompted_value, recent_value], dim=2),
         )
         if exists is not None:
             logits = logits.masked_fill(exists[:, :, None, None] == 0, -20.0)
