@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from vos_distill.compose import _thin_plate_basis
+from vos_distill.compose import _seen_from, _thin_plate_basis, video_shares
 from vos_distill.data import (
     ClipComposer,
     ClipConfig,
@@ -111,6 +111,72 @@ def test_a_twin_crosses_or_stays_beside(stills: list[Still]) -> None:
     change = [np.median(np.ptp(d, axis=1)) for d in (crossing, beside)]
     assert change[1] < 0.6 * change[0]
     assert np.median(beside.max(1)) < np.median(crossing.max(1))
+
+
+def test_a_thing_that_turns_shows_its_side_and_loses_its_front() -> None:
+    front = np.full((20, 40, 4), (200, 0, 0, 255), np.uint8)
+    side = np.full((20, 30, 4), (0, 200, 0, 255), np.uint8)
+
+    def widths(angle: float) -> tuple[int, int, int]:
+        seen = _seen_from(front, side, angle, 70, leftwards=True)
+        row = seen[10]
+        solid = row[:, 3] > 127
+        red, green = row[:, 0] > row[:, 1], row[:, 1] > row[:, 0]
+        assert np.count_nonzero(np.diff(np.flatnonzero(solid)) > 1) == 0  # one silhouette
+        return int((solid & red).sum()), int((solid & green).sum()), int(solid.sum())
+
+    assert widths(0.0) == (40, 0, 40) or widths(0.0)[1] <= 1
+    red, green, whole = widths(np.pi / 4)
+    assert red + green == whole
+    assert 20 <= red <= 28
+    assert 15 <= green <= 21
+    assert widths(np.pi / 2)[1] >= 29
+
+
+def shown_later(stills: list[Still], **shares: float) -> float:
+    """Give how much larger objects are on the last frame than on the first, a median."""
+    config = ClipConfig(
+        size=96, frames=3, real=0.0, occluder=0.0, bars=0.0, zoom=0.0, bend=0.0, blur=0.0,
+        speed=0.0, camera_speed=0.0, shear=0.0, **shares,
+    )  # fmt: skip
+    composer = ClipComposer(stills, [], config, seed=5)
+    grown = []
+    while len(grown) < 60:
+        clip = composer.compose()
+        if clip is not None and (composer.revealed or not shares):
+            labels = clip[1]
+            grown.append((labels[-1] == 1).sum() / (labels[0] == 1).sum())
+    return float(np.median(grown))
+
+
+@pytest.mark.parametrize('name', ['reveal', 'enter'])
+def test_a_clip_that_reveals_shows_more_of_an_object_than_its_first_frame(
+    stills: list[Still], name: str
+) -> None:
+    assert shown_later(stills, **{name: 1.0}) > shown_later(stills) + 0.1
+
+
+def test_clips_are_what_they_were_where_nothing_is_revealed(stills: list[Still]) -> None:
+    config = ClipConfig(size=64, frames=3, real=0.0)
+    composer = ClipComposer(stills, [], config, seed=3)
+    for _ in range(10):
+        composer.compose()
+        assert not composer.revealed
+
+
+def test_a_family_has_its_share_whatever_the_number_of_its_clips() -> None:
+    def clip(source: str, name: str, frames: int) -> MemoryVideo:
+        return MemoryVideo(name, [np.zeros((4, 4, 3), np.uint8)] * frames, source=source)
+
+    videos: list[Video] = [
+        clip('mixed', 'sbi_1', 10), clip('mixed', 'sbi_2', 30), clip('mixed', 'vsb_1', 5),
+        clip('davis', 'goat', 100),
+    ]  # fmt: skip
+    shares = video_shares(videos, {'mixed/sbi': 1.0, 'mixed': 2.0})
+    np.testing.assert_allclose(shares, [1 / 16, 3 / 16, 2 / 4, 1 / 4])
+    np.testing.assert_allclose(video_shares(videos, {}), np.array([10, 30, 5, 60]) / 105)
+    with pytest.raises(ValueError, match='every clip has the weight 0'):
+        video_shares(videos, {'mixed': 0.0, 'davis': 0.0})
 
 
 def test_pick_object_leaves_out_what_fills_the_picture() -> None:

@@ -42,6 +42,29 @@ def two_clips() -> Clips:
     return Clips(images, labels, no, no, torch.arange(2))
 
 
+def test_prompted_rows_become_ignorant_from_some_frame_on() -> None:
+    draws = [torch.Generator().manual_seed(i) for i in range(400)]
+    rows = objective.ignorant_from(draws, torch.zeros(400, 6, 1), 0.3)
+    assert rows is not None
+    assert not rows[:, :2].any()  # on frame 1 both rows are the prompted frame anyway
+    assert (rows[:, 1:] >= rows[:, :-1]).all()
+    assert 0.22 < float(rows[:, -1].float().mean()) < 0.38
+    assert len(set(rows.sum(1).tolist())) == 5  # none, and each of four starts
+    assert objective.ignorant_from(draws, torch.zeros(400, 6, 1), 0.0) is None
+
+
+def test_the_recent_mask_of_a_clip_that_reveals_may_be_spoilt() -> None:
+    clips = two_clips()
+    reveals = clips._replace(revealed=torch.ones(2, dtype=torch.bool))
+
+    def loss(clips: Clips, share: float) -> float:
+        return float(
+            clip_loss(student(), clips, recipe(spoil_revealed=share), 0.0, None)[0].detach()
+        )
+
+    assert loss(reveals, 1.0) != loss(clips, 1.0) == loss(clips, 0.0)
+
+
 @pytest.mark.parametrize('is_taught', [False, True], ids=['alone', 'taught'])
 def test_a_clip_with_one_object_counts_as_much_beside_one_with_two(is_taught: bool) -> None:
     teacher = Teacher(student(1), is_infinite=False) if is_taught else None

@@ -41,6 +41,25 @@ def test_rollout_reads_the_first_and_the_previous_frame_only() -> None:
 
 
 @torch.no_grad()
+def test_an_ignorant_prompted_row_holds_the_most_recent_frame() -> None:
+    torch.manual_seed(0)
+    student = build_student('tiny').eval()
+    images = torch.randn(1, 4, 3, 64, 64)
+    first = (torch.rand(1, 2, 64, 64) > 0.5).float()
+    ignorant = torch.tensor([[False, False, False, True]])
+    drop = torch.ones(1, 4, dtype=torch.bool)  # leaves an ignorant frame its recent row
+    outputs = rollout(student, images, first, None, drop, None, ignorant)
+    frames = [student.encode_image(images[:, t]) for t in (2, 3)]
+    masks = outputs[1].prob[:, 1:]
+    key, value = (
+        frames[0]['key'].flatten(2),
+        student.encode_mask(frames[0], masks, others_of(masks)),
+    )
+    logits, _ = student.segment(frames[1], torch.stack([key] * 2, 1), torch.stack([value] * 2, 2))
+    torch.testing.assert_close(outputs[2].prob, soft_aggregate(logits), rtol=1e-4, atol=1e-6)
+
+
+@torch.no_grad()
 def test_an_unused_object_slot_gets_no_probability() -> None:
     torch.manual_seed(0)
     student = build_student('tiny').eval()

@@ -49,8 +49,8 @@ class Clips(NamedTuple):
 
     def to(self, device: torch.device) -> 'Clips':
         """Give the same batch on another device; the numbers stay where they are."""
-        moved = (x.to(device, non_blocking=True) for x in self[:4])
-        return Clips(*moved, self.number)
+        images, labels, jumped, revealed = (x.to(device, non_blocking=True) for x in self[:4])
+        return Clips(images, labels, jumped, revealed, self.number)
 
 
 def torch_generator(seed: int, number: int) -> torch.Generator:

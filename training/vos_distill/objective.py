@@ -95,9 +95,7 @@ def pseudo_labels(labels: Tensor, taught: list[StepOutput], chosen: Tensor) -> T
     return labels
 
 
-def ignorant_from(
-    draws: list[torch.Generator], images: Tensor, share: float
-) -> Tensor | None:
+def ignorant_from(draws: list[torch.Generator], images: Tensor, share: float) -> Tensor | None:
     """
     Draw the frames on which the prompted row holds the most recent frame.
 
