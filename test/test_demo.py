@@ -21,7 +21,7 @@ import pytest
 
 from vos_ros import demo
 from vos_ros.cli import main
-from vos_ros.demo import clip, page
+from vos_ros.demo import clip, page, play
 from vos_ros.demo.processes import Children, ProcessError
 from vos_ros.demo.score import read_recording, Scorer
 from vos_ros.demo.source import make_source, open_source
@@ -270,7 +270,7 @@ class TestProcesses:
 def test_without_rclpy_the_demo_says_what_to_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(demo, 'find_spec', lambda name: None)
+    monkeypatch.setattr(play, 'find_spec', lambda name: None)
     with pytest.raises(VosError, match='make demo'):
         demo.run(out=tmp_path)
 
@@ -312,9 +312,9 @@ def test_what_a_user_has_set_for_cameras_does_not_reach_the_demo_s_processes(
 ) -> None:
     monkeypatch.setenv('FASTDDS_BUILTIN_TRANSPORTS', 'LARGE_DATA')
     monkeypatch.setenv('FASTRTPS_DEFAULT_PROFILES_FILE', '/mine.xml')
-    env = demo.environment(tmp_path)
+    env = play.environment(tmp_path)
     assert 'FASTDDS_BUILTIN_TRANSPORTS' not in env
-    assert env['FASTRTPS_DEFAULT_PROFILES_FILE'] == str(demo.find_profile())
+    assert env['FASTRTPS_DEFAULT_PROFILES_FILE'] == str(play.find_profile())
 
 
 @pytest.fixture

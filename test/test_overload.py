@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from vos_ros.config import NodeConfig, OverloadConfig
-from vos_ros.overload import ladder, OverloadController, OverloadLimits
+from vos_ros.overload import OverloadController, OverloadLimits
 
 _LADDER = (480, 384, 320, 256)
 
@@ -22,23 +22,6 @@ def _feed(controller: OverloadController, cost_ms: float, frames: int) -> list[i
         controller.note(cost_ms, 0.0, 0.0)
         levels.append(controller.level)
     return levels
-
-
-@pytest.mark.parametrize(
-    ('short_side', 'steps'),
-    [
-        (480, (480, 384, 320, 256)),
-        (400, (400, 384, 320, 256)),
-        (384, (384, 320, 256)),
-        (256, (256,)),
-        (64, (64,)),
-        (720, (720, 384, 320, 256)),
-    ],
-)
-def test_ladder_goes_down_from_the_model_s_size_and_never_under_256(
-    short_side: int, steps: tuple[int, ...]
-) -> None:
-    assert ladder(short_side) == steps
 
 
 def test_limits_come_from_the_node_s_settings() -> None:

@@ -8,6 +8,7 @@ from vos_ros.datatypes import Frame
 from vos_ros.errors import VosError
 from vos_ros.preprocess import (
     fit_label_map,
+    ladder,
     network_size,
     Normalizer,
     prepare,
@@ -109,3 +110,20 @@ def test_mask_of_the_same_aspect_is_resized_without_new_ids() -> None:
 def test_mask_of_another_aspect_is_refused_with_both_sizes() -> None:
     with pytest.raises(VosError, match=r'640x480.*854x480'):
         fit_label_map(np.zeros((480, 640), np.uint8), (480, 854))
+
+
+@pytest.mark.parametrize(
+    ('short_side', 'steps'),
+    [
+        (480, (480, 384, 320, 256)),
+        (400, (400, 384, 320, 256)),
+        (384, (384, 320, 256)),
+        (256, (256,)),
+        (64, (64,)),
+        (720, (720, 384, 320, 256)),
+    ],
+)
+def test_ladder_goes_down_from_the_model_s_size_and_never_under_256(
+    short_side: int, steps: tuple[int, ...]
+) -> None:
+    assert ladder(short_side) == steps

@@ -278,7 +278,7 @@ def _play_through_node(
     from vos_ros.backends import check_files, load_manifest
     from vos_ros.bag import through_node
     from vos_ros.bag.run import LOGS
-    from vos_ros.demo import describe_ros_run, Engine, print_failure
+    from vos_ros.demo.play import describe_ros_run, Engine, print_failure
     from vos_ros.demo.processes import ProcessError
 
     manifest = load_manifest(runtime.model)

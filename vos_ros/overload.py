@@ -12,8 +12,6 @@ if TYPE_CHECKING:
 
     from vos_ros.config import NodeConfig
 
-#: Short sides of the network's input below the model's own one, px; smaller loses the objects.
-_LADDER = (384, 320, 256)
 #: Misses in a row until the level rises: a single slow frame is no overload.
 _MISSES = 8
 #: Frames in a row with room until the level falls; doubled when that proved too early. Another
@@ -26,16 +24,6 @@ _MARGIN = 0.8
 _SKIP_LEVELS = 3
 #: Frames skipped in a row for their age until it is clear that newer ones are no younger.
 _SKIPS = 10
-
-
-def ladder(short_side: int) -> tuple[int, ...]:
-    """
-    Return the short sides of the network's input to step down, px, the given one first.
-
-    :param short_side: the model's own, or the setting `input_size`; one at or below the
-        smallest step cannot shrink.
-    """
-    return (short_side, *(side for side in _LADDER if side < short_side))
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,8 @@ ASPECT_TOLERANCE = 0.01
 MAX_ASPECT = 8
 #: Bilinear interpolation leaves pixels out when it shrinks an image by more.
 MAX_BILINEAR = 1.5
+#: Short sides of the network's input below the model's own one, px; smaller loses the objects.
+_LADDER = (384, 320, 256)
 
 
 def network_size(camera_size: Size, short_side: int, multiple: int = 16) -> Size:
@@ -44,6 +46,16 @@ def network_size(camera_size: Size, short_side: int, multiple: int = 16) -> Size
         max(multiple, int(side * scale / multiple + 0.5) * multiple) for side in camera_size
     )
     return height, width
+
+
+def ladder(short_side: int) -> tuple[int, ...]:
+    """
+    Return the short sides of the network's input to step down, px, the given one first.
+
+    :param short_side: the model's own, or the setting `input_size`; one at or below the
+        smallest step cannot shrink.
+    """
+    return (short_side, *(side for side in _LADDER if side < short_side))
 
 
 def resize_image(image: Image, size: Size) -> Image:

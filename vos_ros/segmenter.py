@@ -40,8 +40,7 @@ from vos_ros.labels import (
 from vos_ros.latency import Stopwatch
 from vos_ros.memory import MemoryBank
 from vos_ros.motion import LEAST_S
-from vos_ros.overload import ladder
-from vos_ros.preprocess import fit_label_map, network_size
+from vos_ros.preprocess import fit_label_map, ladder, network_size
 from vos_ros.tracking import advance, begin, Doubt, look, Sight, Track
 from vos_ros.workspace import mask_size, Workspace
 

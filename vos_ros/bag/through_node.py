@@ -28,7 +28,7 @@ from vos_ros.bag.replay import (
 from vos_ros.bag.run import first_image, Input, LOGS
 from vos_ros.bag.truth import read_frames
 from vos_ros.datatypes import LabelMap
-from vos_ros.demo import check_ros, play_through_node, read_logs
+from vos_ros.demo.play import check_ros, play_through_node, read_logs
 from vos_ros.demo.score import PlayedFrame, Recording
 from vos_ros.errors import VosError
 from vos_ros.label_png import write_label_png
