@@ -68,7 +68,7 @@ setup(
     python_requires='>=3.10',
     entry_points={
         'console_scripts': [
-            'vos = vos_ros.cli:main',
+            'vos = vos_ros.commands.cli:main',
             'segmenter = vos_ros.ros.node:main',
         ],
     },

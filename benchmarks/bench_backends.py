@@ -35,9 +35,9 @@ from workload import (
 )
 
 from vos_ros.config import RuntimeConfig
+from vos_ros.engine.segmenter import VideoSegmenter
 from vos_ros.errors import VosError
-from vos_ros.evaluate import evaluate_root
-from vos_ros.segmenter import VideoSegmenter
+from vos_ros.evaluation.evaluate import evaluate_root
 
 CAMERAS = ((480, 640), (480, 854))  # height, width
 OBJECTS = (1, 3, 5)

@@ -42,7 +42,16 @@ def write_bag(path: Path, frames: int) -> int:
 
 def evaluate(bag: Path, out: Path, model: str, size: int) -> tuple[float, float]:
     """Run `vos bag eval` and return the peak of its resident memory in MiB, and its seconds."""
-    command = [sys.executable, '-m', 'vos_ros.cli', 'bag', 'eval', str(bag), '--out', str(out)]
+    command = [
+        sys.executable,
+        '-m',
+        'vos_ros.commands.cli',
+        'bag',
+        'eval',
+        str(bag),
+        '--out',
+        str(out),
+    ]
     command += ['--model', model, '--size', str(size), '--threads', '1']
     start = time.monotonic()
     pid = os.spawnv(os.P_NOWAIT, sys.executable, command)

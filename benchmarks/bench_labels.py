@@ -25,8 +25,8 @@ from record import save, table
 from workload import size_text
 
 from vos_ros.datatypes import Float
-from vos_ros.labels import aggregate, Labeler
-from vos_ros.preprocess import network_size
+from vos_ros.engine.labels import aggregate, Labeler
+from vos_ros.engine.preprocess import network_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable

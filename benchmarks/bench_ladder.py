@@ -22,9 +22,9 @@ from record import percentiles, save, table
 from workload import block, Clip, Cost, costs_of, model_line, read_clip, size_text, start, turns
 
 from vos_ros.config import RuntimeConfig, SegmenterConfig
+from vos_ros.engine.segmenter import VideoSegmenter
 from vos_ros.errors import VosError
-from vos_ros.evaluate import evaluate_root
-from vos_ros.segmenter import VideoSegmenter
+from vos_ros.evaluation.evaluate import evaluate_root
 
 SIZES = (480, 384, 320, 256)
 BLOCK = 4

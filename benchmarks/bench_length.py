@@ -23,7 +23,7 @@ from workload import model_line, open_with, size_text
 
 from vos_ros.config import RuntimeConfig
 from vos_ros.datatypes import Frame, Image, LabelMap, Prompt
-from vos_ros.segmenter import VideoSegmenter
+from vos_ros.engine.segmenter import VideoSegmenter
 
 Clip = list[tuple[Image, Image]]  # image and label map
 

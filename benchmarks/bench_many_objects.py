@@ -25,8 +25,8 @@ from record import percentiles, save, table
 
 from vos_ros.config import RuntimeConfig, SegmenterConfig
 from vos_ros.datatypes import Frame, Prompt
-from vos_ros.metrics import SequenceScorer, summarize
-from vos_ros.segmenter import VideoSegmenter
+from vos_ros.engine.segmenter import VideoSegmenter
+from vos_ros.evaluation.metrics import SequenceScorer, summarize
 from vos_ros.sequences import open_davis
 
 SIZE = (480, 854)

@@ -22,7 +22,7 @@ from workload import model_line, prompt_for
 
 from vos_ros.config import RuntimeConfig, SegmenterConfig
 from vos_ros.datatypes import Frame
-from vos_ros.segmenter import VideoSegmenter
+from vos_ros.engine.segmenter import VideoSegmenter
 
 SIZES = (480, 384, 320, 256)
 MAX_OBJECTS = (1, 3, 5, 10)

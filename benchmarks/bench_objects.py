@@ -34,7 +34,7 @@ from workload import (
 
 from vos_ros.config import RuntimeConfig
 from vos_ros.datatypes import Prompt
-from vos_ros.segmenter import VideoSegmenter
+from vos_ros.engine.segmenter import VideoSegmenter
 
 CAMERA = (480, 854)
 OBJECTS = (1, 3, 5, 10)

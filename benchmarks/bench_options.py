@@ -25,7 +25,7 @@ from vos_ros.backends import load_manifest
 from vos_ros.backends.base import Job
 from vos_ros.backends.onnx_backend import open_cpu, Registry
 from vos_ros.config import RuntimeConfig, SegmenterConfig
-from vos_ros.segmenter import VideoSegmenter
+from vos_ros.engine.segmenter import VideoSegmenter
 
 Change = Callable[[ort.SessionOptions], None]
 BLOCK = 3

@@ -33,8 +33,8 @@ from record import percentiles, save, table
 from workload import block, Clip, costs_of, fit_clip, prompt_for, read_clip, start, turns
 
 from vos_ros.config import RuntimeConfig, SegmenterConfig
+from vos_ros.engine.segmenter import VideoSegmenter
 from vos_ros.errors import VosError
-from vos_ros.segmenter import VideoSegmenter
 
 CAMERA = (480, 854)
 OBJECTS = (1, 3, 5)

@@ -35,7 +35,7 @@ from workload import (
 
 from vos_ros.backends import BACKENDS
 from vos_ros.config import RuntimeConfig
-from vos_ros.segmenter import VideoSegmenter
+from vos_ros.engine.segmenter import VideoSegmenter
 
 CAMERAS = ((480, 640), (480, 854), (720, 1280))  # height, width
 OBJECTS = (1, 3, 5)

@@ -25,9 +25,9 @@ from vos_ros.bag.report import REALTIME
 from vos_ros.bag.run import open_input, simulate
 from vos_ros.bag.writer import make_bag
 from vos_ros.config import RuntimeConfig, SegmenterConfig
-from vos_ros.demo.page import Line, plot
-from vos_ros.metrics import summarize
-from vos_ros.segmenter import VideoSegmenter
+from vos_ros.engine.segmenter import VideoSegmenter
+from vos_ros.evaluation.metrics import summarize
+from vos_ros.evaluation.page import Line, plot
 from vos_ros.sequences import DavisSequence, open_davis
 
 PLOT = 'streaming.svg'

@@ -25,8 +25,8 @@ from record import save, table
 from vos_distill.data import ClipComposer, ClipConfig, load_stills, load_videos
 from vos_ros.config import RuntimeConfig, SegmenterConfig
 from vos_ros.datatypes import Frame, Prompt
-from vos_ros.metrics import SequenceScorer, summarize
-from vos_ros.segmenter import VideoSegmenter
+from vos_ros.engine.segmenter import VideoSegmenter
+from vos_ros.evaluation.metrics import SequenceScorer, summarize
 
 SEED = 777
 RATE_HZ = 24.0

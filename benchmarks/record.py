@@ -20,8 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from vos_ros.demo import clip
-from vos_ros.evaluate import describe_run, write_json
+from vos_ros.evaluation.evaluate import describe_run, write_json
+from vos_ros.harness import clip
 
 RESULTS = Path(os.environ.get('VOS_BENCH_RESULTS') or Path(__file__).resolve().parent / 'results')
 

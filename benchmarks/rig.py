@@ -29,9 +29,9 @@ from std_srvs.srv import SetBool
 
 from vos_ros.datatypes import Image as Pixels
 from vos_ros.datatypes import LabelMap
-from vos_ros.demo.page import Line, plot
-from vos_ros.demo.play import environment
-from vos_ros.demo.processes import Children
+from vos_ros.evaluation.page import Line, plot
+from vos_ros.harness.play import environment
+from vos_ros.harness.processes import Children
 from vos_ros.ros.conversions import to_color_msg, to_label_msg, to_stamp_ns
 
 _NODE = 'vos'

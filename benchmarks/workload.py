@@ -15,8 +15,8 @@ from record import frames_of_clip
 from vos_ros.backends import BACKENDS
 from vos_ros.config import RuntimeConfig, SegmenterConfig
 from vos_ros.datatypes import Frame, Prompt
+from vos_ros.engine.segmenter import VideoSegmenter
 from vos_ros.errors import VosError
-from vos_ros.segmenter import VideoSegmenter
 from vos_ros.sequences import open_davis
 
 STAGES = ('preprocess', 'encode', 'segment', 'labels', 'memorize')

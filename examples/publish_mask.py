@@ -22,7 +22,7 @@ from rclpy.qos import qos_profile_sensor_data
 from rclpy.utilities import remove_ros_args
 from sensor_msgs.msg import Image
 
-from vos_ros.label_png import read_prompt_png
+from vos_ros.formats.label_png import read_prompt_png
 
 PATIENCE = Duration(seconds=10)
 

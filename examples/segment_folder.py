@@ -13,8 +13,8 @@ import argparse
 from pathlib import Path
 
 from vos_ros.datatypes import Prompt
-from vos_ros.label_png import read_prompt_png, write_label_png
-from vos_ros.segmenter import VideoSegmenter
+from vos_ros.engine.segmenter import VideoSegmenter
+from vos_ros.formats.label_png import read_prompt_png, write_label_png
 from vos_ros.sequences import open_sequence
 
 

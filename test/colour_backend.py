@@ -9,7 +9,7 @@ import numpy as np
 
 from vos_ros.backends.base import Features, Size
 from vos_ros.datatypes import Float
-from vos_ros.segmenter import VideoSegmenter
+from vos_ros.engine.segmenter import VideoSegmenter
 
 
 class ColourBackend:

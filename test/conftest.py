@@ -12,7 +12,7 @@ from worker_rig import MakeRig, PATIENCE_S, places, Rig
 
 from vos_ros.backends.base import Manifest
 from vos_ros.config import InitConfig, MemoryConfig, SegmenterConfig
-from vos_ros.segmenter import VideoSegmenter
+from vos_ros.engine.segmenter import VideoSegmenter
 
 _TEST = Path(__file__).resolve().parent
 

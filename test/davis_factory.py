@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vos_ros.datatypes import LabelMap
-from vos_ros.label_png import write_label_png
+from vos_ros.formats.label_png import write_label_png
 
 SIZE = (64, 96)
 

@@ -12,8 +12,8 @@ import pytest
 
 from vos_ros.config import InitConfig, MemoryConfig, RuntimeConfig, SegmenterConfig
 from vos_ros.datatypes import Frame, Prompt, Segmentation
-from vos_ros.segmenter import VideoSegmenter
-from vos_ros.worker import Worker
+from vos_ros.engine.segmenter import VideoSegmenter
+from vos_ros.stream.worker import Worker
 
 _FRAMES = 1000
 _SIZE = (48, 80)

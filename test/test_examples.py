@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import pytest
 
-from vos_ros.label_png import read_label_png, write_label_png
+from vos_ros.formats.label_png import read_label_png, write_label_png
 
 ROOT = Path(__file__).resolve().parents[1]
 TINY = Path(__file__).parent / 'data' / 'tiny'

@@ -4,6 +4,7 @@
 
 import ast
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 import subprocess
 import sys
@@ -13,45 +14,37 @@ import pytest
 _ROOT = Path(__file__).resolve().parents[1]
 _PACKAGE = _ROOT / 'vos_ros'
 
-# A unit may import its own row and the rows above it. The package's own __init__ holds only the
-# version.
+# The rooms, each a folder or a module on top. A room may import itself and the rows above its own.
+# The package's own __init__ holds only the version.
 _LAYERS: tuple[tuple[str, ...], ...] = (
     ('errors',),
-    ('datatypes', 'config'),
-    (
-        *('preprocess', 'labels', 'memory', 'motion', 'mailbox', 'latency', 'metrics'),
-        *(
-            'label_png',
-            'image_codec',
-            'boxes',
-            'guided',
-            'keyframes',
-            'overload',
-            'timeline',
-            'tracking',
-        ),
-        'results',
-    ),
-    ('backends', 'sequences', 'report'),
-    ('segmenter', 'workspace', 'catch_up'),
-    ('worker', 'requests', 'baselines', 'evaluate'),
-    ('demo', 'doctor', 'bag'),
-    ('ros', 'cli', 'cli_shared', 'bag_cli'),
+    ('datatypes', 'config', 'latency'),
+    ('formats', 'backends'),
+    ('engine', 'sequences'),
+    ('stream', 'evaluation'),
+    ('bag', 'ros'),
+    ('harness',),
+    ('demo',),
+    ('commands',),
 )
-_LAYER_OF = {unit: layer for layer, units in enumerate(_LAYERS) for unit in units}
+_LAYER_OF = {room: layer for layer, rooms in enumerate(_LAYERS) for room in rooms}
+# What the harness starts as processes of their own, beside the node.
+_PROCESSES = ('harness/player.py', 'harness/bag_player.py', 'harness/recorder.py')
 # The only places that may import a heavy or optional package.
 _OWNERS = {
-    'rclpy': ('ros',),
-    'sensor_msgs': ('ros',),
+    'rclpy': ('ros', *_PROCESSES),
+    'sensor_msgs': ('ros', *_PROCESSES),
     'onnxruntime': ('backends/onnx_backend.py',),
     'openvino': ('backends/openvino_backend.py',),
     'torch': (),
     'cv_bridge': (),
     'rosbags': ('bag',),
+    # Time belongs to stream/ and the node; the engine computes.
+    'threading': ('stream', 'ros', *_PROCESSES),
 }
 
 
-def _unit(path: Path) -> str:
+def _room(path: Path) -> str:
     return path.relative_to(_PACKAGE).parts[0].removesuffix('.py')
 
 
@@ -62,8 +55,8 @@ def _imports(path: Path) -> Iterator[tuple[int, str]]:
             yield from ((node.lineno, alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f'{path}:{node.lineno}: relative import'
-            if node.module == 'vos_ros':
-                yield from ((node.lineno, f'vos_ros.{alias.name}') for alias in node.names)
+            if (node.module or '').split('.')[0] == 'vos_ros':  # each name may be a module
+                yield from ((node.lineno, f'{node.module}.{part.name}') for part in node.names)
             else:
                 yield node.lineno, node.module or ''
 
@@ -73,18 +66,34 @@ _FILES = sorted(p for p in _PACKAGE.rglob('*.py') if p != _PACKAGE / '__init__.p
 
 @pytest.mark.parametrize('path', _FILES, ids=lambda p: str(p.relative_to(_PACKAGE)))
 def test_imports_point_down_only(path: Path) -> None:
-    unit = _unit(path)
-    assert unit in _LAYER_OF, f'{unit} has no place in the table of layers'
+    room = _room(path)
+    assert room in _LAYER_OF, f'{room} has no place in the table of rooms'
     wrong = []
     for line, module in _imports(path):
         head, _, rest = module.partition('.')
         target = rest.split('.')[0]
-        if head != 'vos_ros' or target in ('', '__version__', unit):
+        if head != 'vos_ros' or target in ('', '__version__', room):
             continue
         assert target in _LAYER_OF, f'{path}:{line}: {module} has no place in the table'
-        if _LAYER_OF[target] > _LAYER_OF[unit]:
+        if _LAYER_OF[target] >= _LAYER_OF[room]:
             wrong.append(f'{path.relative_to(_ROOT)}:{line} imports {module}')
     assert wrong == []
+
+
+@pytest.mark.parametrize('room', [room for room in _LAYER_OF if (_PACKAGE / room).is_dir()])
+def test_there_is_no_circle_inside_a_room(room: str) -> None:
+    folder = _PACKAGE / room
+    names = {p: f'vos_ros.{room}.{p.stem}' for p in folder.glob('*.py') if p.stem != '__init__'}
+    arrows = {
+        name: {
+            other
+            for other in names.values()
+            for _, module in _imports(path)
+            if other != name and f'{module}.'.startswith(f'{other}.')
+        }
+        for path, name in names.items()
+    }
+    TopologicalSorter(arrows).prepare()  # raises CycleError, which names the modules
 
 
 @pytest.mark.parametrize('package', _OWNERS)
@@ -106,7 +115,13 @@ def test_scan_sees_imports_inside_functions(tmp_path: Path) -> None:
     assert list(_imports(path)) == [(2, 'vos_ros.worker'), (3, 'torch.nn')]
 
 
-@pytest.mark.parametrize('module', ['segmenter', 'worker', 'evaluate', 'cli', 'doctor', 'demo'])
+@pytest.mark.parametrize(
+    'module',
+    [
+        *('engine.segmenter', 'stream.worker', 'evaluation.evaluate', 'bag.run', 'harness.play'),
+        *('demo', 'commands.cli', 'commands.doctor'),
+    ],
+)
 def test_core_is_imported_without_ros_and_torch(module: str) -> None:
     code = (
         f'import sys, vos_ros.{module}\n'

@@ -24,10 +24,10 @@ from vos_distill.rollout import others_of  # noqa: E402
 from vos_distill.student import Student  # noqa: E402
 from vos_ros.config import MemoryConfig, RuntimeConfig, SegmenterConfig  # noqa: E402
 from vos_ros.datatypes import Frame, Prompt  # noqa: E402
-from vos_ros.demo.clip import render  # noqa: E402
-from vos_ros.labels import Labeler, masks_at_stride  # noqa: E402
-from vos_ros.preprocess import network_size, Normalizer, prepare  # noqa: E402
-from vos_ros.segmenter import VideoSegmenter  # noqa: E402
+from vos_ros.engine.labels import Labeler, masks_at_stride  # noqa: E402
+from vos_ros.engine.preprocess import network_size, Normalizer, prepare  # noqa: E402
+from vos_ros.engine.segmenter import VideoSegmenter  # noqa: E402
+from vos_ros.harness.clip import render  # noqa: E402
 
 FRAMES = 16
 SHORT_SIDE = 240

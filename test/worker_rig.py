@@ -13,9 +13,9 @@ import numpy as np
 
 from vos_ros.config import InitConfig
 from vos_ros.datatypes import Frame, Image, Prompt, Segmentation
+from vos_ros.engine.segmenter import VideoSegmenter
 from vos_ros.errors import VosError
-from vos_ros.segmenter import VideoSegmenter
-from vos_ros.worker import Failed, Worker, WorkerStats
+from vos_ros.stream.worker import Failed, Worker, WorkerStats
 
 PATIENCE_S = 20.0  # fails instead of hanging; nothing here is a measurement
 

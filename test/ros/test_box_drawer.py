@@ -12,9 +12,9 @@ pytest.importorskip('rclpy', reason='needs rclpy')
 
 from robot import image_msg, PATIENCE_S
 
-from vos_ros.boxes import Box
 from vos_ros.config import InitConfig
 from vos_ros.datatypes import Prompt
+from vos_ros.formats.boxes import Box
 from vos_ros.ros.box_drawer import BoxDrawer
 from vos_ros.ros.conversions import Arrival, to_stamp_ns
 from vos_ros.ros.detections import BoxPrompt

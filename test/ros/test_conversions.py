@@ -18,7 +18,7 @@ from sensor_msgs.msg import CompressedImage
 from std_msgs.msg import Header
 
 from vos_ros.errors import VosError
-from vos_ros.label_png import write_label_png
+from vos_ros.formats.label_png import write_label_png
 from vos_ros.ros import conversions
 
 RNG = np.random.default_rng(7)

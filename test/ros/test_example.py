@@ -15,7 +15,7 @@ pytest.importorskip('rclpy', reason='needs rclpy')
 from robot import image_msg, MASK, ROOT, SCENE, to_array
 from sensor_msgs.msg import Image
 
-from vos_ros.label_png import write_label_png
+from vos_ros.formats.label_png import write_label_png
 
 TINY = ROOT / 'test' / 'data' / 'tiny'
 

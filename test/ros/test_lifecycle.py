@@ -257,7 +257,7 @@ def test_a_killed_node_that_is_started_again_takes_the_latched_mask(client, star
 ENDLESS = """
 import ctypes, sys
 from vos_ros.ros import node, vos_node
-from vos_ros.segmenter import VideoSegmenter
+from vos_ros.engine.segmenter import VideoSegmenter
 
 def endless(self, *args):
     libc, mutex = ctypes.CDLL(None), ctypes.create_string_buffer(64)

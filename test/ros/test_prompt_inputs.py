@@ -13,7 +13,7 @@ pytest.importorskip('rclpy', reason='needs rclpy')
 from robot import HEIGHT, MASK, Robot, ROOT, SCENE, to_array, WIDTH
 from sensor_msgs.msg import CompressedImage
 
-from vos_ros.label_png import encode_label_png
+from vos_ros.formats.label_png import encode_label_png
 
 #: A red disc on green: what a box can be told apart on.
 DISC = np.zeros((HEIGHT, WIDTH), np.uint8)

@@ -13,8 +13,8 @@ pytest.importorskip('skimage', reason='needs scikit-image: the clip is made of i
 
 from robot import Robot, to_array
 
-from vos_ros.demo import clip
-from vos_ros.metrics import SequenceScorer, summarize
+from vos_ros.evaluation.metrics import SequenceScorer, summarize
+from vos_ros.harness import clip
 
 #: What a change must not lose; raise it when a model is better.
 BASELINE = Path(__file__).with_name('baseline.json')

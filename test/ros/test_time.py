@@ -102,7 +102,7 @@ def test_a_looped_bag_with_a_latched_mask_is_segmented_in_every_round(client, st
 
 
 def test_a_mask_from_a_file_is_applied_again_after_a_jump(client, start_node, tmp_path) -> None:
-    from vos_ros.label_png import write_label_png
+    from vos_ros.formats.label_png import write_label_png
 
     write_label_png(tmp_path / 'mask.png', MASK)
     robot = start(client, start_node, '/filed', **{'init.mask_file': tmp_path / 'mask.png'})

@@ -22,7 +22,7 @@ from vos_distill.data import (
     Still,
     UnusableError,
 )
-from vos_ros.label_png import write_label_png
+from vos_ros.formats.label_png import write_label_png
 
 SIZE = 48
 IN_MEMORY, FROM_DISK = 1 << 30, 0

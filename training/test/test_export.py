@@ -22,7 +22,7 @@ from vos_distill.export import (  # noqa: E402
 from vos_distill.presets import build_student, PRESETS  # noqa: E402
 from vos_ros.config import SegmenterConfig  # noqa: E402
 from vos_ros.datatypes import Frame, Prompt  # noqa: E402
-from vos_ros.segmenter import VideoSegmenter  # noqa: E402
+from vos_ros.engine.segmenter import VideoSegmenter  # noqa: E402
 
 # Marked Y in docs/operators.md of onnx-tensorrt, branch 8.6-GA (and in 10.0-GA too), of those
 # that a network like ours might use. Not in there: Einsum, whose restrictions are many.

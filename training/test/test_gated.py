@@ -25,8 +25,8 @@ from vos_distill.rollout import others_of, rollout, StepOutput  # noqa: E402
 from vos_distill.teacher import infinite_rollout  # noqa: E402
 from vos_ros.config import MemoryConfig, RuntimeConfig, SegmenterConfig  # noqa: E402
 from vos_ros.datatypes import Frame, Prompt  # noqa: E402
+from vos_ros.engine.segmenter import VideoSegmenter  # noqa: E402
 from vos_ros.errors import VosError  # noqa: E402
-from vos_ros.segmenter import VideoSegmenter  # noqa: E402
 
 SMALL = {
     'backbone': 'plain',

@@ -15,7 +15,7 @@ from vos_distill.data import load_videos  # noqa: E402
 from vos_distill.presets import build_student  # noqa: E402
 from vos_distill.pseudo import write_pseudo_labels  # noqa: E402
 from vos_ros.errors import VosError  # noqa: E402
-from vos_ros.label_png import read_label_png, write_label_png  # noqa: E402
+from vos_ros.formats.label_png import read_label_png, write_label_png  # noqa: E402
 
 
 def write_clip(folder: Path, frames: int = 4) -> np.ndarray:

@@ -20,8 +20,8 @@ import onnxruntime as ort  # noqa: E402
 from vos_distill import quantize  # noqa: E402
 from vos_distill.quantize import quantize_graph, quantize_model, Samples  # noqa: E402
 from vos_ros.datatypes import Frame, Prompt  # noqa: E402
-from vos_ros.label_png import write_label_png  # noqa: E402
-from vos_ros.segmenter import VideoSegmenter  # noqa: E402
+from vos_ros.engine.segmenter import VideoSegmenter  # noqa: E402
+from vos_ros.formats.label_png import write_label_png  # noqa: E402
 
 TINY = Path(__file__).resolve().parents[2] / 'test' / 'data' / 'tiny'
 

@@ -13,8 +13,8 @@ import pytest
 from vos_distill.submission import open_videos, write_submission
 from vos_ros.config import SegmenterConfig
 from vos_ros.datatypes import LabelMap
-from vos_ros.label_png import davis_palette, read_label_png, write_label_png
-from vos_ros.segmenter import VideoSegmenter
+from vos_ros.engine.segmenter import VideoSegmenter
+from vos_ros.formats.label_png import davis_palette, read_label_png, write_label_png
 
 TINY = Path(__file__).resolve().parents[2] / 'test' / 'data' / 'tiny'
 SIZE = (90, 150)

@@ -34,7 +34,7 @@ from vos_distill.evaluate import evaluate_finite, evaluate_infinite
 from vos_distill.isolation import isolated
 from vos_distill.recipe import read_yaml, Recipe
 from vos_distill.train import train
-from vos_ros.evaluate import EvalReport
+from vos_ros.evaluation.evaluate import EvalReport
 
 log = logging.getLogger(__name__)
 

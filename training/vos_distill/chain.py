@@ -19,8 +19,8 @@ from vos_distill.presets import count_parameters
 from vos_distill.recipe import Recipe
 from vos_distill.train import train
 from vos_distill.weights import load_network
-from vos_ros.baselines import CopyFirstMask
-from vos_ros.evaluate import evaluate_root
+from vos_ros.evaluation.baselines import CopyFirstMask
+from vos_ros.evaluation.evaluate import evaluate_root
 
 
 @dataclass(frozen=True)

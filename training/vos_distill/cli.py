@@ -33,8 +33,8 @@ from vos_distill.submission import MAX_OBJECTS, write_submission
 from vos_distill.train import train as run_training
 from vos_distill.weights import load_network
 from vos_ros.config import RuntimeConfig, SegmenterConfig
+from vos_ros.engine.segmenter import VideoSegmenter
 from vos_ros.errors import VosError
-from vos_ros.segmenter import VideoSegmenter
 
 app = typer.Typer(
     help='Train, measure and export finite-memory students for vos_ros.',

@@ -28,7 +28,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vos_ros.errors import VosError
-from vos_ros.label_png import is_binary, read_label_png, VOID
+from vos_ros.formats.label_png import is_binary, read_label_png, VOID
 from vos_ros.sequences.folder import list_images, natural_key, read_image
 
 Image = npt.NDArray[np.uint8]

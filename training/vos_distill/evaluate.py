@@ -22,11 +22,11 @@ from vos_distill.student import Student
 from vos_distill.weights import load_network
 from vos_ros.config import from_settings, RuntimeConfig, SegmenterConfig
 from vos_ros.datatypes import Frame, Prompt, Segmentation, StepTiming
-from vos_ros.evaluate import EvalReport, evaluate_root
-from vos_ros.labels import ids_in, Labeler, masks_at_stride
-from vos_ros.preprocess import network_size, resize_image
-from vos_ros.segmenter import VideoSegmenter
-from vos_ros.tracking import look
+from vos_ros.engine.labels import ids_in, Labeler, masks_at_stride
+from vos_ros.engine.preprocess import network_size, resize_image
+from vos_ros.engine.segmenter import VideoSegmenter
+from vos_ros.engine.tracking import look
+from vos_ros.evaluation.evaluate import EvalReport, evaluate_root
 
 
 def evaluate_finite(

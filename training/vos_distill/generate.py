@@ -16,9 +16,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from vos_ros.demo.clip import ASTRONAUT, Pose, render
-from vos_ros.demo.clip import NAME as VAL_CLIP
-from vos_ros.label_png import write_label_png
+from vos_ros.formats.label_png import write_label_png
+from vos_ros.harness.clip import ASTRONAUT, Pose, render
+from vos_ros.harness.clip import NAME as VAL_CLIP
 
 Image = npt.NDArray[np.uint8]
 STILLS = 60

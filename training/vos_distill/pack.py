@@ -11,7 +11,7 @@ import tarfile
 import cv2
 
 from vos_distill.datasets import read_label, read_photo, reduce_to
-from vos_ros.label_png import encode_label_png
+from vos_ros.formats.label_png import encode_label_png
 from vos_ros.sequences.folder import list_images
 
 _LISTS = ('.txt', '.json')

@@ -18,7 +18,7 @@ from vos_distill.datasets import ClipFiles, find_clips, Findings, name_no_clips,
 from vos_distill.evaluate import InfiniteStepper
 from vos_distill.weights import load_network
 from vos_ros.datatypes import Frame, LabelMap, Prompt
-from vos_ros.label_png import read_prompt_png, write_label_png
+from vos_ros.formats.label_png import read_prompt_png, write_label_png
 from vos_ros.sequences.folder import read_image
 
 SURE = 0.7  # of a pixel's label, below which it is void

@@ -37,7 +37,7 @@ from vos_ros.backends import Backend, Features, load_manifest, Manifest, open_ba
 from vos_ros.backends.base import GRAPHS, Size
 from vos_ros.config import RuntimeConfig, SegmenterConfig
 from vos_ros.datatypes import Float, Prompt
-from vos_ros.segmenter import VideoSegmenter
+from vos_ros.engine.segmenter import VideoSegmenter
 from vos_ros.sequences import DavisSequence, open_davis
 
 METHODS = {

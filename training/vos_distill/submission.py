@@ -14,7 +14,7 @@ from pathlib import Path
 import shutil
 
 from vos_ros.datatypes import Frame, LabelMap
-from vos_ros.evaluate import evaluate_sequence, MaskWriter, Observation, Stepper
+from vos_ros.evaluation.evaluate import evaluate_sequence, MaskWriter, Observation, Stepper
 from vos_ros.sequences import DavisSequence, open_davis
 
 MAX_OBJECTS = 32  # more than any video there has; the engine's own default may be too few

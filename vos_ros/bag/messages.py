@@ -14,8 +14,8 @@ from rosbags.typesys import get_typestore, Stores
 
 from vos_ros.datatypes import Frame, Image, LabelMap
 from vos_ros.errors import VosError
-from vos_ros.image_codec import decode_compressed_image, decode_image, decode_labels
-from vos_ros.label_png import decode_label_png
+from vos_ros.formats.image_codec import decode_compressed_image, decode_image, decode_labels
+from vos_ros.formats.label_png import decode_label_png
 
 IMAGE, COMPRESSED = 'sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage'
 # Image, CompressedImage and Header are the same in every ROS 2 distribution, so the definitions in

@@ -9,8 +9,15 @@ from pathlib import Path
 from vos_ros.bag.messages import COMPRESSED, compressed_bytes, IMAGE, label_bytes
 from vos_ros.bag.replay import Published, Scored
 from vos_ros.bag.writer import BagWriter
-from vos_ros.demo.page import Figure
-from vos_ros.report import draw_ids, draw_overlay, draw_truth, ScoredFrame, to_rgb, WorstFrames
+from vos_ros.evaluation.page import Figure
+from vos_ros.evaluation.report import (
+    draw_ids,
+    draw_overlay,
+    draw_truth,
+    ScoredFrame,
+    to_rgb,
+    WorstFrames,
+)
 
 LABELS, OVERLAY = '/vos/labels', '/vos/overlay/compressed'
 MASKS = Path('masks')

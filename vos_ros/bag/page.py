@@ -10,7 +10,7 @@ from typing import Any
 
 from vos_ros.bag.replay import FrameRecord, Outcome
 from vos_ros.bag.report import OFFLINE, ROS
-from vos_ros.demo import page
+from vos_ros.evaluation import page
 
 # More would make the page heavy and show nothing more: the plots are 850 px wide.
 _MOST_POINTS = 1700

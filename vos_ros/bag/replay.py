@@ -22,10 +22,10 @@ import numpy as np
 from vos_ros.bag.truth import BagFrame, Prompts, Truth
 from vos_ros.datatypes import LabelMap, ObjectState, Prompt, Segmentation, StepTiming
 from vos_ros.errors import VosError
-from vos_ros.evaluate import Speed, Stepper
+from vos_ros.evaluation.evaluate import Speed, Stepper
+from vos_ros.evaluation.metrics import ObjectScore, SequenceScorer
 from vos_ros.latency import Stopwatch
-from vos_ros.mailbox import Mailbox
-from vos_ros.metrics import ObjectScore, SequenceScorer
+from vos_ros.stream.mailbox import Mailbox
 
 _NS_PER_MS = 1_000_000
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from vos_ros.bag.replay import FrameRecord, Outcome
-from vos_ros.evaluate import describe_run, EvalReport, Latency, SequenceReport
+from vos_ros.evaluation.evaluate import describe_run, EvalReport, Latency, SequenceReport
 
 OFFLINE, REALTIME, ROS = MODES = ('offline', 'realtime', 'ros')
 _NS_PER_MS = 1_000_000

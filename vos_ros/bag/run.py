@@ -26,8 +26,8 @@ from vos_ros.bag.truth import (
 )
 from vos_ros.bag.writer import CAMERA, INIT, TRUTH
 from vos_ros.errors import VosError
-from vos_ros.evaluate import Stepper, write_json
-from vos_ros.results import writing
+from vos_ros.evaluation.evaluate import Stepper, write_json
+from vos_ros.evaluation.results import writing
 
 REPORT, PAGE, LOGS = 'report.json', 'index.html', 'logs'
 _CAMERAS = (CAMERA, f'{CAMERA}/compressed')

@@ -15,9 +15,9 @@ from vos_ros.bag.messages import Message
 from vos_ros.bag.reader import BagReader
 from vos_ros.datatypes import Frame, LabelMap, Prompt
 from vos_ros.errors import VosError
-from vos_ros.evaluate import prompt_for_new
-from vos_ros.image_codec import to_prompt_ids
-from vos_ros.label_png import is_binary, read_label_png, read_prompt_png, to_object_ids
+from vos_ros.evaluation.evaluate import prompt_for_new
+from vos_ros.formats.image_codec import to_prompt_ids
+from vos_ros.formats.label_png import is_binary, read_label_png, read_prompt_png, to_object_ids
 from vos_ros.sequences.folder import list_images
 
 _NS = 1_000_000_000

@@ -32,7 +32,7 @@ from vos_ros.bag.messages import (
 )
 from vos_ros.datatypes import LabelMap
 from vos_ros.errors import VosError
-from vos_ros.evaluate import prompt_for_new
+from vos_ros.evaluation.evaluate import prompt_for_new
 from vos_ros.sequences import DavisSequence, Sequence
 
 CAMERA, TRUTH, INIT = '/camera/image_raw', '/gt/labels', '/init_mask'

@@ -26,8 +26,14 @@ from vos_ros.backends import check_files, load_manifest
 from vos_ros.backends.base import Manifest
 from vos_ros.config import RuntimeConfig, SegmenterConfig
 from vos_ros.datatypes import Image, LabelMap, Prompt
-from vos_ros.demo import page
-from vos_ros.demo.play import (
+from vos_ros.engine.segmenter import VideoSegmenter
+from vos_ros.errors import VosError
+from vos_ros.evaluation import page
+from vos_ros.evaluation.evaluate import write_json
+from vos_ros.evaluation.report import draw_ids, draw_overlay, draw_truth, OverlayVideo
+from vos_ros.evaluation.results import writing
+from vos_ros.formats.label_png import write_label_png
+from vos_ros.harness.play import (
     check_ros,
     describe_ros_run,
     Engine,
@@ -35,15 +41,9 @@ from vos_ros.demo.play import (
     print_failure,
     read_logs,
 )
-from vos_ros.demo.processes import ProcessError
-from vos_ros.demo.score import Outcome, PlayedFrame, Recording, Scorer, walk
-from vos_ros.demo.source import make_source, open_source, Source
-from vos_ros.errors import VosError
-from vos_ros.evaluate import write_json
-from vos_ros.label_png import write_label_png
-from vos_ros.report import draw_ids, draw_overlay, draw_truth, OverlayVideo
-from vos_ros.results import writing
-from vos_ros.segmenter import VideoSegmenter
+from vos_ros.harness.processes import ProcessError
+from vos_ros.harness.score import Outcome, PlayedFrame, Recording, Scorer, walk
+from vos_ros.harness.source import make_source, open_source, Source
 
 LOGS = 'logs'
 FIRST_MASK = 'first_mask.png'
@@ -181,7 +181,7 @@ def record(
     play_through_node(
         logs,
         node={'model': manifest.folder.resolve(), **engine.parameters},
-        player=['demo_player', *source.player_arguments(mask), '--rate', str(pace.rate_hz)],
+        player=['player', *source.player_arguments(mask), '--rate', str(pace.rate_hz)],
         total=total if source.limit is None else min(total, source.limit),
         console=console,
     )

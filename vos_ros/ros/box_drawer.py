@@ -10,13 +10,13 @@ import time
 
 import numpy as np
 
-from vos_ros.boxes import draw_boxes
 from vos_ros.config import InitConfig
 from vos_ros.datatypes import Prompt
 from vos_ros.errors import VosError
-from vos_ros.mailbox import FrameRing
+from vos_ros.formats.boxes import draw_boxes
 from vos_ros.ros.conversions import Arrival, CameraFrame, to_any_frame
 from vos_ros.ros.detections import BoxPrompt
+from vos_ros.stream.mailbox import FrameRing
 
 #: Requests that may wait; beyond it the oldest go.
 _CAPACITY = 8

@@ -21,14 +21,14 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from vos_ros.datatypes import Frame, Prompt, Segmentation
-from vos_ros.image_codec import (
+from vos_ros.evaluation.report import draw_ids
+from vos_ros.formats.image_codec import (
     decode_compressed_image,
     decode_image,
     decode_labels,
     to_prompt_ids,
 )
-from vos_ros.label_png import davis_palette, decode_label_png, read_label_png
-from vos_ros.report import draw_ids
+from vos_ros.formats.label_png import davis_palette, decode_label_png, read_label_png
 from vos_ros.ros.raw_image import frame_id_of, RawImage
 
 _NS = 1_000_000_000

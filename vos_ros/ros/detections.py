@@ -16,9 +16,9 @@ import cv2
 import numpy as np
 from std_msgs.msg import Header
 
-from vos_ros.boxes import Box
 from vos_ros.datatypes import Segmentation
 from vos_ros.errors import VosError
+from vos_ros.formats.boxes import Box
 from vos_ros.ros.conversions import to_stamp_ns
 
 #: What an object is called until somebody names it.

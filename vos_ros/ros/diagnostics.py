@@ -16,9 +16,9 @@ from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
 from vos_ros.config import NodeConfig
 from vos_ros.datatypes import ObjectState, Segmentation, StepTiming
+from vos_ros.engine.segmenter import VideoSegmenter
 from vos_ros.latency import LatencyWindow
-from vos_ros.overload import OverloadStatus
-from vos_ros.segmenter import VideoSegmenter
+from vos_ros.stream.overload import OverloadStatus
 
 #: Latencies that the percentiles are taken over.
 WINDOW = 512

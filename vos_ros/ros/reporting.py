@@ -9,11 +9,11 @@ from typing import Any
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 
 from vos_ros.config import NodeConfig
-from vos_ros.overload import OverloadStatus
+from vos_ros.engine.segmenter import VideoSegmenter
 from vos_ros.ros import diagnostics
 from vos_ros.ros.parameters import Configuration
 from vos_ros.ros.qos import BEST_EFFORT, QosWatch
-from vos_ros.segmenter import VideoSegmenter
+from vos_ros.stream.overload import OverloadStatus
 
 
 def image_topic(config: NodeConfig) -> str:

@@ -26,8 +26,8 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_srvs.srv import SetBool, Trigger
 
 from vos_ros.datatypes import Frame, Prompt, Segmentation
+from vos_ros.engine.segmenter import VideoSegmenter
 from vos_ros.errors import VosError
-from vos_ros.overload import OverloadLimits
 from vos_ros.ros import conversions, detections, diagnostics, parameters
 from vos_ros.ros.box_drawer import BoxDrawer
 from vos_ros.ros.conversions import Arrival, stamp_ns_of
@@ -38,9 +38,9 @@ from vos_ros.ros.publishing import Outputs
 from vos_ros.ros.qos import BEST_EFFORT, profile, QosWatch, RELIABLE
 from vos_ros.ros.raw_image import read_image
 from vos_ros.ros.reporting import image_topic, Reporter, Snapshot
-from vos_ros.segmenter import VideoSegmenter
-from vos_ros.timeline import TimeJump
-from vos_ros.worker import Failed, Worker, WorkerStats
+from vos_ros.stream.overload import OverloadLimits
+from vos_ros.stream.timeline import TimeJump
+from vos_ros.stream.worker import Failed, Worker, WorkerStats
 
 #: How long a stop waits for the network.
 _JOIN_S = 1.0

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from vos_ros.datatypes import Frame, LabelMap
 from vos_ros.errors import VosError
-from vos_ros.label_png import is_binary, read_label_png, to_object_ids
+from vos_ros.formats.label_png import is_binary, read_label_png, to_object_ids
 from vos_ros.sequences.folder import FolderSequence, list_images, natural_key
 
 _IMAGES, _ANNOTATIONS, _SETS = 'JPEGImages', 'Annotations', 'ImageSets'

@@ -1,0 +1,334 @@
+# SPDX-FileCopyrightText: 2026 The vos_ros authors
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import cv2
+from davis_factory import label_map, moving, write_image, write_sequence
+import numpy as np
+import pytest
+
+from vos_ros import __version__
+from vos_ros.commands import cli
+from vos_ros.commands.cli import main
+from vos_ros.formats.label_png import read_label_png, write_label_png
+
+TINY = str(Path(__file__).parents[1] / 'data' / 'tiny')
+FAST = ['--model', TINY, '--size', '64', '--threads', '1']
+Captured = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Make frames/, first.png for them, and change into an empty working directory."""
+    write_sequence(tmp_path, 'car', moving(1, 5))
+    (tmp_path / 'JPEGImages/480p/car').rename(tmp_path / 'frames')
+    labels = moving(1, 1)[0]
+    assert labels is not None
+    write_label_png(tmp_path / 'first.png', labels)
+    return tmp_path
+
+
+@pytest.fixture
+def davis(tmp_path: Path) -> Path:
+    root = tmp_path / 'davis'
+    write_sequence(root, 'car', moving(255, 5))
+    write_sequence(root, 'dog', moving(255, 6))
+    return root
+
+
+def run(folder: Path, *options: str, source: str = 'frames', mask: str = 'first.png') -> int:
+    paths = [str(folder / source), '--mask', str(folder / mask), '--out', str(folder / 'out')]
+    return main(['run', *paths, *FAST, *options])
+
+
+def assert_one_line(capsys: Captured, *words: str) -> None:
+    captured = capsys.readouterr()
+    assert captured.out == ''
+    lines = captured.err.splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith('vos: ')
+    for word in words:
+        assert word in lines[0]
+
+
+def test_run_writes_masks_and_a_video_that_plays(folder: Path, capsys: Captured) -> None:
+    assert run(folder) == 0
+    names = sorted(file.name for file in (folder / 'out/masks').iterdir())
+    assert names == [f'{i:05d}.png' for i in range(5)]
+    first = read_label_png(folder / 'out/masks/00000.png')
+    assert np.array_equal(first, read_label_png(folder / 'first.png'))
+    capture = cv2.VideoCapture(str(folder / 'out/overlay.mp4'))
+    assert capture.read()[0]
+    shown = capsys.readouterr().out
+    assert '5 frames' in shown
+    assert 'p99' in shown
+
+
+def test_run_says_what_ran_and_warns_once(folder: Path, capsys: Captured) -> None:
+    assert run(folder, '--precision', 'fp16', '--no-overlay') == 0
+    captured = capsys.readouterr()
+    assert 'tiny on cpu fp32, short side 64 px' in captured.out
+    assert captured.err.count('fp16') == 1
+
+
+def test_a_shorter_run_leaves_no_mask_of_the_one_before(folder: Path, capsys: Captured) -> None:
+    assert run(folder) == 0
+    for name in ('00003.jpg', '00004.jpg'):
+        (folder / 'frames' / name).unlink()
+    (folder / 'out' / 'notes.txt').write_text('mine')
+    assert run(folder, '--no-overlay') == 0
+    assert len(list((folder / 'out/masks').iterdir())) == 3
+    assert not (folder / 'out/overlay.mp4').exists()
+    assert (folder / 'out' / 'notes.txt').exists()
+    assert 'deleted 6 files of an earlier run' in capsys.readouterr().err
+
+
+def test_run_does_not_write_among_masks_of_somebody_else(folder: Path, capsys: Captured) -> None:
+    drawn = folder / 'out/masks/00000.png'
+    drawn.parent.mkdir(parents=True)
+    shutil.copy(folder / 'first.png', drawn)
+    assert run(folder, mask='out/masks/00000.png') == 2
+    assert_one_line(capsys, str(drawn), '--out')
+    assert list(drawn.parent.iterdir()) == [drawn]
+
+
+def test_run_takes_a_video(folder: Path) -> None:
+    writer = cv2.VideoWriter(
+        str(folder / 'clip.mp4'), cv2.VideoWriter.fourcc(*'mp4v'), 20.0, (96, 64)
+    )
+    for _ in range(4):
+        writer.write(np.random.default_rng(0).integers(0, 255, (64, 96, 3), np.uint8))
+    writer.release()
+    assert run(folder, '--no-overlay', source='clip.mp4') == 0
+    assert sorted(f.name for f in (folder / 'out/masks').iterdir())[3] == '00003.png'
+    assert not (folder / 'out/overlay.mp4').exists()
+
+
+def test_run_json_is_all_of_stdout(folder: Path, capsys: Captured) -> None:
+    assert run(folder, '--json') == 0
+    result = json.loads(capsys.readouterr().out)
+    assert (result['frames'], result['objects'], result['input_size']) == (5, [1], 64)
+    assert {'p50', 'p95', 'p99', 'max'} <= set(result['latency_ms'])
+    assert set(result['model']) == {'name', 'sha256', 'preset'}
+
+
+def test_16_bit_mask_is_taken_as_ids(folder: Path) -> None:
+    labels = read_label_png(folder / 'first.png').astype(np.uint16) * 300
+    write_label_png(folder / 'wide.png', labels)
+    assert run(folder, '--no-overlay', mask='wide.png') == 0
+    assert np.array_equal(read_label_png(folder / 'out/masks/00000.png'), labels)
+
+
+def test_mask_of_another_size_is_refused(folder: Path, capsys: Captured) -> None:
+    write_label_png(folder / 'big.png', label_map((1, 9, 9, 9, 9), size=(100, 200)))
+    assert run(folder, mask='big.png') == 2
+    assert_one_line(capsys, 'big.png', '200x100', '96x64')
+
+
+def test_empty_mask_is_refused(folder: Path, capsys: Captured) -> None:
+    write_label_png(folder / 'empty.png', label_map())
+    assert run(folder, mask='empty.png') == 2
+    assert_one_line(capsys, 'empty.png is empty')
+
+
+def test_jpeg_mask_is_refused(folder: Path, capsys: Captured) -> None:
+    write_image(folder / 'mask.jpg', np.zeros((64, 96, 3), np.uint8))
+    assert run(folder, mask='mask.jpg') == 2
+    assert_one_line(capsys, 'mask.jpg', 'PNG')
+
+
+def test_missing_mask_and_missing_source_are_refused(folder: Path, capsys: Captured) -> None:
+    assert run(folder, mask='nothing.png') == 2
+    assert_one_line(capsys, 'nothing.png')
+    assert run(folder, source='nothing.mp4') == 2
+    assert_one_line(capsys, 'nothing.mp4')
+
+
+def test_unreadable_video_is_refused(folder: Path, capsys: Captured) -> None:
+    (folder / 'bad.mp4').write_bytes(b'no video')
+    assert run(folder, source='bad.mp4') == 2
+    assert_one_line(capsys, 'bad.mp4 cannot be opened')
+
+
+def test_damaged_frame_in_the_middle_is_named(folder: Path, capsys: Captured) -> None:
+    (folder / 'frames/00003.jpg').write_bytes(b'no image')
+    assert run(folder) == 2
+    assert_one_line(capsys, '00003.jpg')
+    assert len(list((folder / 'out/masks').iterdir())) == 3
+
+
+def test_unknown_and_corrupt_models_are_refused(folder: Path, capsys: Captured) -> None:
+    assert run(folder, '--model', 'no_such_model') == 2
+    assert_one_line(capsys, 'no_such_model')
+    shutil.copytree(TINY, folder / 'broken')
+    graph = folder / 'broken' / 'segment.onnx'
+    graph.write_bytes(graph.read_bytes()[:-1] + b'x')
+    assert run(folder, '--model', str(folder / 'broken')) == 2
+    assert_one_line(capsys, 'segment.onnx', 'sha256')
+
+
+def test_folder_that_cannot_be_written_is_refused_at_once(folder: Path, capsys: Captured) -> None:
+    (folder / 'out').write_text('a file')
+    assert run(folder) == 2
+    assert_one_line(capsys, 'out', '--out')
+
+
+@pytest.mark.parametrize(
+    'arguments',
+    [['run'], ['run', 'x'], ['run', 'x', '--mask', 'y', '--frobnicate'], ['fly'], ['eval']],
+    ids=' '.join,
+)
+def test_wrong_use_is_exit_code_2(arguments: list[str], capsys: Captured) -> None:
+    assert main(arguments) == 2
+    assert capsys.readouterr().out == ''
+
+
+@pytest.mark.parametrize('size', ['5', '-1', '99999'])
+def test_size_out_of_range_is_refused(folder: Path, capsys: Captured, size: str) -> None:
+    assert run(folder, '--size', size) == 2
+    assert_one_line(capsys, 'input_size')
+
+
+@pytest.mark.parametrize('command', ['run', 'eval', 'demo', 'doctor'])
+def test_help_has_an_example(command: str, capsys: Captured) -> None:
+    assert main([command, '--help']) == 0
+    assert f'Example: vos {command}' in capsys.readouterr().out
+
+
+def test_version(capsys: Captured) -> None:
+    assert main(['--version']) == 0
+    assert capsys.readouterr().out == f'vos_ros {__version__}\n'
+
+
+def test_eval_writes_what_it_promises(davis: Path, tmp_path: Path, capsys: Captured) -> None:
+    out = tmp_path / 'out'
+    options = ['--out', str(out), '--save-masks', '--overlay', *FAST]
+    assert main(['eval', str(davis), *options]) == 0
+    report = json.loads((out / 'report.json').read_text())
+    assert set(report['sequences']) == {'car', 'dog'}
+    assert set(report['baselines']) == {'copy_first', 'flow_warp'}
+    for scores in (report['overall'], *report['baselines'].values()):
+        assert 0 <= scores['jf'] <= 1
+    assert report['model']['name'] == 'tiny'
+    assert report['input_size'] == 64
+    assert len(list((out / 'masks/dog').iterdir())) == 6
+    first = read_label_png(out / 'masks/car/00000.png')
+    assert np.array_equal(first, moving(1, 1)[0])  # type: ignore[arg-type]
+    assert cv2.imread(str(out / 'worst_frames.png')) is not None
+    assert (out / 'overlays/car.mp4').stat().st_size > 0
+    shown = capsys.readouterr().out
+    for word in (
+        'car',
+        'dog',
+        'overall, tiny',
+        'overall, copy_first',
+        'overall, flow_warp',
+        'p99',
+    ):
+        assert word in shown
+
+
+def test_eval_without_masks_leaves_none_of_the_one_before(davis: Path, tmp_path: Path) -> None:
+    options = ['--out', str(tmp_path / 'out'), '--no-baselines', *FAST]
+    assert main(['eval', str(davis), '--save-masks', '--overlay', *options]) == 0
+    assert main(['eval', str(davis), *options]) == 0
+    names = {path.name for path in (tmp_path / 'out').iterdir()}
+    assert names == {'report.json', 'worst_frames.png', '.written_by_vos'}
+
+
+def test_baselines_in_the_table_are_those_of_the_report(davis: Path, tmp_path: Path) -> None:
+    assert main(['eval', str(davis), '--out', str(tmp_path), *FAST]) == 0
+    report = json.loads((tmp_path / 'report.json').read_text())
+    # The box moves 2 px a frame and is 24 px wide: J after k frames is (24 - 2k) / (24 + 2k).
+    j = [(24 - 2 * k) / (24 + 2 * k) for k in range(1, 5)]
+    expected = (sum(j[:3]) / 3 + sum(j) / 4) / 2
+    assert report['baselines']['copy_first']['j'] == pytest.approx(expected)
+
+
+def test_eval_json_is_the_report(davis: Path, tmp_path: Path, capsys: Captured) -> None:
+    options = ['--out', str(tmp_path), '--json', '--no-baselines', '--sequences', 'dog', *FAST]
+    assert main(['eval', str(davis), *options]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed == json.loads((tmp_path / 'report.json').read_text())
+    assert list(printed['sequences']) == ['dog']
+    assert printed['baselines'] == {}
+
+
+def test_eval_without_score_still_runs(tmp_path: Path, capsys: Captured) -> None:
+    write_sequence(tmp_path / 'd', 'car', [label_map((1, 9, 9, 20, 20)), None, None])
+    out = tmp_path / 'out'
+    assert main(['eval', str(tmp_path / 'd'), '--out', str(out), '--save-masks', *FAST]) == 0
+    assert json.loads((out / 'report.json').read_text())['overall']['jf'] is None
+    assert len(list((out / 'masks/car').iterdir())) == 3
+    assert not (out / 'worst_frames.png').exists()
+    assert 'car' in capsys.readouterr().out
+
+
+def test_eval_refuses_what_is_no_data_set(tmp_path: Path, davis: Path, capsys: Captured) -> None:
+    assert main(['eval', str(tmp_path / 'nothing'), *FAST]) == 2
+    assert_one_line(capsys, 'nothing', 'DAVIS layout')
+    assert main(['eval', str(davis), '--split', 'test', *FAST]) == 2
+    assert_one_line(capsys, "'test'")
+    assert main(['eval', str(davis), '--sequences', 'car,cat', *FAST]) == 2
+    assert_one_line(capsys, "'cat'", 'car, dog')
+
+
+def test_doctor_names_a_missing_model_and_fails(capsys: Captured) -> None:
+    assert main(['doctor', '--model', 'no_such_model', '--json']) == 1
+    result = json.loads(capsys.readouterr().out)
+    assert result['ok'] is False
+    failed = {check['name'] for check in result['checks'] if check['status'] == 'fail'}
+    assert failed == {'model', 'inference'}
+
+
+def test_doctor_passes_with_a_model(capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, 'argv', ['doctor', '--model', TINY])
+    assert cli.doctor_main() == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.startswith('ok') and 'ms per frame' in line for line in lines)
+
+
+def test_ctrl_c_leaves_a_video_that_plays(folder: Path) -> None:
+    for index in range(5, 4000):
+        shutil.copy(folder / 'frames/00000.jpg', folder / f'frames/{index:05d}.jpg')
+    command = [sys.executable, '-m', 'vos_ros.commands.cli', 'run', str(folder / 'frames')]
+    options = ['--mask', str(folder / 'first.png'), '--out', str(folder / 'out'), '--model', TINY]
+    root = Path(__file__).resolve().parents[2]
+    environment = {**os.environ, 'PYTHONPATH': f'{root}:{os.environ.get("PYTHONPATH", "")}'}
+    process = subprocess.Popen(
+        [*command, *options], stderr=subprocess.PIPE, text=True, env=environment
+    )
+    masks = folder / 'out/masks'
+    deadline = time.monotonic() + 60
+    while len(list(masks.glob('*.png'))) < 5:
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert errors == 'vos: interrupted\n'
+    assert 5 <= len(list(masks.glob('*.png'))) < 400
+    assert cv2.VideoCapture(str(folder / 'out/overlay.mp4')).read()[0]
+
+
+def test_command_line_starts_without_heavy_imports() -> None:
+    code = (
+        'import sys, vos_ros.commands.cli, vos_ros.commands.doctor\n'
+        'print(*sorted({"rclpy", "torch", "cv2", "onnxruntime"} & set(sys.modules)))'
+    )
+    root = Path(__file__).resolve().parents[2]
+    environment = {**os.environ, 'PYTHONPATH': f'{root}:{os.environ.get("PYTHONPATH", "")}'}
+    done = subprocess.run(
+        [sys.executable, '-c', code], capture_output=True, text=True, check=True, env=environment
+    )
+    assert done.stdout.strip() == ''

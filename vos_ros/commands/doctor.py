@@ -1,0 +1,478 @@
+# SPDX-FileCopyrightText: 2026 The vos_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Is everything here that segmenting needs? One line per check, with what to do.
+
+Nothing heavy is imported with this module: a broken installation is what it is
+for, so every check looks for itself and fails alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+import importlib
+from importlib import metadata
+from importlib.util import find_spec
+import os
+from pathlib import Path
+import platform
+import re
+import shutil
+import subprocess
+import sys
+from time import perf_counter
+from typing import Any
+from xml.etree import ElementTree
+
+from vos_ros.config import RuntimeConfig, SegmenterConfig
+from vos_ros.errors import VosError
+
+OK, WARN, FAIL = 'ok', 'warn', 'fail'
+_OLDEST_PYTHON, _NEWEST_PYTHON = (3, 10), (3, 12)
+_MESSAGES = ('sensor_msgs', 'std_msgs', 'std_srvs', 'diagnostic_msgs')
+#: Free shared memory under which 16 MiB segments of several processes do not fit.
+_LEAST_SHM_BYTES = 64 << 20
+#: Domains whose ports Linux does not give to anybody (docs.ros.org, "The ROS_DOMAIN_ID").
+_SAFE_DOMAINS = (*range(102), *range(215, 233))
+_ORT_PACKAGES = ('onnxruntime', 'onnxruntime-gpu', 'onnxruntime-openvino', 'onnxruntime-directml')
+_PROFILE = 'config/fastdds_large_images.xml'
+_PROFILE_VARIABLES = ('FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES_FILE')
+# A 1280x720 colour image is 2.6 MiB; the default segment of 512 KiB loses nearly all of them.
+_ENOUGH_BYTES = 3 << 20
+_UNITS = {'': 1, 'B': 1, 'KB': 1000, 'MB': 1000**2, 'GB': 1000**3}
+_PROBE_STEPS = 12
+# Importing takes under a second; this is for a middleware that hangs.
+_IMPORT_TIMEOUT_S = 30
+_SLOW_MS = 200.0
+
+
+@dataclass(frozen=True)
+class Check:
+    """
+    One line of the report.
+
+    :param status: 'ok', 'warn' (something will not work, or badly) or 'fail'.
+    :param detail: what was found.
+    :param hint: what to do; empty when nothing is to be done.
+    """
+
+    name: str
+    status: str
+    detail: str
+    hint: str = ''
+
+
+def examine(model: str = '', size: int = 0) -> Iterator[Check]:
+    """
+    Check this machine, yielding each result as soon as it is there.
+
+    :param model: name or path; empty = the default one.
+    :param size: short side of the network input for the probe; 0 = the model's own.
+    """
+    model = model or RuntimeConfig().model
+    checks: dict[str, Callable[[], Check]] = {
+        'python': check_python,
+        'numpy': lambda: _check_import('numpy', 'numpy'),
+        'opencv': check_opencv,
+        'onnxruntime': check_onnxruntime,
+        'gpu': check_gpu,
+        'model': lambda: check_model(model),
+        'inference': lambda: check_inference(model, size),
+        'video': check_h264,
+        'rclpy': check_rclpy,
+        'messages': check_messages,
+        'vision_msgs': check_vision_msgs,
+        'rmw': check_rmw,
+        'domain': lambda: check_domain(dict(os.environ)),
+        'large images': lambda: check_large_images(dict(os.environ)),
+        'shm': check_shared_memory,
+        'ament index': lambda: check_ament_index(os.environ.get('AMENT_PREFIX_PATH', '')),
+    }
+    for name, check in checks.items():
+        yield _guarded(name, check)
+
+
+def to_dict(checks: list[Check]) -> dict[str, Any]:
+    """
+    Give the result for a program to read.
+
+    :param checks: all of them.
+    """
+    return {'ok': not has_failed(checks), 'checks': [asdict(check) for check in checks]}
+
+
+def has_failed(checks: list[Check]) -> bool:
+    """
+    Tell whether something is so wrong that nothing will run; a warning is not.
+
+    :param checks: all of them.
+    """
+    return any(check.status == FAIL for check in checks)
+
+
+def check_python() -> Check:
+    """Check the version of Python."""
+    version, here = platform.python_version(), sys.version_info[:2]
+    if here < _OLDEST_PYTHON:
+        return Check('python', FAIL, version, 'Python 3.10 or later is needed')
+    if here > _NEWEST_PYTHON:
+        return Check('python', WARN, version, 'tested with 3.10 to 3.12 only')
+    return Check('python', OK, f'{version} ({sys.executable})')
+
+
+def check_opencv() -> Check:
+    """Check that OpenCV loads; one built for NumPy 1 does not, beside NumPy 2."""
+    try:
+        return _check_import('opencv', 'cv2')
+    except ImportError as error:
+        return Check(
+            'opencv',
+            FAIL,
+            str(error).strip().splitlines()[-1],
+            "pip install 'opencv-python-headless>=4.10' for NumPy 2, or pip install 'numpy<2' "
+            "for the distribution's python3-opencv",
+        )
+
+
+def check_onnxruntime() -> Check:
+    """Check that onnxruntime loads, is there once, and list what it can run on."""
+    runtime = importlib.import_module('onnxruntime')
+    detail = f'{runtime.__version__}, providers: {", ".join(runtime.get_available_providers())}'
+    several = [name for name in _ORT_PACKAGES if _is_distribution(name)]
+    if len(several) > 1:
+        hint = f'uninstall all of them, then install the one you want: {", ".join(several)}'
+        return Check('onnxruntime', WARN, f'{detail}; packages overwrite each other', hint)
+    return Check('onnxruntime', OK, detail)
+
+
+def check_gpu() -> Check:
+    """Check that a GPU which is there can be used."""
+    from vos_ros.backends.machine import gpu_names
+
+    names = ', '.join(gpu_names())
+    if not names:
+        return Check('gpu', OK, 'no NVIDIA GPU found: the processor runs the network')
+    providers = importlib.import_module('onnxruntime').get_available_providers()
+    usable = [p for p in ('TensorrtExecutionProvider', 'CUDAExecutionProvider') if p in providers]
+    if usable:
+        return Check('gpu', OK, f'{names}, for {", ".join(usable)}')
+    hint = (
+        'pip uninstall onnxruntime, then pip install onnxruntime-gpu (on a Jetson: the wheel that '
+        'NVIDIA builds for your JetPack)'
+    )
+    return Check('gpu', WARN, f'{names}, but this onnxruntime has no provider for it', hint)
+
+
+def check_model(model: str) -> Check:
+    """
+    Check that a model is there and undamaged.
+
+    :param model: name or path.
+    """
+    from vos_ros.backends import check_files, load_manifest
+
+    manifest = load_manifest(model)
+    check_files(manifest)
+    detail = f'{manifest.name}, sha256 {manifest.sha256[:12]} and its graphs agree'
+    return Check('model', OK, f'{detail} ({manifest.folder})')
+
+
+def check_inference(model: str, size: int = 0) -> Check:
+    """
+    Segment some made-up frames and say how long one takes.
+
+    :param model: name or path.
+    :param size: short side of the network input; 0 = the model's own.
+    """
+    import numpy as np
+
+    from vos_ros.datatypes import Frame, Prompt
+    from vos_ros.engine.segmenter import VideoSegmenter
+
+    config = replace(SegmenterConfig(), input_size=size)
+    segmenter = VideoSegmenter.open(model, config=config)
+    short = size or segmenter.manifest.short_side
+    height, width = short, round(short * 16 / 9)
+    image = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+    mask = np.zeros((height, width), np.uint8)
+    mask[height // 4 : height // 2, width // 4 : width // 2] = 1
+    segmenter.step(Frame(image), Prompt(mask))
+    times_ms = []
+    for _ in range(_PROBE_STEPS):
+        start = perf_counter()
+        segmenter.step(Frame(image))
+        times_ms.append(1e3 * (perf_counter() - start))
+    p50 = float(np.median(times_ms[2:]))
+    backend = f'{segmenter.backend_name} {segmenter.precision}'
+    fps = f'{1e3 / p50:.1f} fps'
+    detail = f'{p50:.0f} ms per frame (p50) at {width}x{height}, 1 object: {fps} on {backend}'
+    if segmenter.fallbacks:
+        return Check('inference', WARN, detail, '; '.join(segmenter.fallbacks))
+    if p50 > _SLOW_MS:
+        return Check(
+            'inference', WARN, detail, 'take a smaller --size (input_size), or free the CPU'
+        )
+    return Check('inference', OK, detail)
+
+
+def check_h264() -> Check:
+    """Check that overlay videos will play in a browser."""
+    from vos_ros.evaluation.report import find_h264_encoder
+
+    encoder = find_h264_encoder()
+    if encoder:
+        return Check('video', OK, f'H.264 by {encoder}')
+    hint = 'pip install imageio-ffmpeg, or install ffmpeg'
+    return Check('video', WARN, 'no H.264: overlay videos will not play in browsers', hint)
+
+
+def check_rclpy() -> Check:
+    """Check that ROS 2 for Python loads, whatever middleware is asked for."""
+    if not _exists('rclpy'):
+        return Check('rclpy', WARN, 'not found: the node cannot run, vos run and eval can', _ROS)
+    environment = {k: v for k, v in os.environ.items() if k != 'RMW_IMPLEMENTATION'}
+    folder, reason = _ask_rclpy('__path__[0]', environment)
+    if not folder:
+        return Check('rclpy', FAIL, f'cannot be imported: {reason}', _ROS)
+    distro = os.environ.get('ROS_DISTRO', 'from wheels or not sourced')
+    return Check('rclpy', OK, f'{folder} (distribution: {distro})')
+
+
+def check_messages() -> Check:
+    """Check the packages of messages that the node uses."""
+    missing = [package for package in _MESSAGES if not _exists(package)]
+    if missing:
+        return Check('messages', WARN, f'missing: {", ".join(missing)}', _ROS)
+    return Check('messages', OK, ', '.join(_MESSAGES))
+
+
+def check_vision_msgs() -> Check:
+    """Say whether boxes and names of objects can be exchanged; the rest works without."""
+    if _exists('vision_msgs'):
+        return Check('vision_msgs', OK, 'found: init_boxes, ~/objects and ~/label_info are on')
+    distro = os.environ.get('ROS_DISTRO', '<distribution>')
+    return Check(
+        'vision_msgs',
+        OK,
+        'not installed (optional): init_boxes, ~/objects and ~/label_info are off',
+        f'if you want them: apt install ros-{distro}-vision-msgs',
+    )
+
+
+def check_rmw() -> Check:
+    """Say which middleware carries the messages."""
+    if not _exists('rclpy'):
+        return Check('rmw', WARN, 'unknown, for there is no rclpy', _ROS)
+    asked = os.environ.get('RMW_IMPLEMENTATION', '')
+    name, reason = _ask_rclpy('get_rmw_implementation_identifier()', dict(os.environ))
+    if name:
+        return Check('rmw', OK, f'{name} ({"RMW_IMPLEMENTATION" if asked else "the default"})')
+    if not asked:
+        return Check('rmw', FAIL, f'none can be loaded: {reason}', _ROS)
+    package = f'ros-{os.environ.get("ROS_DISTRO", "<distribution>")}-{asked.replace("_", "-")}'
+    return Check(
+        'rmw',
+        FAIL,
+        f'RMW_IMPLEMENTATION={asked} cannot be loaded: {reason}',
+        f'install it (apt install {package}), or unset RMW_IMPLEMENTATION',
+    )
+
+
+def check_domain(environment: dict[str, str]) -> Check:
+    """
+    Say with whom messages are exchanged; camera and node must agree.
+
+    :param environment: the variables that the node will see.
+    """
+    name = 'domain'
+    given = environment.get('ROS_DOMAIN_ID', '') or '0'
+    if not given.isdigit() or int(given) > 232:
+        hint = 'set a number from 0 to 101, the same for all nodes'
+        return Check(name, FAIL, f'ROS_DOMAIN_ID={given} is no domain', hint)
+    reach = 'this network'
+    if environment.get('ROS_LOCALHOST_ONLY', '') == '1':
+        reach = 'this host only (ROS_LOCALHOST_ONLY)'
+    elif found := environment.get('ROS_AUTOMATIC_DISCOVERY_RANGE', ''):
+        reach = f'{found} (ROS_AUTOMATIC_DISCOVERY_RANGE)'
+    detail = f'ROS_DOMAIN_ID={given}, reach: {reach}'
+    if int(given) not in _SAFE_DOMAINS:
+        hint = 'take one from 0 to 101: the ports of this one may be taken by any program'
+        return Check(name, WARN, detail, hint)
+    return Check(name, OK, detail, 'the camera driver needs the same')
+
+
+def check_large_images(environment: dict[str, str]) -> Check:
+    """
+    Check whether camera images get through Fast DDS, whose default loses them silently.
+
+    :param environment: the variables that publisher and subscriber will see.
+    """
+    name = 'large images'
+    rmw = environment.get('RMW_IMPLEMENTATION', 'rmw_fastrtps_cpp')
+    if 'fastrtps' not in rmw:
+        return Check(name, OK, f'{rmw} has no limit of 512 KiB')
+    for variable in _PROFILE_VARIABLES:
+        path = environment.get(variable, '')
+        if path:
+            return _check_profile(name, variable, Path(path))
+    transports = environment.get('FASTDDS_BUILTIN_TRANSPORTS', '')
+    if _has_large_data(transports) and not _is_local(environment):
+        detail = f'FASTDDS_BUILTIN_TRANSPORTS={transports}'
+        return Check(name, OK, detail, 'the camera driver needs exactly the same')
+    if _has_large_data(transports):
+        # Images are lost as with the default then; those of a profile are not.
+        detail = 'FASTDDS_BUILTIN_TRANSPORTS does nothing where the reach is this host only'
+        return Check(name, WARN, detail, _profile_hint())
+    found = 'Fast DDS has its default of 512 KiB: larger images are mostly lost'
+    if transports:
+        found = f'FASTDDS_BUILTIN_TRANSPORTS={transports} is not enough: images will be lost'
+    return Check(name, WARN, found, _profile_hint())
+
+
+def check_shared_memory(path: str = '/dev/shm') -> Check:
+    """
+    Check that the segments through which images go on one host fit.
+
+    :param path: where the system keeps shared memory.
+    """
+    name = 'shm'
+    try:
+        usage = shutil.disk_usage(path)
+    except OSError:
+        return Check(name, OK, f'there is no {path}: images go over the network stack')
+    detail = f'{usage.free >> 20} of {usage.total >> 20} MiB free in {path}'
+    if usage.free < _LEAST_SHM_BYTES:
+        hint = (
+            'docker run --ipc=host, or --shm-size=512m; on a host, remove what programs that '
+            'crashed have left there (fastdds shm clean)'
+        )
+        return Check(name, WARN, f'{detail}: a process needs 16 MiB or more', hint)
+    return Check(name, OK, detail)
+
+
+def check_ament_index(prefixes: str) -> Check:
+    """
+    Check that `ros2 run` and `ros2 launch` will find this package.
+
+    :param prefixes: AMENT_PREFIX_PATH.
+    """
+    marker = Path('share/ament_index/resource_index/packages/vos_ros')
+    for prefix in filter(None, prefixes.split(os.pathsep)):
+        if (Path(prefix) / marker).is_file():
+            return Check('ament index', OK, f'vos_ros is in {prefix}')
+    if (Path(sys.prefix) / marker).is_file():
+        hint = f'export AMENT_PREFIX_PATH={sys.prefix}:$AMENT_PREFIX_PATH'
+    else:
+        hint = 'build with colcon and source install/setup.bash, or pip install this package'
+    detail = 'ros2 run and ros2 launch do not find vos_ros (vos itself does not need it)'
+    return Check('ament index', WARN, detail, hint)
+
+
+_ROS = (
+    'source /opt/ros/<distribution>/setup.bash, or pip install ros-jazzy-rclpy[fastrtps] and '
+    'messages as in requirements/runtime.txt'
+)
+
+
+def _guarded(name: str, check: Callable[[], Check]) -> Check:
+    """Turn whatever goes wrong into a line of the report."""
+    try:
+        return check()
+    except VosError as error:
+        return Check(name, FAIL, str(error))
+    except Exception as error:  # a broken installation raises anything
+        hint = 'install it again; make venv does so in a checkout'
+        return Check(name, FAIL, f'{type(error).__name__}: {error}', hint)
+
+
+def _ask_rclpy(what: str, environment: dict[str, str]) -> tuple[str, str]:
+    """
+    Give an attribute of rclpy as text, or nothing and the reason.
+
+    In a process of its own: where the middleware is missing, rcl ends the one that imports it.
+    """
+    code = f'import rclpy; print(rclpy.{what})'
+    try:
+        done = subprocess.run(
+            [sys.executable, '-c', code],
+            capture_output=True,
+            text=True,
+            errors='replace',
+            timeout=_IMPORT_TIMEOUT_S,
+            env=environment,
+        )
+    except subprocess.TimeoutExpired:
+        return '', f'importing rclpy took more than {_IMPORT_TIMEOUT_S} s'
+    if done.returncode == 0 and done.stdout.strip():
+        return done.stdout.strip().splitlines()[-1], ''
+    said = done.stderr.strip().splitlines() or ['it said nothing']
+    # rcl puts the reason first, Python last.
+    line = said[-1] if 'Traceback' in done.stderr else said[0]
+    line = re.sub(r'^(\[[^]]*\][ :]*)+', '', line)  # severity, time, logger
+    return '', f'{line} (exit code {done.returncode})'
+
+
+def _check_import(name: str, module: str) -> Check:
+    return Check(name, OK, str(importlib.import_module(module).__version__))
+
+
+def _is_distribution(name: str) -> bool:
+    try:
+        metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def _exists(package: str) -> bool:
+    try:
+        return find_spec(package) is not None
+    except (ImportError, ValueError):
+        return False
+
+
+def _check_profile(name: str, variable: str, path: Path) -> Check:
+    """Look into an XML profile of Fast DDS for a shared-memory segment that is large enough."""
+    try:
+        tree = ElementTree.parse(path)
+    except (OSError, ElementTree.ParseError) as error:
+        detail = f'{variable}={path} cannot be read ({error}), so Fast DDS has its defaults'
+        return Check(name, WARN, detail, _profile_hint())
+    texts = [e.text or '' for e in tree.iter() if e.tag.rpartition('}')[2] == 'segment_size']
+    segments = [int(text) for text in texts if text.strip().isdigit()]
+    if max(segments, default=0) >= _ENOUGH_BYTES:
+        return Check(name, OK, f'{variable}={path}: segment of {max(segments) >> 20} MiB')
+    detail = f'{variable}={path} sets no shared-memory segment of at least 3 MiB'
+    return Check(name, WARN, detail, _profile_hint())
+
+
+def _is_local(environment: dict[str, str]) -> bool:
+    return (
+        environment.get('ROS_LOCALHOST_ONLY', '') == '1'
+        or environment.get('ROS_AUTOMATIC_DISCOVERY_RANGE', '').upper() == 'LOCALHOST'
+    )
+
+
+def _has_large_data(transports: str) -> bool:
+    """Plain LARGE_DATA is not enough: message and socket sizes must be given too."""
+    mode, _, options = transports.partition('?')
+    given = dict(re.findall(r'(\w+)=(\w+)', options))
+    sizes = [_to_bytes(given.get(key, '')) for key in ('max_msg_size', 'sockets_size')]
+    return mode == 'LARGE_DATA' and min(sizes) >= _ENOUGH_BYTES
+
+
+def _to_bytes(text: str) -> int:
+    match = re.fullmatch(r'(\d+)([A-Za-z]*)', text)
+    return int(match[1]) * _UNITS.get(match[2].upper(), 0) if match else 0
+
+
+def _profile_hint() -> str:
+    here = Path(__file__).resolve()
+    prefixes = [*here.parents, Path(sys.prefix)]
+    folders = [here.parents[2], *(prefix / 'share' / 'vos_ros' for prefix in prefixes)]
+    found = next((f / _PROFILE for f in folders if (f / _PROFILE).is_file()), Path(_PROFILE))
+    return (
+        f'export FASTRTPS_DEFAULT_PROFILES_FILE={found} where the camera and where the node '
+        'are started; segment.launch.py sets it for the node'
+    )

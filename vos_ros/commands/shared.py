@@ -1,0 +1,224 @@
+# SPDX-FileCopyrightText: 2026 The vos_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""What the commands of `vos` have in common: options, exit codes, bars and how figures look."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+import functools
+import json
+import logging
+import os
+from pathlib import Path
+import sys
+from typing import Any, TYPE_CHECKING, TypeVar
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+import typer
+
+from vos_ros.config import RuntimeConfig, SegmenterConfig
+from vos_ros.errors import VosError
+
+if TYPE_CHECKING:
+    from vos_ros.engine.segmenter import VideoSegmenter
+    from vos_ros.evaluation.evaluate import Latency
+    from vos_ros.evaluation.metrics import Summary
+
+F = TypeVar('F', bound=Callable[..., Any])
+FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
+_PIPED_COLUMNS = 120
+
+MODEL = typer.Option(
+    RuntimeConfig().model, '--model', help='Name of a shipped model, or path of a model folder.'
+)
+SIZE = typer.Option(
+    0, '--size', help='Short side of the network input in px; 0 = what the model was trained for.'
+)
+THREADS = typer.Option(0, '--threads', help='Threads of the network; 0 = chosen by itself.')
+BACKEND = typer.Option(
+    RuntimeConfig().backend,
+    '--backend',
+    help='What runs the network: auto, tensorrt, cuda, openvino or cpu.',
+)
+PRECISION = typer.Option(
+    RuntimeConfig().precision,
+    '--precision',
+    help='What it computes with: auto, fp32, fp16 or bf16.',
+)
+JSON = typer.Option(False, '--json', help='Print the result as JSON on stdout, and nothing else.')
+
+
+def guard(command: F) -> F:
+    """
+    Give every command the same exit codes, and one line instead of a traceback.
+
+    :param command: function behind a command.
+    """
+
+    @functools.wraps(command)
+    def guarded(*args: Any, **kwargs: Any) -> None:
+        try:
+            command(*args, **kwargs)
+        except VosError as error:
+            print(f'vos: {error}', file=sys.stderr)
+            raise typer.Exit(BAD_INPUT) from None
+        except KeyboardInterrupt:
+            print('vos: interrupted', file=sys.stderr)
+            raise typer.Exit(INTERRUPTED) from None
+
+    return guarded  # type: ignore[return-value]
+
+
+def open_segmenter(
+    model: str, size: int, threads: int, backend: str, precision: str
+) -> VideoSegmenter:
+    """
+    Open a model; parameters as the options of the same name.
+
+    :raises VosError: the model or a setting is wrong.
+    """
+    from vos_ros.engine.segmenter import VideoSegmenter
+
+    return VideoSegmenter.open(
+        model,
+        config=SegmenterConfig(input_size=size),
+        runtime=RuntimeConfig(model=model, threads=threads, backend=backend, precision=precision),
+    )
+
+
+def make_folder(path: Path) -> None:
+    """
+    Find out before the work, not after it, that the results cannot be written.
+
+    :raises VosError: it cannot be made or written into.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise VosError(f'cannot make the folder {path}: {error.strerror}; choose --out') from error
+    if not os.access(path, os.W_OK):
+        raise VosError(f'cannot write into the folder {path}; choose --out')
+
+
+def describe_model(segmenter: VideoSegmenter, size: int) -> dict[str, Any]:
+    """
+    Give what a report says of the model.
+
+    :param size: short side asked for; 0 = the model's own.
+    """
+    manifest = segmenter.manifest
+    return {
+        'model': {
+            'name': manifest.name,
+            'sha256': manifest.sha256,
+            'preset': manifest.content.get('preset'),
+        },
+        'input_size': size or manifest.short_side,
+        'backend': segmenter.backend_name,
+        'precision': segmenter.precision,
+    }
+
+
+def engine_line(result: Mapping[str, Any]) -> str:
+    """
+    Say in one line what ran; J&F and speed mean little without it.
+
+    :param result: with the content of `describe_model`.
+    """
+    return '{name} on {backend} {precision}, short side {input_size} px'.format(
+        **result, name=result['model']['name']
+    )
+
+
+class _Once(logging.Filter):
+    """Lets a message through once: a backend is opened again for every size of the camera."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._seen: set[str] = set()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        message = record.getMessage()
+        is_new = message not in self._seen
+        self._seen.add(message)
+        return is_new
+
+
+@contextmanager
+def log_on_stderr() -> Iterator[None]:
+    """Print warnings that the library logs, each of them once."""
+    handler = logging.StreamHandler()
+    handler.setLevel(logging.WARNING)
+    handler.setFormatter(logging.Formatter('vos: %(message)s'))
+    handler.addFilter(_Once())
+    logger = logging.getLogger('vos_ros')
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+
+
+@contextmanager
+def progress_bars() -> Iterator[Progress]:
+    """Draw bars on stderr, where it is a terminal."""
+    console = Console(stderr=True)
+    with Progress(
+        TextColumn('{task.description}'),
+        BarColumn(),
+        TextColumn('{task.completed:.0f}/{task.total:.0f}'),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        disable=not console.is_terminal,
+        transient=True,
+    ) as progress:
+        yield progress
+
+
+def wide_console() -> Console:
+    """Give a console for tables: a file or a pipe need not be narrow."""
+    console = Console()
+    return console if console.is_terminal else Console(width=_PIPED_COLUMNS)
+
+
+def print_json(result: Mapping[str, Any]) -> None:
+    """Print one JSON value on stdout."""
+    print(json.dumps(result, indent=2, allow_nan=False))
+
+
+def print_deleted(out: Path, files: int) -> None:
+    """
+    Say that results of an earlier run had to go.
+
+    :param out: folder of the results.
+    :param files: how many were deleted.
+    """
+    if files:
+        print(f'vos: {out}: deleted {files} files of an earlier run', file=sys.stderr)
+
+
+def print_warnings(name: str, warnings: tuple[str, ...]) -> None:
+    """Print what the segmenter complained about on one sequence."""
+    for warning in warnings:
+        print(f'vos: {name}: {warning}', file=sys.stderr)
+
+
+def scores(summary: Summary | None) -> tuple[str, str, str]:
+    """Format J, F and J&F."""
+    if summary is None:
+        return '-', '-', '-'
+    return f'{summary.j:.3f}', f'{summary.f:.3f}', f'{summary.jf:.3f}'
+
+
+def milliseconds(latency: Latency) -> tuple[str, str, str]:
+    """Format p50, p95 and p99."""
+    return f'{latency.p50:.1f}', f'{latency.p95:.1f}', f'{latency.p99:.1f}'

@@ -1,0 +1,100 @@
+# SPDX-FileCopyrightText: 2026 The vos_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Workspace: all that depends on the network's size, and the network's verbs over it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from vos_ros.backends.base import Backend, Features, Manifest, Size
+from vos_ros.config import SegmenterConfig
+from vos_ros.datatypes import Float, Frame
+from vos_ros.engine.guided import Guide
+from vos_ros.engine.labels import sum_of_others
+from vos_ros.engine.memory import MemoryBank
+from vos_ros.engine.motion import MotionGate
+from vos_ros.engine.preprocess import halved, Normalizer, prepare
+
+
+def mask_size(manifest: Manifest, size: Size) -> Size:
+    """Return (h4, w4), the grid of masks that belongs to a network input (H, W)."""
+    return size[0] // manifest.mask_stride, size[1] // manifest.mask_stride
+
+
+class Workspace:
+    """
+    The network at one size with its input buffer, memory and motion gate; allocated once.
+
+    :param backend: opened for `size`.
+    :param size: network input (H, W).
+    """
+
+    def __init__(
+        self, manifest: Manifest, backend: Backend, size: Size, config: SegmenterConfig
+    ) -> None:
+        self.backend = backend
+        self.size = size
+        self.mask_size = mask_size(manifest, size)
+        self.image: Float = np.empty((1, 3, *size), np.float32)
+        self.memory = MemoryBank(
+            max_objects=config.max_objects,
+            max_prompted_frames=config.memory.max_prompted_frames,
+            key_dim=manifest.key_dim,
+            value_dim=manifest.value_dim,
+            tokens=(size[0] // manifest.stride) * (size[1] // manifest.stride),
+        )
+        self.gate = MotionGate(config.memory.max_speed * min(self.mask_size))
+        self._manifest = manifest
+        self._normalizer = Normalizer(manifest.mean, manifest.std)
+
+    def prepare(self, frame: Frame) -> Float:
+        """Resize and normalise a frame into the network's input (1, 3, H, W), and return it."""
+        return prepare(frame, self._normalizer, self.image)
+
+    def guide(self, prob: Float, frame: Frame) -> Guide:
+        """
+        Fit probabilities to the frame that was prepared last.
+
+        :param prob: (K + 1, h4, w4), row 0 = background.
+        """
+        green = self._normalizer.green
+        image = green if frame.size == self.size else frame.image
+        return Guide.of(prob, image, halved(green, self.mask_size))
+
+    def prepare_from(self, other: Workspace) -> Float:
+        """Resize the network's input of another workspace into this one's, and return it."""
+        shrinks = other.size[0] * other.size[1] >= self.size[0] * self.size[1]
+        mode = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+        for plane, out in zip(other.image[0], self.image[0]):
+            cv2.resize(plane, self.size[::-1], dst=out, interpolation=mode)
+        return self.image
+
+    def read_and_decode(self, features: Features) -> Float:
+        """Return the logits (K, h4, w4) of all objects, in the order of their ids."""
+        row_of = {object_id: row for row, object_id in enumerate(self.memory.object_ids)}
+        logits = np.empty((len(row_of), *self.mask_size), np.float32)
+        for group in self.memory.groups():
+            rows = [row_of[object_id] for object_id in group.object_ids]
+            logits[rows] = self.backend.segment(features, group.keys, group.values)
+        return logits
+
+    def encode(
+        self, features: Features, prob: Float, object_ids: Sequence[int], chosen: Sequence[int]
+    ) -> Float:
+        """
+        Return the values (chosen, value_dim, tokens) of some of the objects in `prob`.
+
+        :param prob: (K + 1, h4, w4), row 0 = background.
+        :param object_ids: ids of its other rows.
+        """
+        if not chosen:
+            return np.empty((0, self._manifest.value_dim, 0), np.float32)
+        rows = [object_ids.index(object_id) + 1 for object_id in chosen]
+        return self.backend.encode_mask(features, prob[rows], sum_of_others(prob, rows))
+
+    def key(self, features: Features) -> Float:
+        """Return the key of a frame as the memory keeps it, (key_dim, tokens)."""
+        return features['key'].reshape(self._manifest.key_dim, -1)

@@ -1,0 +1,193 @@
+# SPDX-FileCopyrightText: 2026 The vos_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Image messages to arrays, whoever has deserialised them: rclpy for the node, rosbags for a bag.
+
+Only the fields of a message are used, never its type, so that no ROS is needed. Own conversion
+instead of cv_bridge, which is wrong for a padded `step` that is no multiple of the pixel size,
+breaks on big-endian images with NumPy 2, and is missing on a machine without ROS.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from vos_ros.datatypes import Encoding, Image, LabelMap
+from vos_ros.errors import VosError
+from vos_ros.formats.label_png import is_binary, to_object_ids
+
+# The largest id that labels of one byte hold (255 is void).
+_MAX_BYTE_ID = 254
+
+# encoding -> (dtype, channels, cv2 conversion to bgr8 or None, encoding of the result)
+_CAMERA_ENCODINGS: dict[str, tuple[Any, int, int | None, Encoding]] = {
+    'rgb8': (np.uint8, 3, None, 'rgb8'),
+    'bgr8': (np.uint8, 3, None, 'bgr8'),
+    '8UC3': (np.uint8, 3, None, 'bgr8'),
+    'rgba8': (np.uint8, 4, cv2.COLOR_RGBA2BGR, 'bgr8'),
+    'bgra8': (np.uint8, 4, cv2.COLOR_BGRA2BGR, 'bgr8'),
+    '8UC4': (np.uint8, 4, cv2.COLOR_BGRA2BGR, 'bgr8'),
+    'mono8': (np.uint8, 1, cv2.COLOR_GRAY2BGR, 'bgr8'),
+    '8UC1': (np.uint8, 1, cv2.COLOR_GRAY2BGR, 'bgr8'),
+    'mono16': (np.uint16, 1, cv2.COLOR_GRAY2BGR, 'bgr8'),
+    '16UC1': (np.uint16, 1, cv2.COLOR_GRAY2BGR, 'bgr8'),
+    'yuv422': (np.uint8, 2, cv2.COLOR_YUV2BGR_UYVY, 'bgr8'),
+    'uyvy': (np.uint8, 2, cv2.COLOR_YUV2BGR_UYVY, 'bgr8'),
+    'yuv422_yuy2': (np.uint8, 2, cv2.COLOR_YUV2BGR_YUY2, 'bgr8'),
+    'yuyv': (np.uint8, 2, cv2.COLOR_YUV2BGR_YUY2, 'bgr8'),
+    # OpenCV names a Bayer pattern by its second row, ROS by its first.
+    'bayer_rggb8': (np.uint8, 1, cv2.COLOR_BayerBG2BGR, 'bgr8'),
+    'bayer_bggr8': (np.uint8, 1, cv2.COLOR_BayerRG2BGR, 'bgr8'),
+    'bayer_gbrg8': (np.uint8, 1, cv2.COLOR_BayerGR2BGR, 'bgr8'),
+    'bayer_grbg8': (np.uint8, 1, cv2.COLOR_BayerGB2BGR, 'bgr8'),
+}
+_MASK_ENCODINGS: dict[str, Any] = {
+    'mono8': np.uint8,
+    '8UC1': np.uint8,
+    'mono16': np.uint16,
+    '16UC1': np.uint16,
+    '32SC1': np.int32,
+}
+
+
+class ImageFields(Protocol):
+    """What is used of a sensor_msgs/Image."""
+
+    height: Any
+    width: Any
+    encoding: Any
+    is_bigendian: Any
+    step: Any
+    data: Any
+
+
+class CompressedFields(Protocol):
+    """What is used of a sensor_msgs/CompressedImage."""
+
+    format: Any
+    data: Any
+
+
+def decode_image(msg: ImageFields) -> tuple[Image, Encoding]:
+    """
+    Read a camera image; rgb8 and bgr8 are views of the message, others are converted to bgr8.
+
+    :param msg: of any encoding in the table above; `step` and `is_bigendian` are honoured.
+    :return: (H, W, 3) uint8, and its encoding.
+    :raises VosError: the encoding is unknown, or size, step and data do not fit together.
+    """
+    if msg.encoding not in _CAMERA_ENCODINGS:
+        known = ', '.join(sorted(_CAMERA_ENCODINGS))
+        raise VosError(f"image encoding '{msg.encoding}' is not supported; use one of {known}")
+    dtype, channels, code, encoding = _CAMERA_ENCODINGS[msg.encoding]
+    pixels = _pixels(msg, np.dtype(dtype), channels)
+    if dtype is np.uint16:
+        # The high byte: an automatic gain would make brightness jump from frame to frame.
+        pixels = (pixels >> 8).astype(np.uint8)
+    if code is not None:
+        if channels == 2:
+            _check(msg.width % 2 == 0, f'a {msg.encoding} image needs an even width')
+        pixels = np.asarray(cv2.cvtColor(np.ascontiguousarray(pixels), code))
+    return pixels, encoding
+
+
+def decode_compressed_image(msg: CompressedFields) -> Image:
+    """
+    Decode a jpeg or png camera image.
+
+    :param msg: as image_transport's compressed plugin publishes it.
+    :return: (H, W, 3) uint8 bgr8.
+    :raises VosError: the data are no image that OpenCV reads.
+    """
+    data = np.frombuffer(msg.data, np.uint8)
+    try:
+        pixels = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+    except cv2.error:  # its header announces more pixels than OpenCV takes
+        pixels = None
+    if pixels is None:
+        raise VosError(
+            f"compressed image (format '{msg.format}', {data.size} bytes) cannot be decoded; "
+            'publish jpeg or png'
+        )
+    return np.asarray(pixels, np.uint8)
+
+
+def decode_labels(msg: ImageFields, what: str) -> LabelMap:
+    """
+    Read the numbers of a label image, as they are stored.
+
+    :param msg: mono8, 8UC1, mono16, 16UC1 or 32SC1.
+    :param what: name for errors, such as 'init mask'.
+    :return: (H, W) uint8 or uint16, in memory of its own.
+    :raises VosError: another encoding, sizes that do not fit, ids outside 0 to 65535.
+    """
+    if msg.encoding not in _MASK_ENCODINGS:
+        known = ', '.join(_MASK_ENCODINGS)
+        raise VosError(f"{what} encoding '{msg.encoding}' is not supported; use one of {known}")
+    stored = _pixels(msg, np.dtype(_MASK_ENCODINGS[msg.encoding]), 1)
+    low, high = int(stored.min()), int(stored.max())
+    if low < 0 or high > np.iinfo(np.uint16).max:
+        raise VosError(f'{what} holds ids from {low} to {high}; ids go from 0 to 65535')
+    labels: LabelMap = stored.astype(np.uint8 if stored.itemsize == 1 else np.uint16)
+    return labels
+
+
+def to_prompt_ids(stored: LabelMap, binary_id: int = 1, what: str = 'init mask') -> LabelMap:
+    """
+    Read the stored numbers of an init mask as object ids.
+
+    A mask of two values, 0 and the highest there is (255 in mono8), is a binary one, as
+    thresholding gives it; else 255 of 8 bits is void (DAVIS) and read as 0.
+
+    :param stored: (H, W) uint8 or uint16.
+    :param binary_id: the object which a binary mask means.
+    :param what: name for errors.
+    :return: (H, W) uint8 or uint16, with at least one object.
+    :raises VosError: no object in it.
+    """
+    is_one_object = is_binary(stored)
+    labels = to_object_ids(stored, binary=is_one_object)
+    if is_one_object and binary_id != 1:
+        labels = labels * np.array(binary_id, np.uint8 if binary_id <= _MAX_BYTE_ID else np.uint16)
+    if not labels.any():
+        raise VosError(
+            f'{what} is empty: no pixel belongs to an object; paint ids 1, 2, ... or 255'
+        )
+    return labels
+
+
+def _pixels(msg: ImageFields, dtype: np.dtype[Any], channels: int) -> npt.NDArray[Any]:
+    """
+    View a message's data as (H, W) or (H, W, C), read-only, without the padding of its rows.
+
+    :param msg: the image.
+    :param dtype: of one channel, in this machine's byte order.
+    :param channels: 1 gives two dimensions.
+    """
+    height, width, step = int(msg.height), int(msg.width), int(msg.step)
+    row = width * channels * dtype.itemsize
+    what = f'{msg.encoding} image of {width}x{height}'
+    _check(height > 0 and width > 0, f'{what} is empty')
+    _check(step >= row, f'{what} has step {step}, needs at least {row}')
+    data = np.frombuffer(msg.data, np.uint8)
+    # The last row's padding may be missing: some drivers cut it off.
+    needed = (height - 1) * step + row
+    _check(data.size >= needed, f'{what} with step {step} needs {needed} bytes, has {data.size}')
+    # rclpy's array is writeable and belongs to the message: nobody may scribble into it.
+    data.flags.writeable = False
+    shape: tuple[int, ...] = (height, width)
+    strides: tuple[int, ...] = (step, channels * dtype.itemsize)
+    if channels > 1:
+        shape, strides = (*shape, channels), (*strides, dtype.itemsize)
+    order = dtype.newbyteorder('>' if msg.is_bigendian else '<')
+    pixels: npt.NDArray[Any] = np.ndarray(shape, order, data, strides=strides)
+    return pixels if pixels.dtype.isnative else pixels.astype(dtype)
+
+
+def _check(fits: bool, complaint: str) -> None:
+    if not fits:
+        raise VosError(complaint)

@@ -1,0 +1,139 @@
+# SPDX-FileCopyrightText: 2026 The vos_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Play a recorded camera to a segmenter, with init masks. A process of `vos bag eval --mode ros`.
+
+Images leave as they were recorded, byte for byte, but with the time of now in their stamp, at the
+times between their old stamps. Writes one JSON line per frame, with the stamp it was sent with.
+"""
+
+import argparse
+from collections.abc import Iterator
+import json
+from pathlib import Path
+import sys
+import time
+
+import rclpy
+from rclpy.executors import ExternalShutdownException
+from sensor_msgs.msg import CompressedImage, Image
+from std_srvs.srv import Trigger
+
+from vos_ros.bag.messages import COMPRESSED
+from vos_ros.bag.reader import BagReader
+from vos_ros.bag.truth import BagFrame, read_frames
+from vos_ros.errors import VosError
+from vos_ros.formats.label_png import read_label_png
+from vos_ros.harness.player import Player, SETTLE_S
+
+#: When to ask again where no answer came.
+_ASK_AGAIN_S = 2.0
+
+
+class BagPlayer(Player):
+    """
+    Publishes recorded images; see Player.
+
+    :param segmenter: name of the node to wait for.
+    :param compressed: images are CompressedImage.
+    """
+
+    def __init__(self, segmenter: str, compressed: bool) -> None:
+        kind, topic = (CompressedImage, 'image/compressed') if compressed else (Image, 'image')
+        super().__init__(segmenter, kind, topic)
+        self._reset = self.create_client(Trigger, f'{segmenter}/reset')
+
+    def send_recorded(self, frame: BagFrame, stamp_ns: int) -> None:
+        """Publish one image with a new stamp."""
+        self._images.publish(frame.message.restamped(stamp_ns))
+
+    def forget(self, timeout_s: float) -> None:
+        """
+        Let the segmenter forget all objects, so that a loop starts as the first one did.
+
+        :param timeout_s: VosError after this time.
+        """
+        # DDS loses an answer where the segmenter has not yet found its asker; a reset may be
+        # repeated, so that is what helps.
+        end = time.monotonic() + timeout_s
+        while time.monotonic() < end:
+            answer = self._reset.call_async(Trigger.Request())
+            rclpy.spin_until_future_complete(
+                self, answer, timeout_sec=min(_ASK_AGAIN_S, timeout_s)
+            )
+            if answer.done():
+                return
+            self._reset.remove_pending_request(answer)
+        raise VosError(f'{self._reset.srv_name} did not answer within {timeout_s:.0f} s')
+
+
+def play(
+    player: BagPlayer, frames: Iterator[BagFrame], prompts: Path, rate: float, sent: int, lines
+) -> int:
+    """
+    Send all frames once; return how many were sent in all.
+
+    :param prompts: folder of INDEX.png, sent just before their frame, with its stamp.
+    :param rate: how many times faster than recorded.
+    :param sent: so many frames were sent before.
+    :param lines: gets a line {frame, stamp_ns} as each frame leaves.
+    """
+    start = None
+    for frame in frames:
+        mask = prompts / f'{frame.index}.png'
+        labels = read_label_png(mask) if mask.exists() else None
+        start = start or time.monotonic()  # reading the first ones may take a while
+        due = start + frame.time_ns * 1e-9 / rate
+        time.sleep(max(0.0, due - time.monotonic()))
+        stamp_ns = time.time_ns()
+        if labels is not None:
+            player.send_mask(labels, stamp_ns)
+        player.send_recorded(frame, stamp_ns)
+        lines.write(json.dumps({'frame': sent, 'stamp_ns': stamp_ns}) + '\n')
+        lines.flush()
+        sent += 1
+    return sent
+
+
+def main() -> int:
+    """Run the process; exit code 0, or 2 with one line on stderr."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[1])
+    parser.add_argument('bag', type=Path, help='folder or file')
+    parser.add_argument('--image', required=True, help='topic of the camera in the bag')
+    parser.add_argument('--prompts', type=Path, required=True, help='folder of INDEX.png')
+    parser.add_argument('--log', type=Path, required=True, help='JSON lines: frame, stamp_ns')
+    parser.add_argument('--rate', type=float, default=1.0, help='times faster than recorded')
+    parser.add_argument('--loops', type=int, default=1, help='play it so often')
+    parser.add_argument('--segmenter', default='vos', help='name of the node to wait for')
+    parser.add_argument('--marker', type=Path, default=None, help='file to wait for')
+    parser.add_argument('--timeout', type=float, default=60.0, help='longest wait in s')
+    args = parser.parse_args()
+    rclpy.init()
+    try:
+        bag = BagReader(args.bag)
+        compressed = bag.require(args.image, 'the camera', '--image').kind == COMPRESSED
+        player = BagPlayer(args.segmenter, compressed)
+        player.wait_until_heard(args.marker, args.timeout)
+        sent = 0
+        with args.log.open('w') as lines:
+            for loop in range(args.loops):
+                if loop:
+                    time.sleep(SETTLE_S)  # the last masks belong to the loop before
+                    player.forget(args.timeout)
+                frames = read_frames(bag, args.image)
+                sent = play(player, frames, args.prompts, args.rate, sent, lines)
+        print(f'{sent} frames sent')
+        # A publisher that goes takes its last messages with it.
+        time.sleep(SETTLE_S)
+    except VosError as error:
+        print(f'bag_player: {error}', file=sys.stderr)
+        return 2
+    except (KeyboardInterrupt, ExternalShutdownException):
+        return 1
+    finally:
+        rclpy.try_shutdown()
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,187 @@
+# SPDX-FileCopyrightText: 2026 The vos_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Replay through the real node: player, node and recorder as processes, over DDS.
+
+What is scored is what a subscriber had: at the stamp of each image, the newest mask that had
+arrived by then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+import json
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from vos_ros.bag.messages import COMPRESSED
+from vos_ros.bag.replay import (
+    FrameRecord,
+    Observers,
+    Outcome,
+    Published,
+    score_frame,
+    Scored,
+)
+from vos_ros.bag.run import first_image, Input, LOGS
+from vos_ros.bag.truth import read_frames
+from vos_ros.datatypes import LabelMap
+from vos_ros.errors import VosError
+from vos_ros.evaluation.metrics import ObjectScore, SequenceScorer
+from vos_ros.formats.label_png import write_label_png
+from vos_ros.harness.play import check_ros, play_through_node, read_logs
+from vos_ros.harness.score import PlayedFrame, Recording
+
+_NS_PER_MS = 1_000_000
+
+
+def play(
+    given: Input,
+    parameters: Mapping[str, object],
+    out: Path,
+    observers: Observers,
+    *,
+    rate: float,
+    loops: int,
+    console: Console,
+) -> tuple[Outcome, dict[str, str]]:
+    """
+    Play a bag to a node that is started for it, and score what came back.
+
+    :param given: what of which bag.
+    :param parameters: of the node.
+    :param out: folder for the logs of the processes.
+    :param observers: who looks on; of the first loop only.
+    :param rate: how many times faster than recorded.
+    :param loops: how often; the objects are forgotten and started again in between.
+    :param console: for the bars.
+    :return: what came out, and what the node says of its engine.
+    :raises VosError: bad input, or not one mask came back.
+    :raises ProcessError: a process failed.
+    """
+    check_ros()
+    first_image(given)
+    logs = out / LOGS
+    try:
+        logs.mkdir(parents=True)
+    except OSError as error:
+        raise VosError(f'cannot write {logs}: {error.strerror}; choose another --out') from error
+    _write_prompts(given, logs / 'prompts')
+    compressed = given.bag.topics[given.image].kind == COMPRESSED
+    transport = 'compressed' if compressed else 'raw'
+    play_through_node(
+        logs,
+        node={**parameters, 'image_transport': transport},
+        player=[
+            *('bag_player', str(given.bag.path), '--image', given.image),
+            *('--prompts', str(logs / 'prompts'), '--rate', str(rate), '--loops', str(loops)),
+        ],
+        total=given.frames * loops,
+        console=console,
+    )
+    recording = read_logs(logs)
+    return score(given, recording, loops, observers), _engine(logs / 'diagnostics.json')
+
+
+def score(given: Input, recording: Recording, loops: int, observers: Observers) -> Outcome:
+    """
+    Score a recording.
+
+    :param given: what was played.
+    :param recording: what was sent and what arrived.
+    :param loops: how often it was played.
+    :param observers: who looks on; of the first loop only.
+    :raises VosError: bad input.
+    """
+    records: list[FrameRecord] = []
+    scores: list[dict[int, ObjectScore]] = []
+    for loop in range(loops):
+        played = recording.frames[loop * given.frames : (loop + 1) * given.frames]
+        looking = Observers(observers.on_frame, [] if loop else observers.on_mask)
+        records += _score_loop(given, recording, played, loop, looking, scores)
+    return Outcome(tuple(records), tuple(scores), mask_hash='')
+
+
+def _score_loop(
+    given: Input,
+    recording: Recording,
+    played: Sequence[PlayedFrame],
+    loop: int,
+    observers: Observers,
+    scores: list[dict[int, ObjectScore]],
+) -> list[FrameRecord]:
+    truth, scorer = given.truth(), SequenceScorer()
+    arrivals = _Arrivals(recording, played)
+    records = []
+    for frame, sent in zip(read_frames(given.bag, given.image), played):
+        gt = truth.at(frame)
+        record, mask = score_frame(frame, arrivals.newest(sent.stamp_ns), gt, scorer)
+        record.sent_ns = sent.stamp_ns - played[0].stamp_ns
+        record.latency_ms, record.loop = sent.latency_ms, loop
+        records.append(record)
+        labels = recording.labels(sent) if observers.on_mask else None
+        if labels is not None and sent.latency_ms is not None:
+            at_ns = frame.time_ns + round(sent.latency_ms * _NS_PER_MS)
+            for look in observers.on_mask:
+                look(Published(frame, labels, at_ns, sent.latency_ms))
+        for look_at in observers.on_frame:
+            look_at(Scored(frame, mask, gt, record))
+    truth.close()
+    scores.append(scorer.conclude())
+    return records
+
+
+class _Arrivals:
+    """Masks in the order in which they arrived; one of them is in memory."""
+
+    def __init__(self, recording: Recording, played: Sequence[PlayedFrame]) -> None:
+        self._recording = recording
+        answered = [(_received_ns(p), p.number, p) for p in played if p.latency_ms is not None]
+        self._later = sorted(answered, key=lambda item: item[:2], reverse=True)
+        self._frame: PlayedFrame | None = None
+        self._labels: LabelMap | None = None
+
+    def newest(self, now_ns: int) -> tuple[LabelMap, float] | None:
+        """Return the mask of the newest image that has arrived by now, and its age in ms."""
+        before = self._frame
+        while self._later and self._later[-1][0] <= now_ns:
+            arrived = self._later.pop()[2]
+            if self._frame is None or arrived.stamp_ns > self._frame.stamp_ns:
+                self._frame = arrived
+        if self._frame is None:
+            return None
+        if self._frame is not before or self._labels is None:
+            self._labels = self._recording.labels(self._frame)
+        assert self._labels is not None
+        return self._labels, (now_ns - self._frame.stamp_ns) / _NS_PER_MS
+
+
+def _received_ns(played: PlayedFrame) -> int:
+    return played.stamp_ns + round((played.latency_ms or 0.0) * _NS_PER_MS)
+
+
+def _write_prompts(given: Input, folder: Path) -> None:
+    """Find the init masks before anything is started: the player must not lose time with it."""
+    truth, prompts = given.truth(), given.prompts()
+    found = False
+    for frame in read_frames(given.bag, given.image):
+        prompt = prompts.at(frame, truth.at(frame))
+        if prompt is not None:
+            write_label_png(folder / f'{frame.index}.png', prompt.label_map)
+            found = True
+    truth.close()
+    if not found:
+        raise VosError(prompts.missing())
+
+
+def _engine(diagnostics: Path) -> dict[str, str]:
+    """Read what the node said of its engine; empty where it had no time to."""
+    if not diagnostics.exists():
+        return {}
+    content: dict[str, Any] = json.loads(diagnostics.read_text())
+    for name, status in content.items():
+        if name.endswith('engine'):
+            return dict(status['values'])
+    return {}

@@ -1,0 +1,293 @@
+# SPDX-FileCopyrightText: 2026 The vos_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Requests: commands that wait for the worker, and prompts that wait for their frames."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+import time
+from typing import Generic, TypeVar
+
+from vos_ros.config import InitConfig
+from vos_ros.datatypes import Prompt
+from vos_ros.engine.labels import ids_in, keep_ids
+from vos_ros.errors import VosError
+from vos_ros.stream.mailbox import FrameRing
+
+T = TypeVar('T')
+
+#: Prompts that may wait at once.
+QUEUE_CAPACITY = 16
+#: Late prompts that are remembered, for they may belong to what comes after a jump of the stamps.
+_MOST_LATE = 4
+
+
+@dataclass(eq=False)
+class Request(Generic[T]):
+    """
+    What the worker does next: a prompt, or something that needs no frame.
+
+    :param act: what to do; None for a prompt.
+    :param item: the frame that the prompt is for, once it is there.
+    :param takes_next: any next frame will do.
+    :param deadline_s: monotonic; until then the prompt waits for the frame of its stamp. It is
+        infinite before the first frame: a camera may start long after the detector.
+    :param refusal: why the prompt will not be applied.
+    :param note: what the sender should know although it is applied.
+    """
+
+    prompt: Prompt | None = None
+    act: Callable[[], object] | None = None
+    item: T | None = None
+    takes_next: bool = False
+    deadline_s: float = float('inf')
+    refusal: str = ''
+    note: str = ''
+
+    @property
+    def has_turn(self) -> bool:
+        """Whether its frame is there, or will be the next one."""
+        return not self.refusal and (self.item is not None or self.takes_next)
+
+
+class Requests(Generic[T]):
+    """
+    Commands, which go first, and prompts in order of arrival; not locked, the worker does that.
+
+    A command is not counted and waits for no prompt: what is removed is taken out of all prompts
+    that wait. Of prompts whose turn has come, a later one takes the place of the former ones for
+    the same objects, so that a detector which sends a mask for every frame holds up nothing.
+
+    :param init: what becomes of prompts that are early or late.
+    :param ring: the frames kept.
+    """
+
+    def __init__(self, init: InitConfig, ring: FrameRing[T]) -> None:
+        self.superseded = 0  # prompts whose place a later one took
+        self._init = init
+        self._ring = ring
+        self._acts: deque[Request[T]] = deque()
+        self._waiting: deque[Request[T]] = deque()
+        self._late: deque[tuple[float, Prompt]] = deque(maxlen=_MOST_LATE)  # monotonic s, prompt
+
+    def add_prompt(self, prompt: Prompt) -> None:
+        """
+        Queue a prompt for the frame that its stamp names, 0 = the next one.
+
+        VosError when the queue is full of prompts that this one does not supersede.
+        """
+        request = Request[T](prompt)
+        self._make_room_for(prompt)
+        newest = self._ring.newest()
+        if prompt.stamp_ns == 0:
+            request.takes_next = True
+        elif newest is None:
+            pass  # the wait begins with the first frame
+        elif prompt.stamp_ns > newest[0]:
+            request.deadline_s = self._deadline_s()
+        else:
+            request.item = self._ring.find(prompt.stamp_ns)
+            if request.item is None:
+                self._apply_late_policy(request, *newest)
+        self._waiting.append(request)
+        self._supersede()
+
+    def add_act(self, act: Callable[[], object]) -> None:
+        """Queue something to do in the worker's thread, before all prompts."""
+        self._acts.append(Request(act=act))
+
+    def frame_came(self, stamp_ns: int, item: T) -> None:
+        """Give the frame just submitted to the prompts that it is for, or that it passed by."""
+        for request in self._waiting:
+            prompt = request.prompt
+            if prompt is None or request.has_turn or request.refusal:
+                continue
+            if stamp_ns == prompt.stamp_ns:
+                request.item = item
+            elif stamp_ns > prompt.stamp_ns:
+                self._apply_late_policy(request, stamp_ns, item)
+            elif request.deadline_s == float('inf'):
+                request.deadline_s = self._deadline_s()
+        self._supersede()
+
+    def time_jumped(self, after_ns: int) -> None:
+        """
+        Let prompts that came just before a jump of the stamps wait for the frames after it.
+
+        A mask may overtake the first image of a bag that begins again; by the old stamps it was
+        late, and given to a frame that is now forgotten.
+
+        :param after_ns: first stamp after the jump.
+        """
+        since_s = time.monotonic() - self._init.wait_s
+        last_ns = after_ns + int(self._init.wait_s * 1e9)
+        late = list(self._late)
+        self._late.clear()
+        for came_s, prompt in late:
+            if came_s >= since_s and after_ns <= prompt.stamp_ns <= last_ns:
+                # Where it was not applied yet, it is not refused with the forgotten frame either.
+                self._waiting = deque(r for r in self._waiting if r.prompt is not prompt)
+                self._waiting.append(Request(prompt, deadline_s=self._deadline_s()))
+
+    def remove(self, object_ids: Collection[int]) -> None:
+        """
+        Take objects out of the prompts that wait.
+
+        Those would otherwise bring back what was removed after they were sent.
+        """
+        self._late.clear()
+        for request in self._waiting:
+            if not request.refusal and not _keep_others(request, object_ids):
+                request.refusal = 'the objects of the prompt were removed before its turn came'
+
+    def refuse(self, reason: str, *, only_bound: bool = False) -> None:
+        """
+        Let the prompts that wait be reported as refused.
+
+        :param only_bound: those only whose frame is there.
+        """
+        self._late.clear()
+        for request in self._waiting:
+            if request.item is not None or not only_bound:
+                request.refusal = reason
+
+    def clear(self) -> int:
+        """Forget all prompts, but no command: those were granted; return their number."""
+        prompts = len(self._waiting)
+        self._waiting.clear()
+        self._late.clear()
+        return prompts
+
+    def put_back(self, prompts: Sequence[Prompt]) -> None:
+        """Let prompts for the next frame wait for the one after it, before all others."""
+        self._waiting.extendleft(Request(prompt, takes_next=True) for prompt in reversed(prompts))
+
+    @property
+    def has_acts(self) -> bool:
+        """Whether a command waits."""
+        return bool(self._acts)
+
+    def take_acts(self) -> list[Callable[[], object]]:
+        """Return all commands that wait."""
+        acts = [request.act for request in self._acts if request.act is not None]
+        self._acts.clear()
+        return acts
+
+    def take_ready(self, *, has_frame: bool, prompts_wait: bool) -> Request[T] | None:
+        """
+        Return the first request whose turn it is; None = there is none.
+
+        :param has_frame: a next frame is there.
+        :param prompts_wait: no prompt may begin now.
+        """
+        if self._acts:
+            return self._acts.popleft()
+        now_s = time.monotonic()
+        for request in self._waiting:
+            if request.item is None and request.deadline_s <= now_s and not request.refusal:
+                request.refusal = (
+                    f'no frame with the stamp of the prompt came within {self._init.wait_s} s; '
+                    'stamp the prompt like the image that it was drawn on'
+                )
+            has_item = request.item is not None or (request.takes_next and has_frame)
+            if request.refusal or (has_item and not prompts_wait):
+                self._waiting.remove(request)
+                return request
+        return None
+
+    def take_sharing(self, first: Request[T], item: T | None) -> list[Prompt]:
+        """Return the prompts next in the queue that are for the same frame as `first`."""
+        prompts = []
+        while self._waiting:
+            other = self._waiting[0]
+            shares = other.item is item or (other.takes_next and first.takes_next)
+            if other.prompt is None or other.refusal or not shares:
+                break
+            prompts.append(other.prompt)
+            self._waiting.popleft()
+        return prompts
+
+    def wait_s(self) -> float | None:
+        """Return the time until the first prompt gives up waiting, None = no such."""
+        first = min((r.deadline_s for r in self._waiting if r.item is None), default=float('inf'))
+        return None if first == float('inf') else max(0.0, first - time.monotonic())
+
+    def _deadline_s(self) -> float:
+        return time.monotonic() + self._init.wait_s
+
+    def _make_room_for(self, prompt: Prompt) -> None:
+        """Let the oldest prompt that this one supersedes give way where the queue is full."""
+        if len(self._waiting) < QUEUE_CAPACITY:
+            return
+        new = set(ids_in(prompt.label_map))
+        for request in self._waiting:
+            old = request.prompt
+            if (
+                old is not None
+                and not request.refusal
+                and old.stamp_ns <= prompt.stamp_ns
+                and new.issuperset(ids_in(old.label_map))
+            ):
+                self._waiting.remove(request)
+                self.superseded += 1
+                return
+        cause = (
+            'send them more slowly, stamped like the images that they were drawn on'
+            if self._ring.newest()
+            else 'and no image has come yet: is the camera running, and is its topic the one?'
+        )
+        raise VosError(f'{QUEUE_CAPACITY} prompts for other objects wait already; {cause}')
+
+    def _supersede(self) -> None:
+        """Take out of the prompts whose turn has come what a later one tells anew."""
+        ready = [request for request in self._waiting if request.has_turn]
+        for at, old in enumerate(ready):
+            later = [new.prompt for new in ready[at + 1 :] if new.prompt and _is_later(new, old)]
+            told = {object_id for prompt in later for object_id in ids_in(prompt.label_map)}
+            if told and (self._init.mode == 'replace' or not _keep_others(old, told)):
+                self._waiting.remove(old)
+                self.superseded += 1
+
+    def _apply_late_policy(self, request: Request[T], newest_ns: int, newest: T) -> None:
+        prompt = request.prompt
+        if self._init.late_policy == 'apply_to_latest' and prompt is not None:
+            request.item = newest
+            request.note = (
+                f'no image that is still buffered has the stamp of the prompt, which is '
+                f'{(newest_ns - prompt.stamp_ns) / 1e9:.3f} s older than the newest one: it was '
+                'applied to that; stamp it like its image, send it sooner or raise '
+                'init.buffer_frames'
+            )
+            self._late.append((time.monotonic(), prompt))
+            return
+        request.refusal = (
+            'the frame of the prompt is not (or no longer) buffered; send the prompt sooner, '
+            'raise init.buffer_frames or set init.late_policy to apply_to_latest'
+        )
+
+
+def _is_later(new: Request[T], old: Request[T]) -> bool:
+    """Return whether what came later is for the same frame or one after it, in the same shape."""
+    if new.prompt is None or old.prompt is None:
+        return False
+    if new.prompt.label_map.shape != old.prompt.label_map.shape:
+        return False  # one of them may be refused: both are tried
+    if new.takes_next or old.takes_next:
+        return new.takes_next
+    return new.prompt.stamp_ns >= old.prompt.stamp_ns
+
+
+def _keep_others(request: Request[T], object_ids: Collection[int]) -> bool:
+    """Take objects out of a prompt; False = nothing would be left, and it is as it was."""
+    prompt = request.prompt
+    if prompt is None:
+        return True
+    found = ids_in(prompt.label_map)
+    kept = [k for k in found if k not in object_ids]
+    if found and not kept:
+        return False
+    if len(kept) < len(found):
+        request.prompt = replace(prompt, label_map=keep_ids(prompt.label_map, kept))
+    return True
