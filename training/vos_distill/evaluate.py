@@ -7,7 +7,8 @@ A student is exported first and runs through the engine of the robot, so that it
 figure of the product. A network with infinite memory has no engine and runs in torch.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 import tempfile
 from time import perf_counter
@@ -19,10 +20,10 @@ from vos_distill.export import export_model
 from vos_distill.losses import soft_aggregate
 from vos_distill.rollout import others_of
 from vos_distill.student import Student
-from vos_distill.weights import load_network
+from vos_distill.weights import is_infinite, load_network
 from vos_ros.config import from_settings, RuntimeConfig, SegmenterConfig
 from vos_ros.datatypes import Frame, Prompt, Segmentation, StepTiming
-from vos_ros.evaluate import EvalReport, evaluate_root
+from vos_ros.evaluate import EvalReport, evaluate_root, Stepper
 from vos_ros.labels import ids_in, Labeler, masks_at_stride
 from vos_ros.preprocess import network_size, resize_image
 from vos_ros.segmenter import VideoSegmenter
@@ -45,17 +46,10 @@ def evaluate_finite(
     :param settings: of the engine, such as {'memory.max_speed': 0.0} for no motion gate.
     """
     student, state = load_network(checkpoint)
-    with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder) / 'student'
-        export_model(
-            student, out, name=checkpoint.stem, preset=state['preset'], short_side=short_side,
-            card={'license': 'unspecified', 'data': [], 'scores': {}, 'recipe': ''},
-        )  # fmt: skip
-        runtime = RuntimeConfig(model=str(out), threads=threads)
-        config = from_settings(SegmenterConfig, settings or {})
-        return evaluate_root(
-            root, lambda: VideoSegmenter.open(str(out), config=config, runtime=runtime)
-        )
+    with exported_stepper(
+        student, state['preset'], short_side=short_side, threads=threads, settings=settings
+    ) as stepper:
+        return evaluate_root(root, lambda: stepper)
 
 
 def evaluate_infinite(
@@ -68,6 +62,42 @@ def evaluate_infinite(
     """
     network, _ = load_network(checkpoint)
     return evaluate_root(root, lambda: InfiniteStepper(network, short_side, every))
+
+
+@contextmanager
+def exported_stepper(
+    student: Student,
+    preset: str,
+    *,
+    short_side: int,
+    threads: int = 0,
+    settings: dict[str, object] | None = None,
+) -> Iterator[VideoSegmenter]:
+    """Export a student and open it in the engine; see `evaluate_finite`."""
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / 'student'
+        export_model(
+            student, out, name='student', preset=preset, short_side=short_side,
+            card={'license': 'unspecified', 'data': [], 'scores': {}, 'recipe': ''},
+        )  # fmt: skip
+        runtime = RuntimeConfig(model=str(out), threads=threads)
+        config = from_settings(SegmenterConfig, settings or {})
+        yield VideoSegmenter.open(str(out), config=config, runtime=runtime)
+
+
+@contextmanager
+def opened_stepper(
+    checkpoint: Path, *, short_side: int = 480, threads: int = 0
+) -> Iterator[Stepper]:
+    """Open a checkpoint in the engine, or in torch if its memory is infinite, to be measured."""
+    network, state = load_network(checkpoint)
+    if is_infinite(state):
+        yield InfiniteStepper(network, short_side, every=5)
+        return
+    with exported_stepper(
+        network, state['preset'], short_side=short_side, threads=threads
+    ) as segmenter:
+        yield segmenter
 
 
 class InfiniteStepper:

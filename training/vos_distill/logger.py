@@ -8,6 +8,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+import cv2
+
 log = logging.getLogger(__name__)
 
 # `data_wait` is the share of the time in which the step waited for clips.
@@ -66,6 +68,23 @@ class MetricsLog:
             for name, value in {'rate': rate, 'gradient': gradient, **means}.items():
                 self._board.add_scalar(name, value, step)
         return means
+
+    def validated(self, step: int, scores: dict[str, float], sheet: Path) -> None:
+        """
+        Show a validation in TensorBoard.
+
+        :param scores: J&F by the name of the set.
+        :param sheet: picture; need not be there.
+        """
+        if self._board is None:
+            return
+        for name, value in scores.items():
+            self._board.add_scalar(f'val/{name}', value, step)
+        picture = cv2.imread(str(sheet)) if sheet.exists() else None
+        if picture is not None:
+            picture = cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
+            self._board.add_image('val/sheet', picture, step, dataformats='HWC')
+        self._board.flush()
 
     def close(self) -> None:
         """Write out what is buffered."""

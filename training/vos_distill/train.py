@@ -39,6 +39,7 @@ from vos_distill.presets import build_network
 from vos_distill.processes import Interrupted, mean, start_fabric, StopRequest
 from vos_distill.recipe import FREE_TO_CHANGE, Recipe
 from vos_distill.student import Student
+from vos_distill.validation import Validation, Validator
 
 log = logging.getLogger(__name__)
 T = TypeVar('T')
@@ -267,6 +268,7 @@ def train(
     *,
     stop_at: int | None = None,
     minutes: float | None = None,
+    validation: Validation | None = None,
 ) -> Path:
     """
     Train, or go on where the run directory says an earlier call stopped.
@@ -277,6 +279,7 @@ def train(
     :param run: run directory; made if missing.
     :param stop_at: stop after this step (the schedule is that of `recipe.steps`).
     :param minutes: stop after this time; a checkpoint is written.
+    :param validation: what to measure between steps; by the first process, the others wait.
     :return: path of the averaged weights.
     :raises ValueError: data or weights that cannot be used, a damaged checkpoint, another recipe
         than the run was started with.
@@ -287,6 +290,8 @@ def train(
         raise ValueError(
             f'batch {recipe.batch} cannot be shared equally by {fabric.world_size} processes'
         )
+    if validation is not None:
+        validation.check()
     is_resumed = (run / 'last.pt').exists()
     # what a run goes on from is in its checkpoint: the weights that it began with may be gone
     start = replace(recipe, init='', imagenet='') if is_resumed else recipe
@@ -324,11 +329,27 @@ def train(
         run.mkdir(parents=True, exist_ok=True)
         recipe.write(run / 'recipe.yaml')
         metrics = MetricsLog(run, recipe.log_every, state.step, state.window)
+        validator = Validator(run, validation or Validation(), state.step)
 
-    began = tick = time.monotonic()
+    def validate_if_due() -> int:
+        """Give the number of the signal that came meanwhile, or 0."""
+        if metrics is None or not validator.is_due(state.step, recipe.steps):
+            return 0
+        state.save(run, recipe)  # so that a run which is killed meanwhile goes on from here
+        try:
+            scores = validator.validate(state.step, torch.get_num_threads())
+        except Interrupted as end:
+            return end.number
+        if scores:
+            metrics.validated(state.step, scores, validator.sheet(state.step))
+        return 0
+
+    began = time.monotonic()
     signalled = False
     with StopRequest() as stop, progress_bar(fabric.is_global_zero) as bar:
         task = bar.add_task(run.name, total=goal, completed=state.step)
+        stop.number = validate_if_due()  # where a stop came before it was done
+        tick = time.monotonic()
         for clips, waited in timed(loader):
             gradient, parts = train_step(fabric, objective, optimiser, clips, recipe, state.step)
             state.step += 1
@@ -353,6 +374,10 @@ def train(
                     state.save(run, recipe)
             if signalled or is_late:
                 break
+            paused = time.monotonic()
+            stop.number = validate_if_due() or stop.number
+            tick += time.monotonic() - paused  # is no time of a step
+    signalled = signalled or stop.number > 0
     if metrics is not None:
         metrics.close()
         state.save(run, recipe)
