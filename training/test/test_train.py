@@ -11,7 +11,7 @@ torch = pytest.importorskip('torch', reason='the training package needs torch')
 pytest.importorskip('lightning_fabric', reason='training needs lightning-fabric')
 pytest.importorskip('onnx', reason='the export needs onnx')
 
-from tiny_run import tiny_recipe, write_stills  # noqa: E402
+from tiny_run import start, tiny_recipe, train_command, write_stills  # noqa: E402
 from typer.testing import CliRunner  # noqa: E402
 
 from vos_distill.checkpoint import load_checkpoint  # noqa: E402
@@ -55,6 +55,25 @@ def test_the_recipe_says_how_many_files_may_be_bad(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match='1 of 8 images cannot be used, at most 10%'):
         train(tiny_recipe(steps=1), tmp_path, tmp_path / 'run')
     train(tiny_recipe(steps=1, max_bad_share=0.2), tmp_path, tmp_path / 'run')
+
+
+@pytest.mark.integration
+def test_without_a_terminal_every_row_is_a_line_at_once(data: Path, tmp_path: Path) -> None:
+    recipe = tiny_recipe(steps=4000, log_every=2)
+    recipe.write(tmp_path / 'recipe.yaml')
+    process = start(train_command(tmp_path / 'recipe.yaml', data, tmp_path / 'run'))
+    try:
+        assert process.stdout is not None
+        lines = (line for line in process.stdout if line.startswith('step '))
+        first, second = next(lines), next(lines)
+        assert process.poll() is None, 'the lines came at the end of the run'
+    finally:
+        process.kill()
+        rest = process.communicate()[0]
+    assert first.startswith('step 2/4000  ce ')
+    assert second.startswith('step 4/4000  ce ')
+    assert 'steps/s' in second
+    assert '\x1b' not in first + second + rest
 
 
 def test_the_rate_warms_up_and_ends_at_its_floor() -> None:

@@ -33,7 +33,7 @@ from vos_distill.checkpoint import load_checkpoint, save_checkpoint
 from vos_distill.clips import clip_loader, Clips
 from vos_distill.data import load_stills, load_videos
 from vos_distill.export import student_from_model
-from vos_distill.logger import MetricsLog
+from vos_distill.logger import line_of, MetricsLog
 from vos_distill.objective import Objective, Teacher
 from vos_distill.presets import build_network
 from vos_distill.processes import Interrupted, mean, start_fabric, StopRequest
@@ -346,7 +346,10 @@ def train(
 
     began = time.monotonic()
     signalled = False
-    with StopRequest() as stop, progress_bar(fabric.is_global_zero) as bar:
+    bar = progress_bar(fabric.is_global_zero)
+    is_plain = not bar.console.is_terminal
+    bar.disable = bar.disable or is_plain
+    with StopRequest() as stop, bar:
         task = bar.add_task(run.name, total=goal, completed=state.step)
         stop.number = validate_if_due()  # where a stop came before it was done
         tick = time.monotonic()
@@ -370,6 +373,8 @@ def train(
                 )
                 if means:
                     bar.update(task, description=f'{run.name} iou {means["iou"]:.4f}')
+                    if is_plain:
+                        log.info('%s', line_of(state.step, goal, means))
                 if state.step % recipe.save_every == 0:
                     state.save(run, recipe)
             if signalled or is_late:
