@@ -40,7 +40,8 @@ def two_clips() -> Clips:
         labels[:, t, 10 + 2 * t : 34 + 2 * t, 10:34] = 1
     labels[0, :, 40:60, 30:56] = 2
     no = torch.zeros(2, dtype=torch.bool)
-    return Clips(images, labels, no, no, torch.arange(2))
+    sure = torch.full_like(labels, 255)
+    return Clips(images, labels, no, no, torch.arange(2), sure)
 
 
 def test_prompted_rows_become_ignorant_from_some_frame_on() -> None:
@@ -117,6 +118,30 @@ def test_void_is_not_judged(weights: dict[str, float], monkeypatch: pytest.Monke
     assert float(of_prob[void].abs().max()) == 0.0
     assert float(of_carried[void].abs().max()) == 0.0
     assert float(of_prob[beside].abs().max()) + float(of_carried[beside].abs().max()) > 0.0
+
+
+def test_a_pixel_counts_as_much_as_its_label_is_sure() -> None:
+    """All labels half as sure: half of every term; pixels without confidence: no term at all."""
+    settings = recipe(hard_from=0.0)
+    clips = two_clips()
+    assert clips.confidence is not None
+
+    def parts(confidence: torch.Tensor | None, progress: float = 0.3) -> dict[str, float]:
+        of_clips = clips._replace(confidence=confidence)
+        return clip_loss(student(), of_clips, settings, progress)[1]
+
+    sure = parts(None)
+    assert parts(clips.confidence) == sure
+    half = parts(torch.full_like(clips.confidence, 51))
+    for name in ('ce', 'dice', 'carried'):
+        assert sure[name] > 0.1
+        assert half[name] == pytest.approx(sure[name] / 5, rel=0.05 if name == 'dice' else 1e-4)
+    doubtful = clips.confidence.clone()
+    doubtful[:, :, 20:36, 20:36] = 0
+    clips.labels[:, 1:, 20:36, 20:36] = 255
+    void = parts(None)
+    assert parts(doubtful) == pytest.approx(void, rel=1e-5)
+    assert void != sure
 
 
 def test_a_teacher_that_has_had_its_time_is_asked_no_more(monkeypatch: pytest.MonkeyPatch) -> None:

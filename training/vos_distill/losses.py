@@ -34,7 +34,12 @@ def poly1_cross_entropy(prob: Tensor, epsilon: float) -> Tensor:
 
 
 def bootstrapped_cross_entropy(
-    prob: Tensor, target: Tensor, share: float, ignore: int = 255, poly: float = 0.0
+    prob: Tensor,
+    target: Tensor,
+    share: float,
+    ignore: int = 255,
+    poly: float = 0.0,
+    weight: Tensor | None = None,
 ) -> Tensor:
     """
     Cross entropy over the hardest pixels of every frame (STCN's bootstrapping), mean over frames.
@@ -43,10 +48,11 @@ def bootstrapped_cross_entropy(
     :param target: (B, h, w) int64 class of every pixel, `ignore` where there is none.
     :param share: 0..1, share of the pixels with a class that count; 1 is the mean of all of them.
     :param poly: epsilon of `poly1_cross_entropy`.
+    :param weight: (B, h, w) in [0, 1], factor on the loss of each pixel; None is 1.
     """
     known = target != ignore
     picked = prob.gather(1, target.clamp(max=prob.shape[1] - 1)[:, None])[:, 0]
-    loss = poly1_cross_entropy(picked, poly) * known
+    loss = poly1_cross_entropy(picked, poly) * (known if weight is None else known * weight)
     flat, pixels = loss.flatten(1), known.flatten(1).sum(1).clamp(min=1)
     if share >= 1.0:
         return (flat.sum(1) / pixels).mean()
@@ -98,15 +104,24 @@ def dice(prob: Tensor, target: Tensor, known: Tensor, exists: Tensor) -> Tensor:
 
     :param prob: (B, K, h, w) in [0, 1].
     :param target: (B, K, h, w) in [0, 1].
-    :param known: (B, h, w) 1 where a pixel has a class, 0 where it is void.
+    :param known: (B, h, w) 1 where a pixel has a class, 0 where it is void; between, how much
+        it counts. What a frame counts is the mean of those that are not void.
     :param exists: (B, K) 1 where the object slot is in use, else 0.
     """
-    p, t = ((x * known[:, None]).flatten(2) for x in (prob, target))
-    score = (2 * (p * t).sum(2) + 1) / (p.sum(2) + t.sum(2) + 1)
-    return mean_of_objects(1 - score, exists)
+    counts = known[:, None]
+    p, t = ((x * counts).flatten(2) for x in (prob, target))
+    score = (2 * (p * target.flatten(2)).sum(2) + 1) / (p.sum(2) + t.sum(2) + 1)
+    sure = known.flatten(1).sum(1) / (known > 0).flatten(1).sum(1).clamp(min=1)
+    return mean_of_objects((1 - score) * sure[:, None], exists)
 
 
-def propagated_mask(prob: Tensor, target: Tensor, known: Tensor, exists: Tensor) -> Tensor:
+def propagated_mask(
+    prob: Tensor,
+    target: Tensor,
+    known: Tensor,
+    exists: Tensor,
+    area: Tensor | None = None,
+) -> Tensor:
     """
     Cross entropy of masks that were carried by the affinity alone, as `mean_of_objects`.
 
@@ -116,10 +131,12 @@ def propagated_mask(prob: Tensor, target: Tensor, known: Tensor, exists: Tensor)
     :param target: (B, K, h4, w4) in [0, 1], the area average of the true mask (0 where void).
     :param known: (B, h4, w4) in [0, 1], the area of a cell that has a class.
     :param exists: (B, K) 1 where the object slot is in use, else 0.
+    :param area: (B, h4, w4) in [0, 1]; where `target` and `known` are of pixels that count less
+        than 1 each, the area with a class as it would be without that. None is `known`.
     """
     p = prob.float().clamp(1e-4, 1 - 1e-4)
     inside = target.float().unsqueeze(2)
     outside = known.float().unsqueeze(1).unsqueeze(1) - inside
     loss = -(inside * p.log() + outside * (1 - p).log()).mean(2).flatten(2).sum(2)
-    cells = known.float().flatten(1).sum(1).clamp(min=1)
+    cells = (known if area is None else area).float().flatten(1).sum(1).clamp(min=1)
     return mean_of_objects(loss / cells.unsqueeze(1), exists)

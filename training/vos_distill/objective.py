@@ -248,6 +248,9 @@ def clip_loss(
     if progress >= recipe.teacher_until:
         teacher = None
     images, labels = clips.images, clips.labels.long()
+    weights = None
+    if clips.confidence is not None and bool((clips.confidence != 255).any()):
+        weights = clips.confidence.float() / 255  # (B, T, S, S)
     draws = [torch_generator(recipe.seed, int(number)) for number in clips.number]
     # as many slots as one process would have: BatchNorm sees the empty ones too
     first = torch.where(labels[:, 0] == VOID, 0, labels[:, 0])
@@ -297,13 +300,22 @@ def clip_loss(
     for out in outputs:
         target = labels[:, out.frame]
         prob = F.interpolate(out.prob, scale_factor=4, mode='bilinear', align_corners=False)
-        entropy = entropy + bootstrapped_cross_entropy(prob, target, share, VOID, recipe.poly)
-        known = (target != VOID).float()  # (B, S, S)
-        overlap = overlap + dice(prob[:, 1:], masks[:, out.frame], known, exists)
+        weight = None if weights is None else weights[:, out.frame]
+        entropy = entropy + bootstrapped_cross_entropy(
+            prob, target, share, VOID, recipe.poly, weight
+        )
+        known = has_class = (target != VOID).float()  # (B, S, S)
+        truth = masks[:, out.frame]
+        if weight is not None:
+            known = known * weight
+        overlap = overlap + dice(prob[:, 1:], truth, known, exists)
         if 'propagated' in out.extras:
-            coarse = F.avg_pool2d(masks[:, out.frame], 4)  # (B, K, h4, w4)
+            if weight is not None:
+                truth = truth * weight[:, None]
+            # (B, K, h4, w4), (B, h4, w4)
+            coarse, *areas = (F.avg_pool2d(x, 4) for x in (truth, known, has_class))
             rows = out.extras['propagated']  # (B, K, 2, h4, w4)
-            carried = carried + propagated_mask(rows, coarse, F.avg_pool2d(known, 4), exists)
+            carried = carried + propagated_mask(rows, coarse, areas[0], exists, areas[1])
         hits += first_object_iou(prob.detach(), target, VOID)
     n = len(outputs)
     loss = (entropy + recipe.dice_weight * overlap + recipe.propagated_weight * carried) / n
