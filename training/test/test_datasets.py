@@ -569,3 +569,24 @@ def test_a_bad_confidence_is_named_and_its_frame_left_out(
                 video.frame(3)
     assert f'{path}: ' in caplog.text
     assert why in caplog.text
+
+
+def test_own_clips_are_split_by_lists(tmp_path: Path) -> None:
+    root = tmp_path / 'own'
+    for name in 'abc':
+        write_clip(root / name / 'images', root / name / 'masks', [mask(1)] * 3)
+    lists = root / 'ImageSets'
+    lists.mkdir()
+    (lists / 'val.txt').write_text('b\n')
+    assert [video.name for video in load_videos([root])] == ['a', 'c'], 'all but those of val'
+    assert check_data(tmp_path) == []
+    (lists / 'train.txt').write_text('c\n')
+    assert [video.name for video in load_videos([root])] == ['c']
+
+
+def test_davis_layout_without_a_train_list_leaves_out_what_val_lists(tmp_path: Path) -> None:
+    for name in ('bear', 'dog'):
+        davis(tmp_path, name, [mask(1)] * 3)
+    (tmp_path / 'ImageSets/2017').mkdir(parents=True)
+    (tmp_path / 'ImageSets/2017/val.txt').write_text('dog\n')
+    assert [video.name for video in load_videos([tmp_path])] == ['bear']

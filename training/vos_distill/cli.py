@@ -348,9 +348,14 @@ def submit(
 @app.command(name='eval')
 def evaluate(
     checkpoint: Checkpoint,
-    root: Annotated[Path, typer.Argument(help='data set in DAVIS layout')],
+    root: Annotated[
+        Path, typer.Argument(help='data set in DAVIS layout, or own clips (CLIP/{images,masks})')
+    ],
     short_side: Annotated[int, typer.Option(min=16, help='short side of the input, px')] = 480,
     threads: Annotated[int, typer.Option(min=0, help='CPU threads; 0 = the processors here')] = 0,
+    split: Annotated[
+        str, typer.Option(help='list in ImageSets; default: val if there, else all; or: all')
+    ] = '',
     infinite: Annotated[
         bool, typer.Option('--infinite', help='in torch, first and every 5th frame kept')
     ] = False,
@@ -361,9 +366,11 @@ def evaluate(
     Example: vos-distill eval runs/mb/student.pt DAVIS --short-side 480
     """
     if infinite:
-        report = evaluate_infinite(checkpoint, root, short_side=short_side)
+        report = evaluate_infinite(checkpoint, root, short_side=short_side, split=split)
     else:
-        report = evaluate_finite(checkpoint, root, short_side=short_side, threads=threads)
+        report = evaluate_finite(
+            checkpoint, root, short_side=short_side, threads=threads, split=split
+        )
     for name, sequence in report.sequences.items():
         part = sequence.summary
         if part is not None:

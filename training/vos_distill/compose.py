@@ -17,7 +17,7 @@ for what is here).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import cv2
@@ -334,7 +334,7 @@ class ClipComposer:
     Set `progress` (0..1, the share of the run that is done) before each clip where the recipe
     has a `gap_schedule`.
 
-    :param stills: photographs with objects.
+    :param stills: photographs with objects; where there are none, all clips are real ones.
     :param videos: real clips; may be empty.
     :param families: see `video_shares`.
     """
@@ -347,6 +347,10 @@ class ClipComposer:
         seed: int = 0,
         families: Mapping[str, float] | None = None,
     ) -> None:
+        if not len(stills):  # nothing to cut objects and posts out of
+            config = replace(
+                config, real=1.0, paste_on_real=0.0, occluder=0.0, bars=0.0, reveal=0.0
+            )
         self.stills = stills
         self.videos = videos
         self.config = config

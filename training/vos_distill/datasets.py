@@ -566,11 +566,12 @@ def find_clips(root: Path) -> list[ClipFiles]:
     List the clips of a data set; its layout is told from its folders.
 
     - DAVIS 2016/2017: `JPEGImages/480p/CLIP/*.jpg`, `Annotations/480p/CLIP/*.png`. Where there
-      are lists `ImageSets/*/train.txt`, only the clips in them.
+      are lists `ImageSets/*/train.txt`, only the clips in them; where there are lists
+      `val.txt` alone, all others.
     - YouTube-VOS 2018/2019: `train/JPEGImages/CLIP/*.jpg`, `train/Annotations/CLIP/*.png`,
       `train/meta.json`, which says which frames have a mask.
     - BL30K: `BL30K/JPEGImages/CLIP/*`, `BL30K/Annotations/CLIP/*.png`.
-    - one's own: `CLIP/images/*`, `CLIP/masks/*.png`.
+    - one's own: `CLIP/images/*`, `CLIP/masks/*.png`; lists as above, also `ImageSets/train.txt`.
 
     Beside the masks may be confidences: `Confidences/480p/CLIP/*.png` in the layout of DAVIS,
     `Confidences/CLIP/*.png` in those of YouTube-VOS and BL30K, `CLIP/confidence/*.png` in one's
@@ -582,10 +583,11 @@ def find_clips(root: Path) -> list[ClipFiles]:
     base = _published(root)
     if base is not None:
         return _davis_clips(base) or _flat_clips(base)
+    is_listed = _for_training(root / 'ImageSets')
     clips = [
         _clip(folder / 'images', folder / 'masks', folder.name, folder / 'confidence')
         for folder in (root, *_subfolders(root))
-        if _is_own_clip(folder)
+        if _is_own_clip(folder) and is_listed(folder.name)
     ]
     if not clips:
         raise ValueError(
@@ -610,7 +612,7 @@ def name_no_clips(root: Path, findings: Findings) -> None:
     if _published(root) is not None or _is_own_clip(root):
         return
     for folder in _subfolders(root):
-        if _is_own_clip(folder):
+        if _is_own_clip(folder) or folder.name == 'ImageSets':
             continue
         lacking = [part for part in ('images', 'masks') if not (folder / part).is_dir()]
         lost = len(list_images(folder / 'images')) if 'images' not in lacking else 0
@@ -669,7 +671,7 @@ def _davis_clips(base: Path) -> list[ClipFiles]:
         return []
     # the full data set holds the same clips twice, the other time at several times the size
     size = next((one for one in sizes if one.name == '480p'), sizes[0])
-    listed = _train_list(base / 'ImageSets')
+    is_listed = _for_training(base / 'ImageSets')
     return [
         _clip(
             folder,
@@ -678,13 +680,21 @@ def _davis_clips(base: Path) -> list[ClipFiles]:
             base / 'Confidences' / size.name / folder.name,
         )
         for folder in _subfolders(size)
-        if listed is None or folder.name in listed
+        if is_listed(folder.name)
     ]
 
 
-def _train_list(folder: Path) -> set[str] | None:
-    """Read the names of the clips to train on; None where nothing is listed."""
-    files = sorted(folder.glob('*/train.txt'))
+def _for_training(folder: Path) -> Callable[[str], bool]:
+    """Tell clips to train on: those of the train lists, else all but those of the val lists."""
+    train, val = (_names_in(folder, split) for split in ('train', 'val'))
+    if train is not None:
+        return lambda name: name in train
+    return lambda name: name not in (val or ())
+
+
+def _names_in(folder: Path, split: str) -> set[str] | None:
+    """Read the names in the lists of a split; None where there is no list."""
+    files = sorted(folder.rglob(f'{split}.txt'))
     first = [line.split()[0] for file in files for line in file.read_text().splitlines() if line]
     # 2016 lists the files of every frame, /JPEGImages/480p/bear/00000.jpg, 2017 names alone
     return {Path(one).parent.name if '/' in one else one for one in first} if files else None

@@ -37,31 +37,34 @@ def evaluate_finite(
     short_side: int = 480,
     threads: int = 0,
     settings: dict[str, object] | None = None,
+    split: str = '',
 ) -> EvalReport:
     """
     Export a student and run it through the engine, memory {first, most recent}.
 
     :param checkpoint: as `load_network` takes it.
-    :param root: data set in DAVIS layout.
+    :param root: data set in DAVIS layout, or one's own clips.
+    :param split: see `vos_ros.sequences.open_labelled`.
     :param settings: of the engine, such as {'memory.max_speed': 0.0} for no motion gate.
     """
     student, state = load_network(checkpoint)
     with exported_stepper(
         student, state['preset'], short_side=short_side, threads=threads, settings=settings
     ) as stepper:
-        return evaluate_root(root, lambda: stepper)
+        return evaluate_root(root, lambda: stepper, split=split)
 
 
 def evaluate_infinite(
-    checkpoint: Path, root: Path, *, short_side: int = 480, every: int = 5
+    checkpoint: Path, root: Path, *, short_side: int = 480, every: int = 5, split: str = ''
 ) -> EvalReport:
     """
     Run a network with infinite memory in torch: first, every n-th and the last frame (STCN).
 
-    :param root: data set in DAVIS layout.
+    :param root: data set in DAVIS layout, or one's own clips.
+    :param split: see `vos_ros.sequences.open_labelled`.
     """
     network, _ = load_network(checkpoint)
-    return evaluate_root(root, lambda: InfiniteStepper(network, short_side, every))
+    return evaluate_root(root, lambda: InfiniteStepper(network, short_side, every), split=split)
 
 
 @contextmanager

@@ -31,7 +31,7 @@ from torch import nn, Tensor
 from vos_distill.backbones import load_imagenet
 from vos_distill.checkpoint import load_checkpoint, save_checkpoint
 from vos_distill.clips import clip_loader, Clips
-from vos_distill.data import load_stills, load_videos
+from vos_distill.data import load_stills, load_videos, Stills, Video
 from vos_distill.export import student_from_model
 from vos_distill.logger import line_of, MetricsLog
 from vos_distill.objective import Objective, Teacher
@@ -204,6 +204,34 @@ class Progressed:
         self.step, self.seconds = int(state['step']), float(state['seconds'])
 
 
+# -- data -------------------------------------------------------------------------------------
+
+
+def load_data(recipe: Recipe, data: Path) -> tuple[Stills, list[Video]]:
+    """
+    Open the photographs, where there are any, and the videos.
+
+    :raises ValueError: as `load_stills` and `load_videos`; neither is there.
+    """
+    bad = recipe.max_bad_share
+    stills: Stills = []
+    # only the folder that every recipe names by itself may be missing, so that none is mistyped
+    is_optional = recipe.stills in ('', Recipe.stills)
+    has_stills = recipe.stills != '' and (data / recipe.stills).is_dir()
+    if has_stills or not is_optional:
+        stills = load_stills(data / recipe.stills, max_bad_share=bad)
+    else:
+        log.info('%s: no photographs, so all clips are cut from videos', data)
+    is_real = recipe.clip.real > 0 or not has_stills
+    roots = [data / v for v in recipe.videos] if is_real else []
+    if not has_stills and not roots:
+        raise ValueError(
+            f'{data}: neither photographs ({recipe.stills or Recipe.stills}/SET/images) nor '
+            'videos (videos: in the recipe) to train on'
+        )
+    return stills, load_videos(roots, max_bad_share=bad)
+
+
 # -- loop -------------------------------------------------------------------------------------
 
 
@@ -307,10 +335,7 @@ def train(
         teacher.network.to(fabric.device)
     objective, optimiser = fabric.setup(Objective(student, recipe, teacher), state.optimiser)
 
-    bad = recipe.max_bad_share
-    roots = [data / v for v in recipe.videos] if recipe.clip.real > 0 else []
-    stills = load_stills(data / recipe.stills, max_bad_share=bad)
-    videos = load_videos(roots, max_bad_share=bad)
+    stills, videos = load_data(recipe, data)
     goal = recipe.steps if stop_at is None else min(recipe.steps, stop_at)
     loader = clip_loader(
         stills,

@@ -31,7 +31,7 @@ from vos_distill.isolation import isolated
 from vos_ros.errors import VosError
 from vos_ros.evaluate import evaluate_sequences, Observation
 from vos_ros.report import draw_overlay, to_rgb, write_image
-from vos_ros.sequences import LabelledSequence, open_davis
+from vos_ros.sequences import LabelledSequence, open_labelled
 
 Image = npt.NDArray[np.uint8]
 _TILE_PX = 288  # width
@@ -97,7 +97,7 @@ class Validation:
 
     def sequences(self, root: Path) -> Sequence[LabelledSequence]:
         """Open what is measured of a set."""
-        return open_davis(root)[:: self.nth]
+        return open_labelled(root)[:: self.nth]
 
 
 def measure(weights: Path, sets: Validation, threads: int, sheet: Path) -> dict[str, float]:
