@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 
 from vos_ros.errors import VosError
+from vos_ros.formats.label_png import write_label_png
 from vos_ros.sequences import (
     DavisSequence,
     FolderSequence,
     open_davis,
+    open_labelled,
     open_sequence,
     VideoSequence,
 )
@@ -215,3 +217,53 @@ def test_unknown_sequence_is_refused_with_the_known_ones(tmp_path: Path) -> None
     write_sequence(tmp_path, 'dog', moving(1, 2))
     with pytest.raises(VosError, match=r"'cat'.*car, dog"):
         open_davis(tmp_path, names=['cat'])
+
+
+def own_clip(folder: Path, frames: int = 3) -> None:
+    """Write a clip of one's own; the last frame has no mask."""
+    for index, labels in enumerate(moving(255, frames)):
+        assert labels is not None
+        write_image(folder / 'images' / f'{index}.jpg', textured(labels, shift=2 * index))
+        (folder / 'masks').mkdir(exist_ok=True)
+        if index < frames - 1:
+            write_label_png(folder / 'masks' / f'{index}.png', labels)
+
+
+def test_own_clips_are_read_like_a_published_data_set(tmp_path: Path) -> None:
+    for name in ('a', 'b'):
+        own_clip(tmp_path / name)
+    first, second = open_labelled(tmp_path)
+    assert (first.name, second.name) == ('a', 'b')
+    assert first.frame_names == ('0', '1', '2')
+    assert np.array_equal(first.label_map(1), moving(1, 3)[1])  # type: ignore[arg-type]
+    assert first.label_map(2) is None
+    (alone,) = open_labelled(tmp_path / 'b')
+    assert alone.name == 'b'
+
+
+def test_own_clips_may_have_lists(tmp_path: Path) -> None:
+    for name in ('a', 'b', 'c'):
+        own_clip(tmp_path / name)
+    (tmp_path / 'ImageSets').mkdir()
+    (tmp_path / 'ImageSets/val.txt').write_text('c\n')
+    (tmp_path / 'ImageSets/test.txt').write_text('b\na\n')
+
+    def names(split: str = '', only: tuple[str, ...] = ()) -> list[str]:
+        return [clip.name for clip in open_labelled(tmp_path, split=split, names=only)]
+
+    assert names() == ['c']
+    assert names('test') == ['b', 'a']
+    assert names('all') == ['a', 'b', 'c']
+    assert names(only=('b',)) == ['b']
+    with pytest.raises(VosError, match=r"no split 'train'.*all, test, val"):
+        names('train')
+    with pytest.raises(VosError, match=r"no clip 'x'.*found are: a, b, c"):
+        names(only=('x',))
+
+
+def test_a_folder_without_masks_says_which_layouts_there_are(tmp_path: Path) -> None:
+    (tmp_path / 'a/images').mkdir(parents=True)
+    with pytest.raises(VosError, match=r'JPEGImages/480p/.*CLIP/images/\*\.jpg'):
+        open_labelled(tmp_path)
+    write_sequence(tmp_path / 'davis', 'car', moving(1, 2))
+    assert isinstance(open_labelled(tmp_path / 'davis')[0], DavisSequence)

@@ -326,3 +326,51 @@ def test_ids_of_a_set_of_one_s_own_are_objects_of_their_own() -> None:
     assert person is not None  # parts: all of them, or some, whatever they are called
     group = [pick_object(Still(image, label, 'pascal_s'), rng) for _ in range(40)]
     assert {int(mask.sum()) for mask in group if mask is not None} == {900, 1600, 2500}
+
+
+def doubtful(videos: list[Video]) -> list[Video]:
+    """Give the same videos with labels that are not sure where the object is."""
+    changed = []
+    for video in videos:
+        assert isinstance(video, MemoryVideo)
+        sure = [np.where(label == 1, 100, 255).astype(np.uint8) for label in video.labels]
+        changed.append(replace(video, confidences=sure))
+    return changed
+
+
+def test_confidence_goes_where_the_labels_go(stills: list[Still], videos: list[Video]) -> None:
+    config = ClipConfig(size=64, frames=4, real=1.0, paste_on_real=0.0, occluder=0.0, bars=0.0)
+    composer = ClipComposer(stills, doubtful(videos), replace(config, twin=0.0), seed=1)
+    for _ in range(10):
+        clip = composer.compose()
+        assert clip is not None
+        assert composer.confidence is not None
+        assert composer.confidence.shape == clip[1].shape
+        low, objects = composer.confidence < 178, clip[1] == 1
+        assert (low & objects).sum() > 0.9 * (low | objects).sum()
+    composer.videos = []
+    assert composer.compose() is not None
+    assert composer.confidence is None, 'that of the clip before'
+
+
+def test_confidence_changes_no_clip_and_what_is_laid_over_it_is_sure(
+    stills: list[Still], videos: list[Video]
+) -> None:
+    config = ClipConfig(size=64, frames=4, real=1.0, paste_on_real=1.0, occluder=1.0, twin=0.7)
+    with_it, without = (
+        ClipComposer(stills, given, config, seed=3) for given in (doubtful(videos), videos)
+    )
+    hidden = 0
+    for _ in range(20):
+        one, other = with_it.compose(), without.compose()
+        assert without.confidence is None
+        assert (one is None) == (other is None)
+        if one is None or other is None:
+            continue
+        for mine, its in zip(one, other, strict=True):
+            np.testing.assert_array_equal(mine, its)
+        assert with_it.confidence is not None
+        # a second object was laid over the video
+        hidden += int((with_it.confidence[one[1] == 2] == 255).sum())
+        assert (with_it.confidence[one[1] == 2] == 255).all()
+    assert hidden > 0

@@ -460,3 +460,133 @@ def test_an_empty_clip_is_named(tmp_path: Path) -> None:
         (tmp_path / 'own/clip' / part).mkdir(parents=True)
     with pytest.raises(ValueError, match=r'no clip is left .* fewer than two usable frames'):
         load_videos([tmp_path / 'own'])
+
+
+# -- some frames with masks, and masks that are not sure everywhere ---------------------------
+
+
+@anywhere
+@pytest.mark.parametrize(
+    ('stems', 'stride'),
+    [
+        ([f'{20 * i:05d}' for i in range(4)], 20),
+        (['00000', '00003', '00009', '00018', '00020'], 4),
+        (['frame_1', 'frame_6', 'frame_11'], 5),
+        (['1700000000000', '1700000000040', '1700000000500'], 1),  # times
+        (['a', 'b', 'c'], 1),
+    ],
+    ids=['twenty', 'uneven', 'named', 'times', 'letters'],
+)
+def test_the_stride_of_a_clip_is_told_by_its_file_names(
+    stems: list[str], stride: int, memory: int, tmp_path: Path
+) -> None:
+    for own, folders in (
+        (False, ('JPEGImages/480p/bear', 'Annotations/480p/bear')),
+        (True, ('bear/images', 'bear/masks')),
+    ):
+        root = tmp_path / f'own_{own}'
+        for number, stem in enumerate(stems):
+            images, masks = (root / folder for folder in folders)
+            write(images / f'{stem}.jpg', masks / f'{stem}.png', number, mask(1))
+        (video,) = load_videos([root], memory=memory)
+        assert (len(video), video.stride) == (len(stems), stride)
+
+
+@anywhere
+def test_a_clip_with_masks_on_some_frames_consists_of_those(
+    memory: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    labels = [mask(1) if number % 4 == 0 else None for number in range(13)]
+    root = davis(tmp_path / 'set', 'bear', labels)
+    for number in range(13):  # no numbers: the places of the frames tell the stride
+        stem = 'abcdefghijklm'[number]
+        write_clip_frame(root.parent / 'own' / 'mine', stem, number, labels[number])
+    with caplog.at_level(logging.INFO):
+        for name in ('set', 'own'):
+            (video,) = load_videos([tmp_path / name], memory=memory)
+            assert (len(video), video.stride) == (4, 4)
+            assert abs(int(video.frame(2)[0][0, 0, 0]) - 32) < 3  # the image of frame 8
+    assert 'left out' not in caplog.text
+    assert caplog.text.count('9 frames have no mask and need none') == 2
+    assert check_data(tmp_path) == []
+
+
+def write_clip_frame(folder: Path, stem: str, number: int, label: np.ndarray | None) -> None:
+    write(folder / f'images/{stem}.jpg', folder / f'masks/{stem}.png', number, label)
+
+
+def write_confidence(path: Path, confidence: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(path), confidence)
+
+
+@anywhere
+@pytest.mark.parametrize('layout', ['davis', 'flat', 'own'])
+def test_confidences_are_read_and_void_where_they_are_none(
+    layout: str, memory: int, tmp_path: Path
+) -> None:
+    images, masks, confidences = {
+        'davis': ('JPEGImages/480p/a', 'Annotations/480p/a', 'Confidences/480p/a'),
+        'flat': ('JPEGImages/a', 'Annotations/a', 'Confidences/a'),
+        'own': ('a/images', 'a/masks', 'a/confidence'),
+    }[layout]
+    write_clip(tmp_path / images, tmp_path / masks, [mask(255)] * 3)
+    confidence = np.full((SIZE, SIZE), 255, np.uint8)
+    confidence[:20], confidence[20:24] = 0, 100
+    write_confidence(tmp_path / confidences / '00001.png', confidence)
+    (video,) = load_videos([tmp_path], memory=memory)
+    assert video.confidence(0) is None
+    np.testing.assert_array_equal(video.confidence(1), confidence)
+    assert set(np.unique(video.label(0))) == {0, 1}
+    for label in (video.label(1), video.frame(1)[1]):
+        assert set(np.unique(label[:20])) == {255}
+        np.testing.assert_array_equal(label[20:], mask(1)[20:])
+
+
+@anywhere
+@pytest.mark.parametrize(
+    ('confidence', 'why'),
+    [
+        (np.zeros((8, 8), np.uint8), 'is 8x8 but its mask is 48x48'),
+        (np.zeros((SIZE, SIZE, 3), np.uint8), 'must be a grey picture with 8 bits'),
+        (None, 'damaged or no image'),
+    ],
+    ids=['size', 'colours', 'damaged'],
+)
+def test_a_bad_confidence_is_named_and_its_frame_left_out(
+    confidence: np.ndarray | None, why: str, memory: int, tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    root = davis(tmp_path, 'bear', [mask(1)] * 12)
+    path = root / 'Confidences/480p/bear/00003.png'
+    write_confidence(path, np.zeros((4, 4), np.uint8) if confidence is None else confidence)
+    if confidence is None:
+        path.write_text('hello')
+    with caplog.at_level(logging.WARNING):
+        (video,) = load_videos([root], memory=memory)
+        if memory == FROM_DISK:
+            with pytest.raises(UnusableError):
+                video.frame(3)
+    assert f'{path}: ' in caplog.text
+    assert why in caplog.text
+
+
+def test_own_clips_are_split_by_lists(tmp_path: Path) -> None:
+    root = tmp_path / 'own'
+    for name in 'abc':
+        write_clip(root / name / 'images', root / name / 'masks', [mask(1)] * 3)
+    lists = root / 'ImageSets'
+    lists.mkdir()
+    (lists / 'val.txt').write_text('b\n')
+    assert [video.name for video in load_videos([root])] == ['a', 'c'], 'all but those of val'
+    assert check_data(tmp_path) == []
+    (lists / 'train.txt').write_text('c\n')
+    assert [video.name for video in load_videos([root])] == ['c']
+
+
+def test_davis_layout_without_a_train_list_leaves_out_what_val_lists(tmp_path: Path) -> None:
+    for name in ('bear', 'dog'):
+        davis(tmp_path, name, [mask(1)] * 3)
+    (tmp_path / 'ImageSets/2017').mkdir(parents=True)
+    (tmp_path / 'ImageSets/2017/val.txt').write_text('dog\n')
+    assert [video.name for video in load_videos([tmp_path])] == ['bear']

@@ -13,6 +13,8 @@ from vos_distill.distillation import (  # noqa: E402
     inter_object_loss,
     intra_object_loss,
     logit_distillation,
+    pearson_distance,
+    Reduction,
     representation_loss,
     same_class,
     sample_pixels,
@@ -270,3 +272,29 @@ def test_a_student_that_is_wrong_and_sure_of_it_is_pulled_back(sure: float) -> N
     logit_distillation(prob, teacher, temperature=0.1).backward()
     assert log_odds.grad is not None
     assert float(log_odds.grad) == pytest.approx(-10.0, rel=0.01)
+
+
+def test_inter_object_loss_is_that_of_each_clip_with_its_own_objects() -> None:
+    student, teacher = probabilities(0, 3, 4), probabilities(1, 3, 4)
+    teacher[1, :, :3] = 0.25
+    exists = torch.tensor([[1.0, 0.0, 1.0], [1.0, 1.0, 1.0], [0.0, 1.0, 0.0]])
+    clips = [torch.zeros(())]
+    for s, t, used in zip(student.flatten(2), teacher.flatten(2), exists[:2] > 0):
+        channels = torch.cat([torch.tensor([True]), used])
+        distance, varies = pearson_distance(s[channels].T, t[channels].T)
+        clips.append((distance * varies).sum() / varies.sum())
+    loss = inter_object_loss(student, teacher, exists)
+    torch.testing.assert_close(loss, torch.stack(clips).sum() / 3, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize('reduction', ['global', 'anchor'])
+def test_representation_loss_of_several_objects_is_that_of_each(reduction: Reduction) -> None:
+    student, teacher = (torch.stack([features(s + i) for i in range(3)]) for s in (0, 10))
+    labels = (student[..., 0] > 0).long()
+
+    def loss(part: int | slice) -> torch.Tensor:
+        return representation_loss(
+            student[part], teacher[part], labels[part], omega=0.5, reduction=reduction
+        )
+
+    torch.testing.assert_close(loss(slice(None)), torch.stack([loss(i) for i in range(3)]))

@@ -10,7 +10,7 @@ import pytest
 
 torch = pytest.importorskip('torch', reason='the training package needs torch')
 
-from vos_distill.logger import MetricsLog  # noqa: E402
+from vos_distill.logger import line_of, MetricsLog  # noqa: E402
 
 PARTS = {'ce': 1.0, 'dice': 2.0, 'carried': 0.0, 'distil': 0.0, 'iou': 0.5}
 
@@ -69,3 +69,11 @@ def test_without_tensorboard_one_line_says_so(
     assert [r.message for r in caplog.records] == [
         'no TensorBoard files: the package tensorboard is not installed'
     ]
+
+
+def test_a_line_says_how_it_goes_and_how_long_it_takes() -> None:
+    metrics = {**PARTS, 'data_wait': 0.031, 'took': 2.5}
+    assert line_of(100, 1540, metrics) == (
+        'step 100/1540  ce 1.0000  dice 2.0000  carried 0.0000  distil 0.0000  iou 0.5000  '
+        '0.4 steps/s  data wait 3 %  1:00:00 left'
+    )

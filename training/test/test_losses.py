@@ -11,6 +11,7 @@ torch = pytest.importorskip('torch', reason='the training package needs torch')
 from vos_distill.losses import (  # noqa: E402
     bootstrapped_cross_entropy,
     dice,
+    first_object_iou,
     mean_of_objects,
     poly1_cross_entropy,
     propagated_mask,
@@ -73,6 +74,36 @@ def test_a_pixel_that_is_wrong_and_sure_of_it_has_its_gradient(logit: float) -> 
     expected = 2 * torch.sigmoid(torch.tensor(2 * logit))
     # 1 - p of a sure pixel has few digits in float32
     assert float(logits.grad) == pytest.approx(float(expected), rel=0.25)
+
+
+@pytest.mark.parametrize('share', [0.1, 0.5, 1.0])
+def test_the_hardest_pixels_are_those_of_a_sort(share: float) -> None:
+    draw = torch.Generator().manual_seed(0)
+    prob = torch.rand(4, 3, 32, 32, generator=draw).softmax(1).requires_grad_()
+    target = torch.randint(0, 3, (4, 32, 32), generator=draw)
+    target[0, :7], target[1, 2:] = 255, 255
+    frames = []
+    for one, truth in zip(prob, target, strict=True):
+        known = truth[truth != 255]
+        entropy = -one[:, truth != 255].gather(0, known[None])[0].log()
+        frames.append(entropy.sort(descending=True).values[: int(len(known) * share)].mean())
+    expected = torch.stack(frames).mean()
+    loss = bootstrapped_cross_entropy(prob, target, share)
+    torch.testing.assert_close(loss, expected, rtol=0, atol=1e-6)
+    slopes = [torch.autograd.grad(one, prob)[0] for one in (loss, expected)]
+    torch.testing.assert_close(*slopes, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize('channels', [2, 3, 5])
+def test_the_logged_iou_is_that_of_argmax(channels: int) -> None:
+    draw = torch.Generator().manual_seed(0)
+    # so few values that there are equal ones
+    prob = torch.randint(0, 4, (3, channels, 16, 16), generator=draw) / 4
+    target = torch.randint(0, channels, (3, 16, 16), generator=draw)
+    target[:, :3] = 255
+    found, truth = (prob.argmax(1) == 1) & (target != 255), target == 1
+    both, union = (x.flatten(1).sum(1) for x in (found & truth, found | truth))
+    assert first_object_iou(prob, target) == pytest.approx(float((both / union).mean()), abs=1e-7)
 
 
 def one_object(*shape: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -14,7 +14,8 @@ from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
 
 from vos_distill import objective  # noqa: E402
 from vos_distill.clips import Clips  # noqa: E402
-from vos_distill.objective import clip_loss, Teacher  # noqa: E402
+from vos_distill.distillation import representation_loss, sample_pixels  # noqa: E402
+from vos_distill.objective import clip_loss, distillation_loss, Teacher  # noqa: E402
 from vos_distill.presets import build_network, build_student  # noqa: E402
 from vos_distill.recipe import Recipe  # noqa: E402
 from vos_distill.rollout import StepOutput  # noqa: E402
@@ -39,7 +40,8 @@ def two_clips() -> Clips:
         labels[:, t, 10 + 2 * t : 34 + 2 * t, 10:34] = 1
     labels[0, :, 40:60, 30:56] = 2
     no = torch.zeros(2, dtype=torch.bool)
-    return Clips(images, labels, no, no, torch.arange(2))
+    sure = torch.full_like(labels, 255)
+    return Clips(images, labels, no, no, torch.arange(2), sure)
 
 
 def test_prompted_rows_become_ignorant_from_some_frame_on() -> None:
@@ -118,6 +120,30 @@ def test_void_is_not_judged(weights: dict[str, float], monkeypatch: pytest.Monke
     assert float(of_prob[beside].abs().max()) + float(of_carried[beside].abs().max()) > 0.0
 
 
+def test_a_pixel_counts_as_much_as_its_label_is_sure() -> None:
+    """All labels half as sure: half of every term; pixels without confidence: no term at all."""
+    settings = recipe(hard_from=0.0)
+    clips = two_clips()
+    assert clips.confidence is not None
+
+    def parts(confidence: torch.Tensor | None, progress: float = 0.3) -> dict[str, float]:
+        of_clips = clips._replace(confidence=confidence)
+        return clip_loss(student(), of_clips, settings, progress)[1]
+
+    sure = parts(None)
+    assert parts(clips.confidence) == sure
+    half = parts(torch.full_like(clips.confidence, 51))
+    for name in ('ce', 'dice', 'carried'):
+        assert sure[name] > 0.1
+        assert half[name] == pytest.approx(sure[name] / 5, rel=0.05 if name == 'dice' else 1e-4)
+    doubtful = clips.confidence.clone()
+    doubtful[:, :, 20:36, 20:36] = 0
+    clips.labels[:, 1:, 20:36, 20:36] = 255
+    void = parts(None)
+    assert parts(doubtful) == pytest.approx(void, rel=1e-5)
+    assert void != sure
+
+
 def test_a_teacher_that_has_had_its_time_is_asked_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     teacher, asked = Teacher(student(1), is_infinite=False), []
     outputs = Teacher.outputs
@@ -150,6 +176,47 @@ def test_a_representation_loss_without_weight_is_not_computed(
     assert loss(0.0) == pytest.approx(tiny, abs=1e-6)
     with pytest.raises(NameError):
         loss(1.0)
+
+
+def test_the_representation_loss_of_a_batch_is_the_mean_over_its_objects() -> None:
+    """Also where voids leave different numbers of pixels to draw."""
+    torch.manual_seed(0)
+    b, k, side = 3, 2, 16
+    labels = torch.zeros(b, 2, 4 * side, 4 * side, dtype=torch.int64)
+    labels[:, :, 8:40, 8:40] = 1
+    labels[1:, :, 44:60, 20:56] = 2
+    labels[2, :, :, 48:] = 255
+    own, shown = (
+        StepOutput(
+            1, torch.zeros(b, k, side, side), torch.rand(b, k + 1, side, side).softmax(1),
+            {'decoder': torch.randn(b * k, 5, side, side)},
+        )
+        for _ in range(2)
+    )  # fmt: skip
+    settings = recipe(logit_weight=0.0, omega=0.5, pixels=250)
+
+    def draws() -> list[torch.Generator]:
+        return [torch.Generator().manual_seed(i) for i in range(b)]
+
+    expected = []
+    grid = labels[:, 1, 2::4, 2::4]
+    for clip, draw in enumerate(draws()):
+        for slot in range(k):
+            mask = grid[clip] == slot + 1
+            void = grid[clip] == 255
+            chosen = sample_pixels(mask, settings.pixels, void=void, generator=draw)
+            if chosen is None:
+                continue
+            z_s, z_t = (x.extras['decoder'][clip * k + slot].flatten(1) for x in (own, shown))
+            expected.append(
+                representation_loss(
+                    z_s[:, chosen].T, z_t[:, chosen].T, mask.flatten()[chosen].long(),
+                    omega=0.5, normalizer='none',
+                )
+            )  # fmt: skip
+    assert len(expected) == 5
+    loss = distillation_loss([own], [shown], labels, settings, draws())
+    torch.testing.assert_close(loss, torch.stack(expected).mean())
 
 
 class Operators(TorchDispatchMode):

@@ -54,6 +54,30 @@ def test_own_clips_with_png_images_are_packed_as_they_are_read(tmp_path: Path) -
     assert set(np.unique(label)) == {2}
 
 
+@pytest.mark.parametrize('folder', ['Confidences/480p/a', 'a/confidence'])
+def test_confidences_are_packed_as_they_are_read(folder: str, tmp_path: Path) -> None:
+    data = tmp_path / 'data/own'
+    is_own = folder.startswith('a/')
+    images, masks = (
+        ('a/images', 'a/masks') if is_own else ('JPEGImages/480p/a', 'Annotations/480p/a')
+    )
+    ramp = np.tile(np.arange(60, dtype=np.uint8), (40, 1))
+    for part, picture in (
+        (images, np.full((40, 60, 3), 90, np.uint8)),
+        (masks, np.full((40, 60), 2, np.uint8)),
+        (folder, ramp),
+    ):
+        (data / part).mkdir(parents=True)
+        for name in ('1', '2'):
+            cv2.imwrite(str(data / part / f'{name}.png'), picture)
+    pack(tmp_path / 'data', tmp_path / 'data.tar', short_side=20)
+    (video,) = load_videos([unpack(tmp_path / 'data.tar', tmp_path / 'again') / 'own'])
+    confidence = video.confidence(1)
+    assert confidence is not None
+    assert confidence.shape == (20, 30)
+    assert abs(int(confidence[3, 20]) - 40) <= 1
+
+
 def test_what_cannot_be_packed_is_named(tmp_path: Path) -> None:
     (tmp_path / 'empty').mkdir()
     with pytest.raises(ValueError, match='empty'):

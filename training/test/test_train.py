@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Training on a drawn data set: it learns, it resumes to the step, its export runs."""
 
+import logging
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,7 +12,9 @@ torch = pytest.importorskip('torch', reason='the training package needs torch')
 pytest.importorskip('lightning_fabric', reason='training needs lightning-fabric')
 pytest.importorskip('onnx', reason='the export needs onnx')
 
-from tiny_run import tiny_recipe, write_stills  # noqa: E402
+import cv2  # noqa: E402
+import numpy as np  # noqa: E402
+from tiny_run import start, tiny_recipe, train_command, write_stills  # noqa: E402
 from typer.testing import CliRunner  # noqa: E402
 
 from vos_distill.checkpoint import load_checkpoint  # noqa: E402
@@ -55,6 +58,25 @@ def test_the_recipe_says_how_many_files_may_be_bad(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match='1 of 8 images cannot be used, at most 10%'):
         train(tiny_recipe(steps=1), tmp_path, tmp_path / 'run')
     train(tiny_recipe(steps=1, max_bad_share=0.2), tmp_path, tmp_path / 'run')
+
+
+@pytest.mark.integration
+def test_without_a_terminal_every_row_is_a_line_at_once(data: Path, tmp_path: Path) -> None:
+    recipe = tiny_recipe(steps=4000, log_every=2)
+    recipe.write(tmp_path / 'recipe.yaml')
+    process = start(train_command(tmp_path / 'recipe.yaml', data, tmp_path / 'run'))
+    try:
+        assert process.stdout is not None
+        lines = (line for line in process.stdout if line.startswith('step '))
+        first, second = next(lines), next(lines)
+        assert process.poll() is None, 'the lines came at the end of the run'
+    finally:
+        process.kill()
+        rest = process.communicate()[0]
+    assert first.startswith('step 2/4000  ce ')
+    assert second.startswith('step 4/4000  ce ')
+    assert 'steps/s' in second
+    assert '\x1b' not in first + second + rest
 
 
 def test_the_rate_warms_up_and_ends_at_its_floor() -> None:
@@ -159,4 +181,56 @@ def test_a_batch_that_cannot_be_shared_equally_is_refused(
     monkeypatch.setattr('vos_distill.train.start_fabric', lambda amp: two)
     with pytest.raises(ValueError, match='batch 3 cannot be shared equally by 2 processes'):
         train(tiny_recipe(batch=3), data, tmp_path / 'run')
+    assert not (tmp_path / 'run').exists()
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    """Two clips of one's own and nothing else: `val` is listed for measuring."""
+    rng = np.random.default_rng(0)
+    for name in ('one', 'val'):
+        for part in ('images', 'masks'):
+            (tmp_path / 'mine' / name / part).mkdir(parents=True)
+        for t in range(6):
+            image = cv2.resize(rng.integers(0, 255, (9, 9, 3), dtype=np.uint8), (96, 96))
+            label = np.zeros((96, 96), np.uint8)
+            label[30:60, 20 + 4 * t : 50 + 4 * t] = 255
+            image[label > 0] = (20, 220, 20)
+            cv2.imwrite(str(tmp_path / 'mine' / name / 'images' / f'{t}.jpg'), image)
+            cv2.imwrite(str(tmp_path / 'mine' / name / 'masks' / f'{t}.png'), label)
+    (tmp_path / 'mine' / 'ImageSets').mkdir()
+    (tmp_path / 'mine' / 'ImageSets' / 'val.txt').write_text('val\n')
+    return tmp_path
+
+
+@pytest.mark.slow
+def test_own_clips_without_photographs_are_trained_on_and_measured(
+    own: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    recipe = tiny_recipe(
+        steps=2,
+        videos=['mine'],
+        clip=ClipConfig(size=64, frames=3, real=0.4, reveal=1.0, turn=1.0),
+    )
+    with caplog.at_level(logging.INFO):
+        weights = train(recipe, own, tmp_path / 'run')
+    assert 'no photographs, so all clips are cut from videos' in caplog.text
+    assert '0 stills, 1 videos' in caplog.text
+    runner, root = CliRunner(), str(own / 'mine')
+    told = runner.invoke(app, ['eval', str(weights), root, '--short-side', '64'])
+    assert told.exit_code == 0, told.output
+    assert told.output.startswith('val  ')
+    assert 'one  ' not in told.output
+    every = runner.invoke(
+        app, ['eval', str(weights), root, '--short-side', '64', '--split', 'all']
+    )
+    assert 'one  ' in every.output
+    assert 'val  ' in every.output
+
+
+def test_nothing_to_train_on_and_a_mistyped_folder_are_named(own: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r'neither photographs .* nor videos'):
+        train(tiny_recipe(), own, tmp_path / 'run')
+    with pytest.raises(ValueError, match='statik: no photographs'):
+        train(tiny_recipe(stills='statik', videos=['mine']), own, tmp_path / 'run')
     assert not (tmp_path / 'run').exists()

@@ -31,6 +31,7 @@ from vos_distill.recipe import read_yaml, Recipe
 from vos_distill.study_plot import study_svg
 from vos_distill.submission import MAX_OBJECTS, write_submission
 from vos_distill.train import train as run_training
+from vos_distill.validation import parse_sets, Validation
 from vos_distill.weights import load_network
 from vos_ros.config import RuntimeConfig, SegmenterConfig
 from vos_ros.engine.segmenter import VideoSegmenter
@@ -172,6 +173,14 @@ def train(
     imagenet: Annotated[str, typer.Option(help='backbone weights, beats the recipe')] = '',
     minutes: Annotated[float, typer.Option(min=0.0, help='stop after this time; 0 = never')] = 0.0,
     threads: Annotated[int, typer.Option(min=0, help='CPU threads; 0 = as torch finds best')] = 0,
+    val: Annotated[
+        list[str] | None,
+        typer.Option(help='ROOT or NAME=ROOT to measure on meanwhile; may be repeated'),
+    ] = None,
+    val_every: Annotated[int, typer.Option(min=1, help='steps from one measuring on')] = 1000,
+    val_side: Annotated[int, typer.Option(min=16, help='short side when measured, px')] = 480,
+    val_nth: Annotated[int, typer.Option(min=1, help='measure every n-th sequence')] = 1,
+    val_keep: Annotated[int, typer.Option(min=1, help='numbered checkpoints to keep')] = 3,
 ) -> None:
     """
     Train a student by a recipe, or go on where the run directory stopped.
@@ -184,6 +193,7 @@ def train(
     if threads:
         torch.set_num_threads(threads)
     settings = Recipe.read(recipe)
+    validation = Validation(parse_sets(val or []), val_every, val_side, val_nth, val_keep)
     if init:
         settings.init = init
     if imagenet:
@@ -193,7 +203,7 @@ def train(
             if settings.imagenet:  # a tar holds no weights: beside it, as beside a folder
                 settings.imagenet = os.path.abspath(data / settings.imagenet)
             data = unpack(data, Path(folder))
-        path = run_training(settings, data, run, minutes=minutes or None)
+        path = run_training(settings, data, run, minutes=minutes or None, validation=validation)
     typer.echo(f'weights: {path}')
 
 
@@ -338,9 +348,14 @@ def submit(
 @app.command(name='eval')
 def evaluate(
     checkpoint: Checkpoint,
-    root: Annotated[Path, typer.Argument(help='data set in DAVIS layout')],
+    root: Annotated[
+        Path, typer.Argument(help='data set in DAVIS layout, or own clips (CLIP/{images,masks})')
+    ],
     short_side: Annotated[int, typer.Option(min=16, help='short side of the input, px')] = 480,
     threads: Annotated[int, typer.Option(min=0, help='CPU threads; 0 = the processors here')] = 0,
+    split: Annotated[
+        str, typer.Option(help='list in ImageSets; default: val if there, else all; or: all')
+    ] = '',
     infinite: Annotated[
         bool, typer.Option('--infinite', help='in torch, first and every 5th frame kept')
     ] = False,
@@ -351,9 +366,11 @@ def evaluate(
     Example: vos-distill eval runs/mb/student.pt DAVIS --short-side 480
     """
     if infinite:
-        report = evaluate_infinite(checkpoint, root, short_side=short_side)
+        report = evaluate_infinite(checkpoint, root, short_side=short_side, split=split)
     else:
-        report = evaluate_finite(checkpoint, root, short_side=short_side, threads=threads)
+        report = evaluate_finite(
+            checkpoint, root, short_side=short_side, threads=threads, split=split
+        )
     for name, sequence in report.sequences.items():
         part = sequence.summary
         if part is not None:
@@ -370,7 +387,9 @@ def run_ablation(
     study: Annotated[Path, typer.Argument(help='YAML file, see training/recipes/ablation.yaml')],
     data: Annotated[Path, typer.Option(help='folder with stills and videos')],
     out: Annotated[Path, typer.Option(help='runs, table.md, plot.svg go there; resumed')],
-    val: Annotated[list[str], typer.Option(help='NAME=ROOT to measure on; may be repeated')],
+    val: Annotated[
+        list[str], typer.Option(help='ROOT or NAME=ROOT to measure on; may be repeated')
+    ],
     teacher: Annotated[str, typer.Option(help="student.pt of the study's TEACHER")] = '',
     seeds: Annotated[int, typer.Option(min=1, help='number of seeds')] = 2,
     short_side: Annotated[int, typer.Option(min=16, help='short side when measured, px')] = 256,
@@ -383,12 +402,7 @@ def run_ablation(
     """
     if threads:
         torch.set_num_threads(threads)
-    roots = {}
-    for entry in val:
-        name, separator, root = entry.partition('=')
-        if not separator:
-            raise ValueError(f'--val {entry}: give NAME=ROOT')
-        roots[name] = Path(root)
+    roots = parse_sets(val)
 
     def tell(variant: str, seed: int, scores: dict[str, Any]) -> None:
         jf = '  '.join(f'{root} {scores[root]:.3f}' for root in roots)

@@ -24,7 +24,8 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 from vos_distill.data import ClipComposer, Stills, Video, VOID
 from vos_distill.recipe import Recipe
 
-Frames = tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]
+Image = npt.NDArray[np.uint8]
+Frames = tuple[Image, Image]
 
 MIN_SEEN = 64  # px of an object on the first frame; fewer cannot be told from a speck
 ATTEMPTS = 100  # a usable draw takes about one; without any, the data are at fault
@@ -39,6 +40,7 @@ class Clips(NamedTuple):
     :param jumped: (B,) bool, clips with a long pause between frames 0 and 1.
     :param revealed: (B,) bool, clips that show more of an object than their first frame does.
     :param number: (B,) int64, of the clip in its run.
+    :param confidence: (B, T, S, S) uint8, how sure the labels are, 255 = sure; None = all sure.
     """
 
     images: Tensor
@@ -46,11 +48,15 @@ class Clips(NamedTuple):
     jumped: Tensor
     revealed: Tensor
     number: Tensor
+    confidence: Tensor | None = None
 
     def to(self, device: torch.device) -> 'Clips':
         """Give the same batch on another device; the numbers stay where they are."""
         images, labels, jumped, revealed = (x.to(device, non_blocking=True) for x in self[:4])
-        return Clips(images, labels, jumped, revealed, self.number)
+        confidence = self.confidence
+        if confidence is not None:
+            confidence = confidence.to(device, non_blocking=True)
+        return Clips(images, labels, jumped, revealed, self.number, confidence)
 
 
 def torch_generator(seed: int, number: int) -> torch.Generator:
@@ -80,22 +86,29 @@ class ClipDataset(Dataset[Clips]):
             self.composer.rng = np.random.default_rng([self.recipe.seed, number, attempt])
             clip = self.composer.compose()
             if clip is not None:
-                jumps, reveals = self.composer.jumped, self.composer.revealed
-                clip = self._merge(clip, number)
-                images, labels = (torch.from_numpy(x) for x in clip)
-                jumped, revealed = torch.tensor(jumps), torch.tensor(reveals)
+                jumped = torch.tensor(self.composer.jumped)
+                revealed = torch.tensor(self.composer.revealed)
+                sure = _all_sure(clip[1], self.composer.confidence)
+                images, labels, confidence = (
+                    torch.from_numpy(x) for x in self._merge(clip, sure, number)
+                )
                 images = images.permute(0, 3, 1, 2)
-                return Clips(images, labels, jumped, revealed, torch.tensor(number))
+                return Clips(images, labels, jumped, revealed, torch.tensor(number), confidence)
         sets = [self.recipe.stills, *(self.recipe.videos if self.recipe.clip.real > 0 else [])]
         raise ValueError(
             f'no usable clip in {ATTEMPTS} draws from {", ".join(sets)}: the objects in the label '
             'maps are too small, too large or missing'
         )
 
-    def _merge(self, clip: Frames, number: int) -> Frames:
-        """Lay the objects of other clips over this one, with the probability of the recipe."""
+    def _merge(self, clip: Frames, sure: Image, number: int) -> tuple[Image, Image, Image]:
+        """
+        Lay the objects of other clips over this one, with the probability of the recipe.
+
+        :param sure: (T, S, S), how sure its labels are.
+        :return: images, labels and how sure these are.
+        """
         if self.recipe.merge == 0.0:
-            return clip
+            return *clip, sure
         rng = np.random.default_rng([self.recipe.seed, number, ATTEMPTS])
         for _ in range(self.recipe.merges):
             if rng.random() >= self.recipe.merge:
@@ -104,7 +117,13 @@ class ClipDataset(Dataset[Clips]):
             other = self.composer.compose()
             if other is not None:
                 clip = merge_clips(clip, other)
-        return clip
+                is_front = (other[1] > 0) & (other[1] != VOID)
+                sure = np.where(is_front, _all_sure(other[1], self.composer.confidence), sure)
+        return *clip, sure
+
+
+def _all_sure(labels: Image, confidence: Image | None) -> Image:
+    return np.full_like(labels, 255) if confidence is None else confidence
 
 
 def merge_clips(under: Frames, over: Frames) -> Frames:

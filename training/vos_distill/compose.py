@@ -17,7 +17,7 @@ for what is here).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import cv2
@@ -34,6 +34,7 @@ Box = tuple[int, int, int, int]  # x, y, width, height
 _SPLINE_GRID = 16
 _CORNERS = np.array([[0, 0], [1, 0], [0, 1], [1, 1]], np.float64)  # so that none is far outside
 _CROWDS = ('pascal_s', 'pennfudan', 'feral_cats')  # where all together may be one object
+_BARE = 254  # marks where no layer covers a real video; never an id of a clip
 _STARTS = 8  # draws of a start frame that shows an object, before another video is taken
 
 
@@ -333,7 +334,7 @@ class ClipComposer:
     Set `progress` (0..1, the share of the run that is done) before each clip where the recipe
     has a `gap_schedule`.
 
-    :param stills: photographs with objects.
+    :param stills: photographs with objects; where there are none, all clips are real ones.
     :param videos: real clips; may be empty.
     :param families: see `video_shares`.
     """
@@ -346,6 +347,10 @@ class ClipComposer:
         seed: int = 0,
         families: Mapping[str, float] | None = None,
     ) -> None:
+        if not len(stills):  # nothing to cut objects and posts out of
+            config = replace(
+                config, real=1.0, paste_on_real=0.0, occluder=0.0, bars=0.0, reveal=0.0
+            )
         self.stills = stills
         self.videos = videos
         self.config = config
@@ -353,6 +358,9 @@ class ClipComposer:
         self.progress = 0.0
         self.jumped = False  # whether the clip composed last has the long pause
         self.revealed = False  # whether it shows more of an object than its first frame does
+        # (T, S, S) uint8, how sure its labels are, 255 = sure; None = all of them
+        self.confidence: Image | None = None
+        self._sure: list[Image | None] = []  # of the frames that `_real_clip` chose
         self._video_weight = video_shares(videos, families or {})
 
     def __iter__(self) -> Iterator[tuple[Image, Image]]:
@@ -771,6 +779,7 @@ class ClipComposer:
                 ids = _object_ids(video.label(int(indices[0])))
                 if ids:
                     chosen = rng.choice(ids, min(2, len(ids)), replace=False)
+                    self._sure = [video.confidence(int(i)) for i in indices]
                     return [video.frame(int(i)) for i in indices], [int(i) for i in chosen]
         except UnusableError:  # named when it was found
             pass
@@ -784,6 +793,7 @@ class ClipComposer:
         third one, are background.
         """
         c, rng = self.config, self.rng
+        self.confidence = None
         found = self._real_clip()
         if found is None:
             return None
@@ -816,6 +826,14 @@ class ClipComposer:
                     borderMode=cv2.BORDER_REFLECT,
                 ).astype(np.uint8)
             )  # fmt: skip
+        if any(sure is not None for sure in self._sure):
+            self.confidence = np.full((c.frames, c.size, c.size), 255, np.uint8)
+            for target_map, sure in zip(self.confidence, self._sure, strict=True):
+                if sure is not None:
+                    cv2.warpAffine(
+                        sure, base, (c.size, c.size), target_map, cv2.INTER_LINEAR,
+                        cv2.BORDER_REFLECT,
+                    )  # fmt: skip
         return images, labels
 
     # -- rendering ------------------------------------------------------------------------
@@ -863,7 +881,8 @@ class ClipComposer:
         Make one clip.
 
         :return: images (T, S, S, 3) uint8 RGB and labels (T, S, S) uint8 with ids 0, 1, 2 and
-            255 for void; None where the draw did not give a usable clip.
+            255 for void; None where the draw did not give a usable clip. `jumped` and
+            `confidence` are then those of this clip.
         """
         c, rng = self.config, self.rng
         size = c.size
@@ -881,6 +900,7 @@ class ClipComposer:
             next_id = 1 + int(max(label[label != VOID].max(initial=0) for label in real[1]))
             pasted = int(rng.random() < c.paste_on_real)
         else:
+            self.confidence = None
             track = bool(rng.random() < 0.45)
             background = self._still_background(track)
             layers.append(background)
@@ -919,14 +939,20 @@ class ClipComposer:
                 image, label = real[0][t], real[1][t]
             else:
                 image, label = np.zeros((size, size, 3), np.uint8), np.zeros((size,) * 2, np.uint8)
+            under = label
+            if self.confidence is not None:
+                label = np.full_like(under, _BARE)
             for layer in layers:
                 image, label = self._draw(layer, t, image, label, grid)
             if t == 0 and c.reveal > 0 and rng.random() < c.reveal:
-                curtain = self._curtain(label)
+                curtain = self._curtain(np.where(label == _BARE, under, label))
                 if curtain is not None:
                     layers.append(curtain)
                     self.revealed = True
                     image, label = self._draw(curtain, t, image, label, grid)
+            if self.confidence is not None:  # what was put over the video is sure
+                self.confidence[t][label != _BARE] = 255
+                label = np.where(label == _BARE, under, label)
             images[t], labels[t] = image, label
         if not self._settle_ids(labels):
             return None

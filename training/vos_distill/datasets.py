@@ -8,6 +8,8 @@ with gaps, 255 void (never an object, not judged). A mask of 0 and 255 alone is 
 gets id 1. 16 bit is accepted as long as no id is above 255, and so is a colour picture in DAVIS's
 own palette. A grey picture (a mask with soft edges, a photograph) is refused.
 
+Beside its mask a frame may have a confidence: a grey PNG, 255 = sure, 0 = void.
+
 What cannot be used is named once with its path and left out. Where that is more than a share of a
 set, or nothing is left, loading stops: it would train on something else than was asked for. Small
 sets are read at once and checked in full. A set above the byte budget is read from the disk frame
@@ -21,6 +23,7 @@ from dataclasses import dataclass, field, replace
 import json
 import logging
 from pathlib import Path
+import re
 from typing import NoReturn, Protocol, TypeVar
 
 import cv2
@@ -39,6 +42,8 @@ _MOST_IDS = 100  # in one map; the regions of BSDS500 come to less than 60
 _THREADS = 2
 _T = TypeVar('_T')
 _CHECK_PX = 32  # nothing is kept of what a check reads
+_SPARSE = 0.4  # share of a clip's frames without a mask from which that is its way, no fault
+_LARGEST_STRIDE = 100  # file names that are further apart are times, not numbers of frames
 _STRAY = '{}: there is no image of this name for the mask'
 log = logging.getLogger(__name__)
 
@@ -101,6 +106,25 @@ def read_label(path: Path) -> Image:
     label = stored.astype(np.uint8)
     _refuse_grey(label, path)
     return label
+
+
+def read_confidence(path: Path, size: tuple[int, ...] | None = None) -> Image:
+    """
+    Read how sure a mask is of each pixel, (H, W), 255 = sure, 0 = void.
+
+    :param size: (H, W) of the mask; None = any.
+    :raises UnusableError: damaged, not grey with 8 bits, or of another size; names the path.
+    """
+    stored = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    if stored is None:
+        raise UnusableError(f'{path}: damaged or no image')
+    if stored.dtype != np.uint8 or stored.ndim != 2:
+        raise UnusableError(f'{path}: a confidence must be a grey picture with 8 bits')
+    if size is not None and stored.shape != size:
+        raise UnusableError(
+            f'{path}: is {stored.shape[1]}x{stored.shape[0]} but its mask is {size[1]}x{size[0]}'
+        )
+    return stored.astype(np.uint8)
 
 
 def _refuse_grey(label: Image, path: Path) -> None:
@@ -356,14 +380,14 @@ def load_stills(
     return stills
 
 
-def _bytes_of(pairs: Sequence[Pair], short_side: int) -> int:
-    """Estimate the size in memory, image and label, from the first readable image."""
+def _bytes_of(pairs: Sequence[Pair], short_side: int, planes: int = 4) -> int:
+    """Estimate the size in memory, so many bytes a pixel, from the first readable image."""
     for image_path, _ in pairs:
         try:
             image = reduce_to(read_photo(image_path), short_side, cv2.INTER_NEAREST)
         except UnusableError:
             continue
-        return len(pairs) * image.shape[0] * image.shape[1] * 4
+        return len(pairs) * image.shape[0] * image.shape[1] * planes
     return 0
 
 
@@ -399,16 +423,24 @@ class Video(Protocol):
         :raises UnusableError: as `label`.
         """
 
+    def confidence(self, index: int) -> Image | None:
+        """
+        Tell how sure the ids of one frame are, (H, W), 255 = sure; None = all of them.
+
+        :raises UnusableError: as `label`.
+        """
+
 
 @dataclass
 class MemoryVideo:
-    """A clip whose frames (H, W, 3) RGB and labels (H, W) are in memory."""
+    """A clip whose frames (H, W, 3) RGB, labels and confidences (H, W) are in memory."""
 
     name: str
     images: list[Image] = field(default_factory=list)
     labels: list[Image] = field(default_factory=list)
     stride: int = 1
     source: str = ''
+    confidences: list[Image | None] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.images)
@@ -418,6 +450,9 @@ class MemoryVideo:
 
     def frame(self, index: int) -> tuple[Image, Image]:
         return self.images[index], self.labels[index]
+
+    def confidence(self, index: int) -> Image | None:
+        return self.confidences[index] if self.confidences else None
 
 
 @dataclass(frozen=True)
@@ -429,6 +464,8 @@ class ClipFiles:
     :param pairs: image and mask; the mask need not be there.
     :param stride: see `Video`.
     :param stray: masks that have no image.
+    :param unmasked: frames that are left out, as only some of the clip are to have a mask.
+    :param confidences: folder with the confidences of the masks, where there is one.
     """
 
     name: str
@@ -436,6 +473,15 @@ class ClipFiles:
     pairs: tuple[Pair, ...]
     stride: int = 1
     stray: tuple[Path, ...] = ()
+    unmasked: int = 0
+    confidences: Path | None = None
+
+    def confidence_of(self, image: Path) -> Path | None:
+        """Name the file with the confidence of an image's mask, where there is one."""
+        if self.confidences is None:
+            return None
+        path = self.confidences / f'{image.stem}.png'
+        return path if path.exists() else None
 
 
 class FileVideo:
@@ -444,40 +490,75 @@ class FileVideo:
     def __init__(self, clip: ClipFiles, binary: bool, short_side: int, findings: Findings) -> None:
         self.name, self.stride = clip.name, clip.stride
         self.source = findings.root.name
-        self._pairs = clip.pairs
+        self._clip = clip
         self._binary = binary
         self._short_side = short_side
         self._findings = findings
 
     def __len__(self) -> int:
-        return len(self._pairs)
+        return len(self._clip.pairs)
 
     def label(self, index: int) -> Image:
+        image, mask = self._clip.pairs[index]
         try:
-            stored = read_label(self._pairs[index][1])
+            stored = read_label(mask)
+            confidence = _confidence(self._clip, image, stored.shape, self._short_side)
         except UnusableError as error:
             self._refuse(index, error)
-        return _ids(reduce_to(stored, self._short_side, cv2.INTER_NEAREST), self._binary)
+        label = reduce_to(stored, self._short_side, cv2.INTER_NEAREST)
+        return _ids(label, self._binary, confidence)
 
     def frame(self, index: int) -> tuple[Image, Image]:
         try:
-            return _read_frame(self._pairs[index], self._binary, self._short_side)
+            image, label, _ = _read_frame(
+                self._clip, self._clip.pairs[index], self._binary, self._short_side
+            )
+        except UnusableError as error:
+            self._refuse(index, error)
+        return image, label
+
+    def confidence(self, index: int) -> Image | None:
+        image, mask = self._clip.pairs[index]
+        if self._clip.confidence_of(image) is None:
+            return None
+        try:
+            size = read_label(mask).shape
+            return _confidence(self._clip, image, size, self._short_side)
         except UnusableError as error:
             self._refuse(index, error)
 
     def _refuse(self, index: int, error: UnusableError) -> NoReturn:
-        self._findings.add(self._pairs[index][0], str(error))
+        self._findings.add(self._clip.pairs[index][0], str(error))
         self._findings.check()
         raise error
 
 
-def _read_frame(pair: Pair, binary: bool, short_side: int) -> tuple[Image, Image]:
-    image, label = _reduced_pair(*pair, short_side)
-    return image, _ids(label, binary)
+def _read_frame(
+    clip: ClipFiles, pair: Pair, binary: bool, short_side: int
+) -> tuple[Image, Image, Image | None]:
+    """Give image, ids and confidence of a frame, reduced."""
+    image, label = read_pair(*pair)
+    confidence = _confidence(clip, pair[0], label.shape, short_side)
+    label = reduce_to(label, short_side, cv2.INTER_NEAREST)
+    return (
+        reduce_to(image, short_side, cv2.INTER_AREA),
+        _ids(label, binary, confidence),
+        confidence,
+    )
 
 
-def _ids(label: Image, binary: bool) -> Image:
-    return (label > 0).astype(np.uint8) if binary else label
+def _confidence(
+    clip: ClipFiles, image: Path, size: tuple[int, ...], short_side: int
+) -> Image | None:
+    path = clip.confidence_of(image)
+    if path is None:
+        return None
+    return reduce_to(read_confidence(path, size), short_side, cv2.INTER_AREA)
+
+
+def _ids(label: Image, binary: bool, confidence: Image | None = None) -> Image:
+    ids = (label > 0).astype(np.uint8) if binary else label
+    return ids if confidence is None else np.where(confidence == 0, VOID, ids).astype(np.uint8)
 
 
 def find_clips(root: Path) -> list[ClipFiles]:
@@ -485,11 +566,16 @@ def find_clips(root: Path) -> list[ClipFiles]:
     List the clips of a data set; its layout is told from its folders.
 
     - DAVIS 2016/2017: `JPEGImages/480p/CLIP/*.jpg`, `Annotations/480p/CLIP/*.png`. Where there
-      are lists `ImageSets/*/train.txt`, only the clips in them.
+      are lists `ImageSets/*/train.txt`, only the clips in them; where there are lists
+      `val.txt` alone, all others.
     - YouTube-VOS 2018/2019: `train/JPEGImages/CLIP/*.jpg`, `train/Annotations/CLIP/*.png`,
       `train/meta.json`, which says which frames have a mask.
     - BL30K: `BL30K/JPEGImages/CLIP/*`, `BL30K/Annotations/CLIP/*.png`.
-    - one's own: `CLIP/images/*`, `CLIP/masks/*.png`.
+    - one's own: `CLIP/images/*`, `CLIP/masks/*.png`; lists as above, also `ImageSets/train.txt`.
+
+    Beside the masks may be confidences: `Confidences/480p/CLIP/*.png` in the layout of DAVIS,
+    `Confidences/CLIP/*.png` in those of YouTube-VOS and BL30K, `CLIP/confidence/*.png` in one's
+    own. A clip that has masks on some frames only consists of those.
 
     :param root: of the data set; for YouTube-VOS and BL30K also the folder below it.
     :raises ValueError: no such folder, or none of these layouts.
@@ -497,10 +583,11 @@ def find_clips(root: Path) -> list[ClipFiles]:
     base = _published(root)
     if base is not None:
         return _davis_clips(base) or _flat_clips(base)
+    is_listed = _for_training(root / 'ImageSets')
     clips = [
-        _clip(folder / 'images', folder / 'masks', folder.name)
+        _clip(folder / 'images', folder / 'masks', folder.name, folder / 'confidence')
         for folder in (root, *_subfolders(root))
-        if _is_own_clip(folder)
+        if _is_own_clip(folder) and is_listed(folder.name)
     ]
     if not clips:
         raise ValueError(
@@ -525,7 +612,7 @@ def name_no_clips(root: Path, findings: Findings) -> None:
     if _published(root) is not None or _is_own_clip(root):
         return
     for folder in _subfolders(root):
-        if _is_own_clip(folder):
+        if _is_own_clip(folder) or folder.name == 'ImageSets':
             continue
         lacking = [part for part in ('images', 'masks') if not (folder / part).is_dir()]
         lost = len(list_images(folder / 'images')) if 'images' not in lacking else 0
@@ -540,10 +627,42 @@ def _subfolders(path: Path) -> list[Path]:
     return sorted((p for p in path.iterdir() if p.is_dir() and p.name[0] != '.'), key=natural_key)
 
 
-def _clip(images: Path, masks: Path, name: str) -> ClipFiles:
-    pairs = tuple((image, masks / f'{image.stem}.png') for image in list_images(images))
-    stems = {image.stem for image, _ in pairs}
-    return ClipFiles(name, images, pairs, stray=_stray_masks(masks, stems))
+def _clip(
+    images: Path, masks: Path, name: str, confidences: Path, *, may_be_sparse: bool = True
+) -> ClipFiles:
+    every = tuple((image, masks / f'{image.stem}.png') for image in list_images(images))
+    there = {path.name for path in list_images(masks)} if masks.is_dir() else set()
+    masked = tuple(pair for pair in every if pair[1].name in there)
+    is_sparse = len(masked) >= 2 and len(every) - len(masked) >= _SPARSE * len(every)
+    pairs = masked if may_be_sparse and is_sparse else every
+    return ClipFiles(
+        name,
+        images,
+        pairs,
+        stride=_stride(pairs, every),
+        stray=_stray_masks(masks, {image.stem for image, _ in every}),
+        unmasked=len(every) - len(pairs),
+        confidences=confidences if confidences.is_dir() else None,
+    )
+
+
+def _stride(pairs: Sequence[Pair], every: Sequence[Pair]) -> int:
+    """
+    Tell how many frames of the camera lie between two, from the numbers in the files' names.
+
+    Where those are no numbers of frames, the places among all frames tell it.
+    """
+    if len(pairs) < 2:
+        return 1
+    ends = [re.search(r'(\d+)$', image.stem) for image, _ in pairs]
+    numbers = [int(end[1]) for end in ends if end is not None]
+    if len(numbers) == len(pairs):
+        gaps = np.diff(numbers)
+        stride = int(np.median(gaps))
+        if gaps.min() > 0 and stride <= _LARGEST_STRIDE:
+            return stride
+    place = {pair: index for index, pair in enumerate(every)}
+    return max(int(np.median(np.diff([place[pair] for pair in pairs]))), 1)
 
 
 def _davis_clips(base: Path) -> list[ClipFiles]:
@@ -552,17 +671,30 @@ def _davis_clips(base: Path) -> list[ClipFiles]:
         return []
     # the full data set holds the same clips twice, the other time at several times the size
     size = next((one for one in sizes if one.name == '480p'), sizes[0])
-    listed = _train_list(base / 'ImageSets')
+    is_listed = _for_training(base / 'ImageSets')
     return [
-        _clip(folder, base / 'Annotations' / size.name / folder.name, folder.name)
+        _clip(
+            folder,
+            base / 'Annotations' / size.name / folder.name,
+            folder.name,
+            base / 'Confidences' / size.name / folder.name,
+        )
         for folder in _subfolders(size)
-        if listed is None or folder.name in listed
+        if is_listed(folder.name)
     ]
 
 
-def _train_list(folder: Path) -> set[str] | None:
-    """Read the names of the clips to train on; None where nothing is listed."""
-    files = sorted(folder.glob('*/train.txt'))
+def _for_training(folder: Path) -> Callable[[str], bool]:
+    """Tell clips to train on: those of the train lists, else all but those of the val lists."""
+    train, val = (_names_in(folder, split) for split in ('train', 'val'))
+    if train is not None:
+        return lambda name: name in train
+    return lambda name: name not in (val or ())
+
+
+def _names_in(folder: Path, split: str) -> set[str] | None:
+    """Read the names in the lists of a split; None where there is no list."""
+    files = sorted(folder.rglob(f'{split}.txt'))
     first = [line.split()[0] for file in files for line in file.read_text().splitlines() if line]
     # 2016 lists the files of every frame, /JPEGImages/480p/bear/00000.jpg, 2017 names alone
     return {Path(one).parent.name if '/' in one else one for one in first} if files else None
@@ -570,11 +702,17 @@ def _train_list(folder: Path) -> set[str] | None:
 
 def _flat_clips(base: Path) -> list[ClipFiles]:
     """List the clips of YouTube-VOS or BL30K."""
+    meta = base / 'meta.json'
     clips = [
-        _clip(folder, base / 'Annotations' / folder.name, folder.name)
+        _clip(
+            folder,
+            base / 'Annotations' / folder.name,
+            folder.name,
+            base / 'Confidences' / folder.name,
+            may_be_sparse=not meta.exists(),
+        )
         for folder in _subfolders(base / 'JPEGImages')
     ]
-    meta = base / 'meta.json'
     if not meta.exists():
         return clips
     try:
@@ -591,9 +729,7 @@ def _flat_clips(base: Path) -> list[ClipFiles]:
 def _annotated_alone(clip: ClipFiles, stems: set[str]) -> ClipFiles:
     """Leave out frames that need no mask: neither is one there nor does the list name one."""
     pairs = tuple((i, m) for i, m in clip.pairs if i.stem in stems or m.exists())
-    numbers = [int(image.stem) for image, _ in pairs if image.stem.isdecimal()]
-    stride = max(int(np.median(np.diff(numbers))), 1) if len(numbers) > 1 else 1
-    return replace(clip, pairs=pairs, stride=stride)
+    return replace(clip, pairs=pairs, stride=_stride(pairs, clip.pairs))
 
 
 def _start_of(clip: ClipFiles, findings: Findings) -> tuple[ClipFiles, bool]:
@@ -638,8 +774,8 @@ def _read_video(
     """Read every frame of a clip that `_start_of` has seen; None where too few can be used."""
     video = MemoryVideo(clip.name, stride=clip.stride, source=findings.root.name)
 
-    def read(pair: Pair) -> tuple[Image, Image]:
-        return _read_frame(pair, binary, short_side)
+    def read(pair: Pair) -> tuple[Image, Image, Image | None]:
+        return _read_frame(clip, pair, binary, short_side)
 
     for pair, found in _read_ahead(read, clip.pairs):
         if isinstance(found, UnusableError):
@@ -647,6 +783,7 @@ def _read_video(
         else:
             video.images.append(found[0])
             video.labels.append(found[1])
+            video.confidences.append(found[2])
     if len(video) < 2:
         _name_short(clip, len(video), findings)
         return None
@@ -679,7 +816,11 @@ def load_videos(
         clips = find_clips(root)
         findings = Findings(root, sum(len(clip.pairs) for clip in clips), max_bad_share)
         name_no_clips(root, findings)
-        size = _bytes_of([pair for clip in clips for pair in clip.pairs], short_side)
+        planes = 5 if any(clip.confidences is not None for clip in clips) else 4
+        size = _bytes_of([pair for clip in clips for pair in clip.pairs], short_side, planes)
+        unmasked = sum(clip.unmasked for clip in clips)
+        if unmasked:
+            log.info('%s: %d frames have no mask and need none', root, unmasked)
         is_small = size <= memory
         memory -= size if is_small else 0
         if not is_small:

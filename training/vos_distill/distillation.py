@@ -23,6 +23,7 @@ import torch.nn.functional as F
 
 EPS = 1e-8
 LOG_EPS = 1e-20  # keeps log(0) out and nothing else, see losses.EPS
+VARIES = 1e-6  # variance of a teacher's probabilities from which they say something
 Reduction = Literal['global', 'anchor']
 Normalizer = Literal['none', 'rows', 'entries']
 
@@ -31,8 +32,8 @@ def gram(z: Tensor) -> Tensor:
     """
     Give the cosine similarity of all pairs of rows, in float32 under autocast too.
 
-    :param z: (N, d) features of N pixels.
-    :return: (N, N), the diagonal is 1.
+    :param z: (..., N, d) features of N pixels.
+    :return: (..., N, N), the diagonal is 1.
     """
     z = F.normalize(z.float(), dim=-1, eps=EPS)
     with torch.autocast(z.device.type, enabled=False):  # it would multiply in bfloat16
@@ -43,9 +44,10 @@ def same_class(labels: Tensor) -> Tensor:
     """
     Give Y Y^T of one-hot labels: 1 where two pixels belong to the same object.
 
-    :param labels: (N,) integer ids.
+    :param labels: (..., N) integer ids.
+    :return: (..., N, N).
     """
-    return (labels[:, None] == labels[None, :]).float()
+    return (labels[..., :, None] == labels[..., None, :]).float()
 
 
 def representation_loss(
@@ -66,13 +68,13 @@ def representation_loss(
     representations share. The widths d_s and d_t may differ; N must be well above d_s
     (orthogonal rows give 0 for every target).
 
-    :param student: (N, d_s).
-    :param teacher: (N, d_t), gets no gradient; None is allowed for omega = 0.
-    :param labels: (N,) ids; None is allowed for omega = 1.
+    :param student: (..., N, d_s).
+    :param teacher: (..., N, d_t), gets no gradient; None is allowed for omega = 0.
+    :param labels: (..., N) ids; None is allowed for omega = 1.
     :param reduction: `global`, one logarithm of the whole sum, as the paper's slide prints it;
         `anchor`, the mean over rows of a row's logarithm, the shape of SupCon.
     :param normalizer: what the slide's |C_s| is: 1, the N rows (default), or the N^2 entries.
-    :return: scalar >= 0.
+    :return: (...) >= 0, a scalar for one set of pixels.
     """
     c_s = gram(student)
     target = torch.zeros_like(c_s)
@@ -87,10 +89,11 @@ def representation_loss(
         target = target + (1 - omega) * same_class(labels)
     everything, matching = c_s.square(), (c_s * target).square()
     if reduction == 'anchor':
-        rows = torch.log2(everything.sum(1) + EPS) - torch.log2(matching.sum(1) + EPS)
-        return rows.mean()
-    loss = torch.log2(everything.sum() + EPS) - torch.log2(matching.sum() + EPS)
-    n = c_s.shape[0]
+        rows = torch.log2(everything.sum(-1) + EPS) - torch.log2(matching.sum(-1) + EPS)
+        return rows.mean(-1)
+    whole, part = everything.sum((-2, -1)), matching.sum((-2, -1))
+    loss = torch.log2(whole + EPS) - torch.log2(part + EPS)
+    n = c_s.shape[-1]
     return loss / {'none': 1, 'rows': n, 'entries': n * n}[normalizer]
 
 
@@ -211,7 +214,7 @@ def pearson_distance(student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
     s = student.float() - student.float().mean(-1, keepdim=True)
     with torch.no_grad():
         t = teacher.float() - teacher.float().mean(-1, keepdim=True)
-        varies = t.square().mean(-1) > 1e-6
+        varies = t.square().mean(-1) > VARIES
     scale = (s.square().sum(-1) * t.square().sum(-1)).clamp_min(EPS).sqrt()
     return 1 - (s * t).sum(-1) / scale, varies
 
@@ -239,10 +242,19 @@ def inter_object_loss(student: Tensor, teacher: Tensor, exists: Tensor) -> Tenso
     :param teacher: (B, C, h, w), the same.
     :param exists: (B, C - 1) 1 where the object slot is in use, else 0.
     """
-    clips = [torch.zeros((), device=student.device)]
-    for s, t, used in zip(student.flatten(2), teacher.flatten(2), exists > 0, strict=True):
-        if int(used.sum()) >= 2:
-            channels = torch.cat([torch.ones_like(used[:1]), used])
-            distance, varies = pearson_distance(s[channels].T, t[channels].T)
-            clips.append((distance * varies).sum() / varies.sum().clamp(min=1))
-    return torch.stack(clips).sum() / len(student)
+    used = torch.cat([torch.ones_like(exists[:, :1]), exists], 1)[:, :, None] > 0  # (B, C, 1)
+    channels = used.sum(1, keepdim=True)  # (B, 1, 1)
+
+    def centred(prob: Tensor) -> Tensor:
+        flat = prob.float().flatten(2) * used
+        return (flat - flat.sum(1, keepdim=True) / channels) * used
+
+    s = centred(student)
+    with torch.no_grad():
+        t = centred(teacher)
+        own_t = t.square().sum(1)
+        # one object has no order: its two numbers always correlate with +1 or -1
+        varies = (own_t / channels[:, 0] > VARIES) & (channels[:, 0] > 2)
+    scale = (s.square().sum(1) * own_t).clamp_min(EPS).sqrt()
+    distance = 1 - (s * t).sum(1) / scale  # (B, h * w)
+    return ((distance * varies).sum(1) / varies.sum(1).clamp(min=1)).mean()

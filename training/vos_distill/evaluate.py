@@ -7,7 +7,8 @@ A student is exported first and runs through the engine of the robot, so that it
 figure of the product. A network with infinite memory has no engine and runs in torch.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 import tempfile
 from time import perf_counter
@@ -19,14 +20,14 @@ from vos_distill.export import export_model
 from vos_distill.losses import soft_aggregate
 from vos_distill.rollout import others_of
 from vos_distill.student import Student
-from vos_distill.weights import load_network
+from vos_distill.weights import is_infinite, load_network
 from vos_ros.config import from_settings, RuntimeConfig, SegmenterConfig
 from vos_ros.datatypes import Frame, Prompt, Segmentation, StepTiming
 from vos_ros.engine.labels import ids_in, Labeler, masks_at_stride
 from vos_ros.engine.preprocess import network_size, resize_image
 from vos_ros.engine.segmenter import VideoSegmenter
 from vos_ros.engine.tracking import look
-from vos_ros.evaluation.evaluate import EvalReport, evaluate_root
+from vos_ros.evaluation.evaluate import EvalReport, evaluate_root, Stepper
 
 
 def evaluate_finite(
@@ -36,38 +37,70 @@ def evaluate_finite(
     short_side: int = 480,
     threads: int = 0,
     settings: dict[str, object] | None = None,
+    split: str = '',
 ) -> EvalReport:
     """
     Export a student and run it through the engine, memory {first, most recent}.
 
     :param checkpoint: as `load_network` takes it.
-    :param root: data set in DAVIS layout.
+    :param root: data set in DAVIS layout, or one's own clips.
+    :param split: see `vos_ros.sequences.open_labelled`.
     :param settings: of the engine, such as {'memory.max_speed': 0.0} for no motion gate.
     """
     student, state = load_network(checkpoint)
-    with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder) / 'student'
-        export_model(
-            student, out, name=checkpoint.stem, preset=state['preset'], short_side=short_side,
-            card={'license': 'unspecified', 'data': [], 'scores': {}, 'recipe': ''},
-        )  # fmt: skip
-        runtime = RuntimeConfig(model=str(out), threads=threads)
-        config = from_settings(SegmenterConfig, settings or {})
-        return evaluate_root(
-            root, lambda: VideoSegmenter.open(str(out), config=config, runtime=runtime)
-        )
+    with exported_stepper(
+        student, state['preset'], short_side=short_side, threads=threads, settings=settings
+    ) as stepper:
+        return evaluate_root(root, lambda: stepper, split=split)
 
 
 def evaluate_infinite(
-    checkpoint: Path, root: Path, *, short_side: int = 480, every: int = 5
+    checkpoint: Path, root: Path, *, short_side: int = 480, every: int = 5, split: str = ''
 ) -> EvalReport:
     """
     Run a network with infinite memory in torch: first, every n-th and the last frame (STCN).
 
-    :param root: data set in DAVIS layout.
+    :param root: data set in DAVIS layout, or one's own clips.
+    :param split: see `vos_ros.sequences.open_labelled`.
     """
     network, _ = load_network(checkpoint)
-    return evaluate_root(root, lambda: InfiniteStepper(network, short_side, every))
+    return evaluate_root(root, lambda: InfiniteStepper(network, short_side, every), split=split)
+
+
+@contextmanager
+def exported_stepper(
+    student: Student,
+    preset: str,
+    *,
+    short_side: int,
+    threads: int = 0,
+    settings: dict[str, object] | None = None,
+) -> Iterator[VideoSegmenter]:
+    """Export a student and open it in the engine; see `evaluate_finite`."""
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / 'student'
+        export_model(
+            student, out, name='student', preset=preset, short_side=short_side,
+            card={'license': 'unspecified', 'data': [], 'scores': {}, 'recipe': ''},
+        )  # fmt: skip
+        runtime = RuntimeConfig(model=str(out), threads=threads)
+        config = from_settings(SegmenterConfig, settings or {})
+        yield VideoSegmenter.open(str(out), config=config, runtime=runtime)
+
+
+@contextmanager
+def opened_stepper(
+    checkpoint: Path, *, short_side: int = 480, threads: int = 0
+) -> Iterator[Stepper]:
+    """Open a checkpoint in the engine, or in torch if its memory is infinite, to be measured."""
+    network, state = load_network(checkpoint)
+    if is_infinite(state):
+        yield InfiniteStepper(network, short_side, every=5)
+        return
+    with exported_stepper(
+        network, state['preset'], short_side=short_side, threads=threads
+    ) as segmenter:
+        yield segmenter
 
 
 class InfiniteStepper:

@@ -3,10 +3,13 @@
 """What a run says about itself: `metrics.csv`, and TensorBoard's event files beside it."""
 
 import csv
+from datetime import timedelta
 import logging
 import os
 from pathlib import Path
 from typing import Any
+
+import cv2
 
 log = logging.getLogger(__name__)
 
@@ -51,12 +54,13 @@ class MetricsLog:
         """
         Write the row, where one is due.
 
-        :return: the means, {} where no row was due.
+        :return: the means, and `took`, seconds a step; {} where no row was due.
         """
         if step % self.every:
             return {}
         means = {n: self.window[n] / self.window['count'] for n in MEANS if n != 'data_wait'}
         means['data_wait'] = self.window['waited'] / max(self.window['took'], 1e-9)
+        took = self.window['took'] / self.window['count']
         self.window.clear()
         now = {'step': step, 'seconds': f'{seconds:.0f}', 'rate': f'{rate:.4f}'}
         now['gradient'] = f'{gradient:.3f}'
@@ -65,13 +69,44 @@ class MetricsLog:
         if self._board is not None:
             for name, value in {'rate': rate, 'gradient': gradient, **means}.items():
                 self._board.add_scalar(name, value, step)
-        return means
+        return {**means, 'took': took}
+
+    def validated(self, step: int, scores: dict[str, float], sheet: Path) -> None:
+        """
+        Show a validation in TensorBoard.
+
+        :param scores: J&F by the name of the set.
+        :param sheet: picture; need not be there.
+        """
+        if self._board is None:
+            return
+        for name, value in scores.items():
+            self._board.add_scalar(f'val/{name}', value, step)
+        picture = cv2.imread(str(sheet)) if sheet.exists() else None
+        if picture is not None:
+            picture = cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
+            self._board.add_image('val/sheet', picture, step, dataformats='HWC')
+        self._board.flush()
 
     def close(self) -> None:
         """Write out what is buffered."""
         self._file.close()
         if self._board is not None:
             self._board.close()
+
+
+def line_of(step: int, last: int, means: dict[str, float]) -> str:
+    """
+    Write a row of the metrics for people.
+
+    :param last: step at which this call ends.
+    :param means: of `MetricsLog.row`.
+    """
+    parts = '  '.join(f'{name} {means[name]:.4f}' for name in MEANS if name != 'data_wait')
+    left = timedelta(seconds=round((last - step) * means['took']))
+    speed = f'{1 / max(means["took"], 1e-9):.3g} steps/s'
+    waited = f'data wait {100 * means["data_wait"]:.0f} %'
+    return f'step {step}/{last}  {parts}  {speed}  {waited}  {left} left'
 
 
 def _keep_rows_up_to(path: Path, step: int) -> None:

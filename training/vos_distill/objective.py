@@ -9,6 +9,7 @@ shares of a batch add up to the whole one.
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import nn, Tensor
@@ -25,7 +26,12 @@ from vos_distill.distillation import (
     representation_loss,
     sample_pixels,
 )
-from vos_distill.losses import bootstrapped_cross_entropy, dice, propagated_mask
+from vos_distill.losses import (
+    bootstrapped_cross_entropy,
+    dice,
+    first_object_iou,
+    propagated_mask,
+)
 from vos_distill.processes import largest, mean
 from vos_distill.recipe import Recipe
 from vos_distill.rollout import corrupt, leak, one_hot, rollout, StepOutput
@@ -144,6 +150,50 @@ def relation_loss(
     return total / len(outputs)
 
 
+class Drawn(NamedTuple):
+    """
+    As many pixels of each of P objects.
+
+    :param clip: (P,) and
+    :param slot: (P,) say which objects.
+    :param pixels: (P, N) indices into the flattened grid.
+    :param labels: (P, N) 1 where a pixel is of the object, else 0.
+    """
+
+    clip: Tensor
+    slot: Tensor
+    pixels: Tensor
+    labels: Tensor
+
+    def of(self, features: Tensor) -> Tensor:
+        """Pick from (B, K, d, h * w); gives (P, N, d)."""
+        picked = features[self.clip, self.slot]  # (P, d, h * w)
+        index = self.pixels[:, None].expand(-1, picked.shape[1], -1)
+        return picked.gather(2, index).transpose(1, 2)
+
+
+def _pixels_of_objects(
+    grid: Tensor, void: Tensor, slots: int, recipe: Recipe, draws: list[torch.Generator]
+) -> list[Drawn]:
+    """Draw pixels of every object of a frame; those with the same number of them together."""
+    found: dict[int, list[tuple[int, int, Tensor, Tensor]]] = {}
+    for clip, draw in enumerate(draws):
+        for slot in range(slots):
+            mask = grid[clip] == slot + 1
+            chosen = sample_pixels(
+                mask, recipe.pixels, boundary=recipe.boundary, void=void[clip], generator=draw
+            )
+            if chosen is not None:
+                one = (clip, slot, chosen, mask.flatten()[chosen].long())
+                found.setdefault(len(chosen), []).append(one)
+    drawn = []
+    for same in found.values():
+        clips, of, pixels, labels = zip(*same)
+        where = torch.tensor([clips, of], device=grid.device)
+        drawn.append(Drawn(where[0], where[1], torch.stack(pixels), torch.stack(labels)))
+    return drawn
+
+
 def distillation_loss(
     outputs: list[StepOutput],
     taught: list[StepOutput],
@@ -170,23 +220,12 @@ def distillation_loss(
         b, k = own.logits.shape[:2]
         z_s = own.extras['decoder'].unflatten(0, (b, k)).flatten(3)
         z_t = shown.extras['decoder'].unflatten(0, (b, k)).flatten(3)
-        for clip in range(b):
-            for slot in range(k):
-                mask = grid[clip] == slot + 1
-                chosen = sample_pixels(
-                    mask, recipe.pixels, boundary=recipe.boundary, void=void[clip],
-                    generator=draws[clip],
-                )  # fmt: skip
-                if chosen is None:
-                    continue
-                pairs += 1
-                representation = representation + representation_loss(
-                    z_s[clip, slot][:, chosen].T,
-                    z_t[clip, slot][:, chosen].T,
-                    mask.flatten()[chosen].long(),
-                    omega=recipe.omega,
-                    normalizer='none',
-                )
+        for drawn in _pixels_of_objects(grid, void, k, recipe, draws):
+            pairs += len(drawn.clip)
+            losses = representation_loss(
+                drawn.of(z_s), drawn.of(z_t), drawn.labels, omega=recipe.omega, normalizer='none'
+            )
+            representation = representation + losses.sum()
     shared = mean({'pairs': pairs}, labels.device)['pairs']  # so that every pair weighs the same
     logit = recipe.logit_weight * logit / len(outputs)
     return logit + recipe.representation_weight * representation / (shared or 1.0)
@@ -209,6 +248,9 @@ def clip_loss(
     if progress >= recipe.teacher_until:
         teacher = None
     images, labels = clips.images, clips.labels.long()
+    weights = None
+    if clips.confidence is not None and bool((clips.confidence != 255).any()):
+        weights = clips.confidence.float() / 255  # (B, T, S, S)
     draws = [torch_generator(recipe.seed, int(number)) for number in clips.number]
     # as many slots as one process would have: BatchNorm sees the empty ones too
     first = torch.where(labels[:, 0] == VOID, 0, labels[:, 0])
@@ -258,18 +300,23 @@ def clip_loss(
     for out in outputs:
         target = labels[:, out.frame]
         prob = F.interpolate(out.prob, scale_factor=4, mode='bilinear', align_corners=False)
-        entropy = entropy + bootstrapped_cross_entropy(prob, target, share, VOID, recipe.poly)
-        known = (target != VOID).float()  # (B, S, S)
-        overlap = overlap + dice(prob[:, 1:], masks[:, out.frame], known, exists)
+        weight = None if weights is None else weights[:, out.frame]
+        entropy = entropy + bootstrapped_cross_entropy(
+            prob, target, share, VOID, recipe.poly, weight
+        )
+        known = has_class = (target != VOID).float()  # (B, S, S)
+        truth = masks[:, out.frame]
+        if weight is not None:
+            known = known * weight
+        overlap = overlap + dice(prob[:, 1:], truth, known, exists)
         if 'propagated' in out.extras:
-            coarse = F.avg_pool2d(masks[:, out.frame], 4)  # (B, K, h4, w4)
+            if weight is not None:
+                truth = truth * weight[:, None]
+            # (B, K, h4, w4), (B, h4, w4)
+            coarse, *areas = (F.avg_pool2d(x, 4) for x in (truth, known, has_class))
             rows = out.extras['propagated']  # (B, K, 2, h4, w4)
-            carried = carried + propagated_mask(rows, coarse, F.avg_pool2d(known, 4), exists)
-        with torch.no_grad():
-            predicted = (prob.argmax(1) == 1) & (target != VOID)
-            truth = target == 1
-            union = (predicted | truth).flatten(1).sum(1)
-            hits += float(((predicted & truth).flatten(1).sum(1) / union.clamp(min=1)).mean())
+            carried = carried + propagated_mask(rows, coarse, areas[0], exists, areas[1])
+        hits += first_object_iou(prob.detach(), target, VOID)
     n = len(outputs)
     loss = (entropy + recipe.dice_weight * overlap + recipe.propagated_weight * carried) / n
     distilled = torch.zeros((), device=images.device)

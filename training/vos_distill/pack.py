@@ -10,11 +10,12 @@ import tarfile
 
 import cv2
 
-from vos_distill.datasets import read_label, read_photo, reduce_to
+from vos_distill.datasets import read_confidence, read_label, read_photo, reduce_to
 from vos_ros.formats.label_png import encode_label_png
 from vos_ros.sequences.folder import list_images
 
 _LISTS = ('.txt', '.json')
+_CONFIDENCE_FOLDERS = {'Confidences', 'confidence'}
 _LABEL_FOLDERS = {'labels', 'masks', 'Annotations'}
 
 
@@ -43,6 +44,9 @@ def pack(root: Path, out: Path, *, short_side: int = 288, quality: int = 90) -> 
     def shrink(path: Path) -> tuple[str, Path, bytes]:
         if path.suffix.lower() in _LISTS:
             return 'lists', path, path.read_bytes()
+        if _is_confidence(path, root):
+            small = reduce_to(read_confidence(path), short_side, cv2.INTER_AREA)
+            return 'labels', path, cv2.imencode('.png', small)[1].tobytes()
         if _is_label(path, root):
             label = reduce_to(read_label(path), short_side, cv2.INTER_NEAREST)
             return 'labels', path, encode_label_png(label)
@@ -70,7 +74,12 @@ def pack(root: Path, out: Path, *, short_side: int = 288, quality: int = 90) -> 
 
 
 def _is_label(path: Path, root: Path) -> bool:
-    return not _LABEL_FOLDERS.isdisjoint(path.relative_to(root).parts)
+    folders = _LABEL_FOLDERS | _CONFIDENCE_FOLDERS
+    return not folders.isdisjoint(path.relative_to(root).parts)
+
+
+def _is_confidence(path: Path, root: Path) -> bool:
+    return not _CONFIDENCE_FOLDERS.isdisjoint(path.relative_to(root).parts)
 
 
 def _files_of(root: Path) -> list[Path]:

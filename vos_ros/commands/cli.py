@@ -163,7 +163,10 @@ def run_command(
 @guard
 def eval_command(
     root: Path = typer.Argument(
-        ..., metavar='ROOT', help='Data set in DAVIS layout, 2016 (binary) or 2017 (ids).'
+        ...,
+        metavar='ROOT',
+        help='Data set in DAVIS layout, 2016 (binary) or 2017 (ids), or own clips: '
+        'CLIP/images, CLIP/masks.',
     ),
     model: str = MODEL,
     size: int = SIZE,
@@ -203,10 +206,10 @@ def eval_command(
     )
     from vos_ros.evaluation.report import write_image
     from vos_ros.evaluation.results import writing
-    from vos_ros.sequences import open_davis
+    from vos_ros.sequences import open_labelled
 
     names = [name.strip() for name in sequences.split(',') if name.strip()]
-    opened = open_davis(root, split=split, names=names)
+    opened = open_labelled(root, split=split, names=names)
     make_folder(out)
     segmenter = open_segmenter(model, size, threads, backend, precision)
     methods: dict[str, Callable[[], Stepper]] = {segmenter.manifest.name: lambda: segmenter}

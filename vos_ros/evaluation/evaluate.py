@@ -35,7 +35,7 @@ from vos_ros.evaluation.metrics import (
 )
 from vos_ros.evaluation.report import OverlayVideo, ScoredFrame, to_rgb, WorstFrames
 from vos_ros.formats.label_png import write_label_png
-from vos_ros.sequences import LabelledSequence, open_davis
+from vos_ros.sequences import LabelledSequence, open_labelled
 from vos_ros.sequences import Sequence as Frames
 
 STAGES = ('preprocess', 'encode', 'segment', 'labels', 'memorize')
@@ -267,18 +267,18 @@ def evaluate_root(
     on_sequence: Callable[[SequenceReport], None] | None = None,
 ) -> EvalReport:
     """
-    Run a segmenter over a data set in DAVIS layout, 2016 or 2017.
+    Run a segmenter over a data set in DAVIS layout, 2016 or 2017, or over one's own clips.
 
     :param root: of the data set.
     :param segmenter_factory: called once; the segmenter is reset before every sequence.
-    :param split: see :func:`vos_ros.sequences.open_davis`.
+    :param split: see :func:`vos_ros.sequences.open_labelled`.
     :param names: only these sequences.
     :param observers: see :func:`evaluate_sequence`.
     :param on_sequence: called with each sequence's report as soon as it is there.
     :raises VosError: bad input.
     """
     return evaluate_sequences(
-        open_davis(root, split=split, names=names),
+        open_labelled(root, split=split, names=names),
         segmenter_factory,
         observers=observers,
         on_sequence=on_sequence,

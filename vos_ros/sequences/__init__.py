@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The vos_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Where frames come from: a folder of images, a video, a data set in DAVIS's layout."""
+"""Where frames come from: a folder of images, a video, data sets in DAVIS's layout, own clips."""
 
 from __future__ import annotations
 
@@ -8,17 +8,20 @@ from pathlib import Path
 
 from vos_ros.errors import VosError
 from vos_ros.sequences.base import LabelledSequence, Sequence
-from vos_ros.sequences.davis import DavisSequence, open_davis
+from vos_ros.sequences.davis import DavisSequence, MaskedSequence, open_davis
 from vos_ros.sequences.folder import FolderSequence
+from vos_ros.sequences.own import open_labelled
 from vos_ros.sequences.video import VideoSequence
 
 __all__ = [
     'DavisSequence',
     'FolderSequence',
     'LabelledSequence',
+    'MaskedSequence',
     'Sequence',
     'VideoSequence',
     'open_davis',
+    'open_labelled',
     'open_sequence',
 ]
 

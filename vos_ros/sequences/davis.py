@@ -25,27 +25,24 @@ _DEFAULT_SPLIT = 'val'
 _RATE_HZ = 24.0  # of all DAVIS videos
 
 
-class DavisSequence:
-    """One sequence of a data set; annotations may be missing on some frames, but not on all."""
+class MaskedSequence:
+    """The images of a folder with masks in another, on some of the frames or on all."""
 
-    def __init__(self, root: Path | str, name: str) -> None:
+    def __init__(self, frames: FolderSequence, masks: Path) -> None:
         """
-        List the frames; none is read yet.
+        List the masks; none is read yet.
 
-        :param root: of the data set.
-        :param name: of the sequence.
-        :raises VosError: images or annotations are missing.
+        :param frames: the images.
+        :param masks: folder with masks of the images' names.
+        :raises VosError: no mask is there.
         """
-        self.root = Path(root)
-        self._frames = FolderSequence(
-            _folder(self.root, _IMAGES, name), name=name, rate_hz=_RATE_HZ
-        )
-        self.annotations = _folder(self.root, _ANNOTATIONS, name)
-        files = {file.stem: file for file in list_images(self.annotations)}
+        self._frames = frames
+        self.annotations = masks
+        files = {file.stem: file for file in list_images(masks)}
         self._label_files = [files.get(stem) for stem in self.frame_names]
         if not any(self._label_files):
             raise VosError(
-                f'no file in {self.annotations} is named like an image of {self._frames.path}; '
+                f'no file in {masks} is named like an image of {frames.path}; '
                 'at least one frame needs a mask of the same name'
             )
 
@@ -95,6 +92,22 @@ class DavisSequence:
         """
         file = self._label_files[index]
         return to_object_ids(read_label_png(file), binary=self.is_binary) if file else None
+
+
+class DavisSequence(MaskedSequence):
+    """One sequence of a data set in DAVIS's layout."""
+
+    def __init__(self, root: Path | str, name: str) -> None:
+        """
+        List the frames; none is read yet.
+
+        :param root: of the data set.
+        :param name: of the sequence.
+        :raises VosError: images or annotations are missing.
+        """
+        self.root = Path(root)
+        frames = FolderSequence(_folder(self.root, _IMAGES, name), name=name, rate_hz=_RATE_HZ)
+        super().__init__(frames, _folder(self.root, _ANNOTATIONS, name))
 
 
 def open_davis(
@@ -154,27 +167,42 @@ def _found(root: Path) -> list[str]:
 
 def _listed(root: Path, split: str) -> list[str]:
     """Read the names of a split; none = take what is found."""
+    matching = split_lists(root, split)
+    if not matching:
+        return []
+    return read_list(matching[0] if len(matching) == 1 else _of_year(root, matching))
+
+
+def split_lists(root: Path, split: str) -> list[Path]:
+    """
+    Find the lists of a split in `root/ImageSets`.
+
+    :param split: see `open_davis`; none is found for 'all', nor for '' where there is no val.
+    :raises VosError: no such split.
+    """
     if split == 'all':
         return []
     lists = sorted((root / _SETS).rglob('*.txt'))
     matching = [file for file in lists if file.stem == (split or _DEFAULT_SPLIT)]
-    if not matching:
-        if split:
-            known = ', '.join(sorted({file.stem for file in lists} | {'all'}))
-            raise VosError(f'there is no split {split!r} in {root / _SETS}; known are: {known}')
-        return []
-    return _read_list(matching[0] if len(matching) == 1 else _of_year(root, matching))
+    if split and not matching:
+        known = ', '.join(sorted({file.stem for file in lists} | {'all'}))
+        raise VosError(f'there is no split {split!r} in {root / _SETS}; known are: {known}')
+    return matching
 
 
 def _of_year(root: Path, lists: list[Path]) -> Path:
     """Choose between the lists of 2016 and 2017, which DAVIS-2017 both brings, by the masks."""
-    probe = next((name for file in lists for name in _read_list(file)), '')
+    probe = next((name for file in lists for name in read_list(file)), '')
     year = '2016' if DavisSequence(root, probe).is_binary else '2017'
     return next((file for file in lists if file.parent.name == year), lists[0])
 
 
-def _read_list(file: Path) -> list[str]:
-    """Read sequence names, or the frame paths that the lists of 2016's own release hold."""
+def read_list(file: Path) -> list[str]:
+    """
+    Read sequence names, or the frame paths that the lists of 2016's own release hold.
+
+    :raises VosError: the file cannot be read.
+    """
     try:
         lines = [line.split()[0] for line in file.read_text().splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
