@@ -2,8 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Two processes started by torchrun (gloo) learn what one process learns."""
 
+import contextlib
+from dataclasses import replace
+import os
 from pathlib import Path
 import signal
+import socket
+import subprocess
 
 import pytest
 
@@ -11,7 +16,15 @@ torch = pytest.importorskip('torch', reason='the training package needs torch')
 pytest.importorskip('lightning_fabric', reason='training needs lightning-fabric')
 pytest.importorskip('onnx', reason='the export needs onnx')
 
-from tiny_run import loss_curve, start, tiny_recipe, train_command, write_stills  # noqa: E402
+from tiny_run import (  # noqa: E402
+    children_of,
+    loss_curve,
+    start,
+    tiny_recipe,
+    train_command,
+    wait_for_step,
+    write_stills,
+)
 
 from vos_distill.checkpoint import load_checkpoint  # noqa: E402
 from vos_distill.clips import clip_loader  # noqa: E402
@@ -84,3 +97,117 @@ def test_two_processes_learn_what_one_learns(data: Path, recipe: Recipe, tmp_pat
         difference += float((value - two['student_live'][name]).square().sum())
     assert way > 0
     assert difference < 1e-4 * way  # 1 % of the way, squared
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(('127.0.0.1', 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def two_nodes(
+    recipes: tuple[Path, Path], data: tuple[Path, Path], runs: tuple[Path, Path]
+) -> list['subprocess.Popen[str]']:
+    """Start a run on two machines that are this one, each with folders of its own."""
+    port = str(free_port())
+    return [
+        start(
+            [
+                '-m', 'torch.distributed.run', '--nnodes', '2', '--node-rank', str(node),
+                '--nproc-per-node', '1', '--master-addr', '127.0.0.1', '--master-port', port,
+                *train_command(recipes[node], data[node], runs[node]),
+            ]
+        )
+        for node in (0, 1)
+    ]  # fmt: skip
+
+
+def end(processes: list['subprocess.Popen[str]']) -> list[str]:
+    """Give what they said, all of them ended."""
+    try:
+        return [process.communicate(timeout=120)[0] for process in processes]
+    finally:
+        for process in processes:
+            if process.poll() is None:
+                for pid in (*children_of(process.pid), process.pid):
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
+
+
+@pytest.fixture
+def loopback(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv('GLOO_SOCKET_IFNAME', 'lo')
+
+
+@pytest.mark.usefixtures('loopback')
+def test_a_resume_on_two_machines_goes_by_the_folder_of_the_first(
+    data: Path, tmp_path: Path
+) -> None:
+    recipe = tiny_recipe(steps=STEPS, batch=4, log_every=1, drop_recent=0.4)
+    alone, first, second = (tmp_path / name for name in ('alone', 'first', 'second'))
+    train(recipe, data, alone)
+    train(recipe, data, first, stop_at=3)
+    path = tmp_path / 'recipe.yaml'
+    recipe.write(path)
+    processes = two_nodes((path, path), (data, data), (first, second))
+    said = end(processes)
+    assert [process.returncode for process in processes] == [0, 0], said
+    assert not second.exists()
+    for row, expected in zip(loss_curve(first), loss_curve(alone), strict=True):
+        assert row == pytest.approx(expected, abs=2e-3)
+    one, two = (load_checkpoint(run / 'last.pt')['student_live'] for run in (alone, first))
+    for name, value in one.items():
+        torch.testing.assert_close(value, two[name], rtol=1e-2, atol=1e-4, msg=name)
+
+
+def lines_of(said: str) -> list[str]:
+    return [line for line in said.splitlines() if line.startswith('vos-distill')]
+
+
+@pytest.mark.usefixtures('loopback')
+@pytest.mark.parametrize(
+    ('what', 'why'),
+    [
+        ('recipe', 'vos-distill: the recipes of process 1 differ in rate; give all processes'),
+        ('data', 'vos-distill: process 1: '),
+        ('fewer', 'vos-distill: the data of process 1 differ in stills'),
+    ],
+)
+def test_what_one_machine_lacks_ends_the_run_on_both_with_one_line(
+    what: str, why: str, data: Path, tmp_path: Path
+) -> None:
+    recipe = tiny_recipe(batch=4, max_bad_share=0.5)
+    paths = tmp_path / 'a.yaml', tmp_path / 'b.yaml'
+    for path in paths:
+        recipe.write(path)
+    other = tmp_path / 'other'
+    if what == 'recipe':
+        replace(recipe, rate=1e-4).write(paths[1])
+        other = data
+    if what == 'fewer':
+        write_stills(other)
+        (other / 'static' / 'ecssd' / 'labels' / '0.png').unlink()
+    processes = two_nodes(paths, (data, other), (tmp_path / 'one', tmp_path / 'two'))
+    said = end(processes)
+    assert all(process.returncode != 0 for process in processes)
+    (line,) = lines_of(said[0])
+    assert line.startswith(why), line
+    assert lines_of(said[1]) == []
+    assert not (tmp_path / 'one').exists()
+
+
+@pytest.mark.usefixtures('loopback')
+def test_a_machine_that_is_lost_ends_the_run_of_the_other_with_one_line(
+    data: Path, tmp_path: Path
+) -> None:
+    path, run = tmp_path / 'recipe.yaml', tmp_path / 'run'
+    tiny_recipe(steps=100_000, batch=4, log_every=1).write(path)
+    processes = two_nodes((path, path), (data, data), (run, tmp_path / 'other'))
+    wait_for_step(run, 5, processes[0])
+    for pid in (*children_of(processes[1].pid), processes[1].pid):
+        os.kill(pid, signal.SIGKILL)
+    said = end(processes)
+    (line,) = lines_of(said[0])
+    assert 'another process of the run has ended or cannot be reached; the same command' in line
+    assert load_checkpoint(run / 'last.pt')['step'] >= 4

@@ -178,7 +178,7 @@ def test_a_batch_that_cannot_be_shared_equally_is_refused(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     two = SimpleNamespace(world_size=2)
-    monkeypatch.setattr('vos_distill.train.start_fabric', lambda amp: two)
+    monkeypatch.setattr('vos_distill.train.start_fabric', lambda *_: two)
     with pytest.raises(ValueError, match='batch 3 cannot be shared equally by 2 processes'):
         train(tiny_recipe(batch=3), data, tmp_path / 'run')
     assert not (tmp_path / 'run').exists()

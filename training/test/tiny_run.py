@@ -69,3 +69,7 @@ def wait_for_step(run: Path, step: int, process: 'subprocess.Popen[str]') -> Non
             return
         time.sleep(0.01)
     pytest.fail(f'ended too early: {process.communicate()[0]}')
+
+
+def children_of(pid: int) -> list[int]:
+    return [int(x) for x in Path(f'/proc/{pid}/task/{pid}/children').read_text().split()]

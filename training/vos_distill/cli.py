@@ -24,12 +24,13 @@ from vos_distill.generate import generate
 from vos_distill.narrow import narrow_checkpoint
 from vos_distill.pack import pack, unpack
 from vos_distill.presets import build_student, count_parameters, PRESETS
-from vos_distill.processes import Interrupted
+from vos_distill.processes import Interrupted, others_named
 from vos_distill.pseudo import SURE, write_pseudo_labels
 from vos_distill.quantize import METHODS, quantize_model
 from vos_distill.recipe import read_yaml, Recipe
 from vos_distill.study_plot import study_svg
 from vos_distill.submission import MAX_OBJECTS, write_submission
+from vos_distill.train import DivergedError
 from vos_distill.train import train as run_training
 from vos_distill.validation import parse_sets, Validation
 from vos_distill.weights import load_network
@@ -173,6 +174,13 @@ def train(
     imagenet: Annotated[str, typer.Option(help='backbone weights, beats the recipe')] = '',
     minutes: Annotated[float, typer.Option(min=0.0, help='stop after this time; 0 = never')] = 0.0,
     threads: Annotated[int, typer.Option(min=0, help='CPU threads; 0 = as torch finds best')] = 0,
+    device: Annotated[
+        str, typer.Option(help='auto (a GPU where there is one), cpu, cuda, or cuda:N')
+    ] = 'auto',
+    precision: Annotated[
+        str,
+        typer.Option(help='auto (by the recipe and the device), bf16, fp16, tf32 or fp32'),
+    ] = 'auto',
     val: Annotated[
         list[str] | None,
         typer.Option(help='ROOT or NAME=ROOT to measure on meanwhile; may be repeated'),
@@ -203,8 +211,12 @@ def train(
             if settings.imagenet:  # a tar holds no weights: beside it, as beside a folder
                 settings.imagenet = os.path.abspath(data / settings.imagenet)
             data = unpack(data, Path(folder))
-        path = run_training(settings, data, run, minutes=minutes or None, validation=validation)
-    typer.echo(f'weights: {path}')
+        path = run_training(
+            settings, data, run, minutes=minutes or None, validation=validation, device=device,
+            precision=precision,
+        )  # fmt: skip
+    if is_first_process():
+        typer.echo(f'weights: {path}')
 
 
 @app.command()
@@ -453,17 +465,27 @@ def chain(
     typer.echo(f'\n{text}\nmodel: {out / "model"}')
 
 
+def is_first_process() -> bool:
+    """Tell whether this is the first of the processes that torchrun has started, or alone."""
+    return os.environ.get('RANK', '0') == '0'
+
+
 def main() -> None:
     """Run the command; errors that a user can mend are one line and exit code 2."""
-    is_first = os.environ.get('RANK', '0') == '0'  # of the processes that torchrun starts
-    logging.basicConfig(level=logging.INFO if is_first else logging.WARNING, format='%(message)s')
+    level = logging.INFO if is_first_process() else logging.WARNING
+    logging.basicConfig(level=level, format='%(message)s')
+    rank = '' if is_first_process() else f' (process {os.environ["RANK"]})'
     try:
-        app()
+        with others_named():  # here too: torch tells of a dead worker wherever it is just then
+            app()
     except Interrupted as end:
-        typer.echo(f'vos-distill: {end}', err=True)
+        typer.echo(f'vos-distill{rank}: {end}', err=True)
         sys.exit(128 + end.number)  # as a shell reports a signal, so that no script goes on
+    except DivergedError as error:
+        typer.echo(f'vos-distill{rank}: {error}', err=True)
+        sys.exit(1)
     except (ValueError, OSError, VosError) as error:
-        typer.echo(f'vos-distill: {error}', err=True)
+        typer.echo(f'vos-distill{rank}: {error}', err=True)
         sys.exit(2)
 
 

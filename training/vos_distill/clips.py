@@ -190,6 +190,21 @@ def _end_with(trainer: int) -> None:
     os._exit(0)  # the main thread may wait for a disk or a full queue
 
 
+def worker_count(workers: int | str, *, on_gpu: bool) -> int:
+    """
+    Tell how many processes make clips for this one.
+
+    :param workers: `auto` shares out the processors that torch's threads leave free, at least 1
+        and at most 8 for each training process.
+    :param on_gpu: of the training: then one thread is enough for torch.
+    """
+    if isinstance(workers, int):
+        return workers
+    here = int(os.environ.get('LOCAL_WORLD_SIZE', 1))
+    processors = len(os.sched_getaffinity(0)) // here
+    return min(max(processors - (1 if on_gpu else torch.get_num_threads()), 1), 8)
+
+
 def clip_loader(
     stills: Stills,
     videos: Sequence[Video],
@@ -211,13 +226,14 @@ def clip_loader(
     """
     cv2.setNumThreads(1)  # the workers are what runs side by side
     share = recipe.batch // processes
+    workers = worker_count(recipe.workers, on_gpu=pin)
     firsts = (s * recipe.batch + rank * share for s in steps)
     composer = ClipComposer(stills, videos, recipe.clip, families=recipe.families)
     batches = DataLoader(
         _ErrorsAsValues(ClipDataset(composer, recipe)),
         batch_sampler=[list(range(first, first + share)) for first in firsts],
-        num_workers=recipe.workers,
-        prefetch_factor=8 if recipe.workers else None,
+        num_workers=workers,
+        prefetch_factor=8 if workers else None,
         pin_memory=pin,
         collate_fn=_collate,
         worker_init_fn=_leave_signals_to_the_trainer,

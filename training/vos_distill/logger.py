@@ -64,11 +64,15 @@ class MetricsLog:
         self.window.clear()
         now = {'step': step, 'seconds': f'{seconds:.0f}', 'rate': f'{rate:.4f}'}
         now['gradient'] = f'{gradient:.3f}'
-        self._writer.writerow({**now, **{n: f'{v:.4f}' for n, v in means.items()}})
-        self._file.flush()
-        if self._board is not None:
-            for name, value in {'rate': rate, 'gradient': gradient, **means}.items():
-                self._board.add_scalar(name, value, step)
+        try:
+            self._writer.writerow({**now, **{n: f'{v:.4f}' for n, v in means.items()}})
+            self._file.flush()
+        except OSError as error:
+            raise OSError(
+                f'{self._file.name}: cannot be written ({error.strerror}). Make room; the same '
+                'command goes on from the last checkpoint'
+            ) from error
+        self._draw({'rate': rate, 'gradient': gradient, **means}, step)
         return {**means, 'took': took}
 
     def validated(self, step: int, scores: dict[str, float], sheet: Path) -> None:
@@ -78,15 +82,20 @@ class MetricsLog:
         :param scores: J&F by the name of the set.
         :param sheet: picture; need not be there.
         """
-        if self._board is None:
-            return
-        for name, value in scores.items():
-            self._board.add_scalar(f'val/{name}', value, step)
+        self._draw({f'val/{name}': value for name, value in scores.items()}, step)
         picture = cv2.imread(str(sheet)) if sheet.exists() else None
-        if picture is not None:
+        if picture is not None and self._board is not None:
             picture = cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
             self._board.add_image('val/sheet', picture, step, dataformats='HWC')
-        self._board.flush()
+
+    def _draw(self, values: dict[str, float], step: int) -> None:
+        try:
+            for name, value in values.items():
+                if self._board is not None:
+                    self._board.add_scalar(name, value, step)
+        except OSError as error:  # of a thread that writes it; the numbers are in metrics.csv
+            log.warning('no more TensorBoard files: %s', error)
+            self._board = None
 
     def close(self) -> None:
         """Write out what is buffered."""

@@ -139,7 +139,8 @@ class Recipe:
     :param hard_from: share of the run after which the hardest pixels start to count alone.
     :param hard_share: share of the pixels that count at the end.
     :param poly: epsilon of PolyLoss-1 on the cross entropy; 0 is the plain cross entropy.
-    :param workers: processes that make clips, for each training process.
+    :param workers: processes that make clips, for each training process; or auto, by the
+        processors that there are.
     :param max_bad_share: of each data set's files that may be unusable and are left out.
     """
 
@@ -188,7 +189,7 @@ class Recipe:
     families: dict[str, float] = field(default_factory=dict)
     amp: bool = True
     seed: int = 0
-    workers: int = 1
+    workers: int | str = 1
     save_every: int = 100
     log_every: int = 50
     max_bad_share: float = MAX_BAD_SHARE
@@ -259,6 +260,8 @@ def _flat(recipe: Recipe) -> dict[str, Any]:
 
 def _check_value(path: str, name: str, value: object, item: Field[Any]) -> None:
     """Refuse a value of the wrong kind or out of its range."""
+    if name == 'workers' and value == 'auto':
+        return
     _check_kind(f'{path}: {name}', value, item)
     if item.name == 'videos' and not all(isinstance(one, str) for one in _list(value)):
         raise ValueError(f'{path}: {name} must be names of folders, not {value!r}')

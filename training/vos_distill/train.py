@@ -36,12 +36,24 @@ from vos_distill.export import student_from_model
 from vos_distill.logger import line_of, MetricsLog
 from vos_distill.objective import Objective, Teacher
 from vos_distill.presets import build_network
-from vos_distill.processes import Interrupted, mean, start_fabric, StopRequest
+from vos_distill.processes import (
+    Interrupted,
+    mean,
+    of_the_first,
+    others_named,
+    same_everywhere,
+    start_fabric,
+    StopRequest,
+    together,
+)
 from vos_distill.recipe import FREE_TO_CHANGE, Recipe
 from vos_distill.student import Student
 from vos_distill.validation import Validation, Validator
 
 log = logging.getLogger(__name__)
+MOST_BAD_STEPS = 20  # one after the other, whose gradient is not finite
+# What processes on several machines may be given each for itself.
+_LOCAL = ('workers', 'init', 'imagenet', 'teacher')
 T = TypeVar('T')
 
 
@@ -108,8 +120,13 @@ def rate_at(step: int, recipe: Recipe) -> float:
     return recipe.final_rate + (1 - recipe.final_rate) * 0.5 * (1 + math.cos(math.pi * done))
 
 
-def build_optimiser(student: Student, recipe: Recipe) -> torch.optim.AdamW:
-    """Give what is not frozen of the backbone a smaller rate, the heads all of it."""
+def build_optimiser(student: Student, recipe: Recipe, *, fused: bool = True) -> torch.optim.AdamW:
+    """
+    Give what is not frozen of the backbone a smaller rate, the heads all of it.
+
+    :param fused: False for fp16, where a fused one would undo the scale of the gradients by
+        itself, after they were clipped.
+    """
     backbone = student.backbone
     trunk = [p for p in backbone.parameters() if p.requires_grad]
     inside = {id(p) for p in backbone.parameters()}
@@ -121,8 +138,8 @@ def build_optimiser(student: Student, recipe: Recipe) -> torch.optim.AdamW:
         {'params': plain, 'factor': 1.0, 'weight_decay': 0.0},
         {'params': trunk, 'factor': recipe.backbone_rate, 'weight_decay': recipe.weight_decay},
     ]
-    # one pass over all weights: a fifth of the time on a processor
-    return torch.optim.AdamW([g for g in groups if g['params']], lr=recipe.rate, fused=True)
+    # fused is one pass over all weights: a fifth of the time on a processor
+    return torch.optim.AdamW([g for g in groups if g['params']], lr=recipe.rate, fused=fused)
 
 
 # -- what resumes -----------------------------------------------------------------------------
@@ -136,6 +153,7 @@ class Progressed:
     :param average: exponential moving average of the student's weights, float32.
     :param seconds: spent on training, over all calls.
     :param window: of the `MetricsLog`.
+    :param scaler: of the gradients, with fp16.
     """
 
     student: Student
@@ -144,12 +162,18 @@ class Progressed:
     window: dict[str, float]
     step: int = 0
     seconds: float = 0.0
+    scaler: torch.amp.GradScaler | None = None
 
     @classmethod
-    def at_start(cls, student: Student, optimiser: torch.optim.Optimizer) -> 'Progressed':
+    def at_start(
+        cls,
+        student: Student,
+        optimiser: torch.optim.Optimizer,
+        scaler: torch.amp.GradScaler | None = None,
+    ) -> 'Progressed':
         """Give the state before the first step."""
         average = {k: v.detach().clone().float() for k, v in student.state_dict().items()}
-        return cls(student, optimiser, average, {})
+        return cls(student, optimiser, average, {}, scaler=scaler)
 
     def follow(self, ema: float) -> None:
         """Take the student's new weights into the average; early on, the average is short."""
@@ -159,7 +183,11 @@ class Progressed:
             torch._foreach_lerp_([self.average[n] for n in values], [*values.values()], 1 - keep)
 
     def save(self, run: Path, recipe: Recipe) -> None:
-        """Write `last.pt` and `student.pt`."""
+        """
+        Write `last.pt` and `student.pt`.
+
+        :raises OSError: one cannot be written; what was there before is whole.
+        """
         shared = {
             'student': self.average,
             'preset': recipe.preset,
@@ -171,37 +199,47 @@ class Progressed:
             'student_live': self.student.state_dict(),
             'optimiser': self.optimiser.state_dict(),
             'window': self.window,
+            'scaler': self.scaler.state_dict() if self.scaler is not None else {},
         }
         save_checkpoint(run / 'last.pt', {**shared, **live})
         save_checkpoint(run / 'student.pt', shared)
 
-    def load(self, run: Path, recipe: Recipe) -> None:
-        """
-        Go back to where `save` was called.
-
-        :raises ValueError: the file is damaged, or the recipe is another one; says what to do.
-        """
-        path = run / 'last.pt'
-        needed = ('student', 'student_live', 'optimiser', 'window', 'step', 'seconds', 'recipe')
-        try:
-            state = load_checkpoint(path, *needed)
-        except ValueError as error:
-            raise ValueError(
-                f'{error}; put back a copy of it, or delete it to start the run from step 0'
-            ) from error
-        differing = recipe.differences(Recipe.of(state['recipe'], str(path)))
-        if differing:
-            raise ValueError(
-                f'{run} was started with another recipe, not the same: {", ".join(differing)}. '
-                f'Take {run / "recipe.yaml"}, or another --run; '
-                f'only {", ".join(FREE_TO_CHANGE)} may change'
-            )
-        self.student.load_state_dict(state['student_live'])
-        self.optimiser.load_state_dict(state['optimiser'])
-        for name, value in state['student'].items():
+    def restore(self, saved: dict[str, Any]) -> None:
+        """Go back to where `save` was called, with what `read_progress` gives."""
+        self.student.load_state_dict(saved['student_live'])
+        self.optimiser.load_state_dict(saved['optimiser'])
+        for name, value in saved['student'].items():
             self.average[name].copy_(value)
-        self.window.update(state['window'])
-        self.step, self.seconds = int(state['step']), float(state['seconds'])
+        self.window.update(saved['window'])
+        if self.scaler is not None and saved.get('scaler'):
+            self.scaler.load_state_dict(saved['scaler'])
+        self.step, self.seconds = int(saved['step']), float(saved['seconds'])
+
+
+def read_progress(run: Path, recipe: Recipe) -> dict[str, Any] | None:
+    """
+    Read what `Progressed.save` has written; None for a run that has not begun.
+
+    :raises ValueError: the file is damaged, or the recipe is another one; says what to do.
+    """
+    path = run / 'last.pt'
+    if not path.exists():
+        return None
+    needed = ('student', 'student_live', 'optimiser', 'window', 'step', 'seconds', 'recipe')
+    try:
+        saved = load_checkpoint(path, *needed)
+    except ValueError as error:
+        raise ValueError(
+            f'{error}; put back a copy of it, or delete it to start the run from step 0'
+        ) from error
+    differing = recipe.differences(Recipe.of(saved['recipe'], str(path)))
+    if differing:
+        raise ValueError(
+            f'{run} was started with another recipe, not the same: {", ".join(differing)}. '
+            f'Take {run / "recipe.yaml"}, or another --run; '
+            f'only {", ".join(FREE_TO_CHANGE)} may change'
+        )
+    return saved
 
 
 # -- data -------------------------------------------------------------------------------------
@@ -282,11 +320,23 @@ def train_step(
         objective, optimiser, max_norm=recipe.clip_gradient, error_if_nonfinite=False
     )
     assert gradient is not None
-    if bool(torch.isfinite(gradient)):
+    is_finite = bool(torch.isfinite(gradient))
+    # the scaler of fp16 leaves the step out itself, and must know of it to scale by less
+    if is_finite or scaler_of(fabric) is not None:
         optimiser.step()
-    else:
+    if not is_finite:
         log.warning('step %d: the gradient is not finite, step left out', step)
     return float(gradient), parts
+
+
+def scaler_of(fabric: Fabric) -> torch.amp.GradScaler | None:
+    """Give what scales the gradients of fp16, which would underflow; None for what needs none."""
+    scaler: torch.amp.GradScaler | None = getattr(fabric.strategy.precision, 'scaler', None)
+    return scaler
+
+
+class DivergedError(Exception):
+    """The gradient has not been finite for so many steps that no further one would be."""
 
 
 def train(
@@ -297,6 +347,8 @@ def train(
     stop_at: int | None = None,
     minutes: float | None = None,
     validation: Validation | None = None,
+    device: str = 'auto',
+    precision: str = 'auto',
 ) -> Path:
     """
     Train, or go on where the run directory says an earlier call stopped.
@@ -308,34 +360,48 @@ def train(
     :param stop_at: stop after this step (the schedule is that of `recipe.steps`).
     :param minutes: stop after this time; a checkpoint is written.
     :param validation: what to measure between steps; by the first process, the others wait.
+    :param device: see `start_fabric`, and so `precision`.
     :return: path of the averaged weights.
     :raises ValueError: data or weights that cannot be used, a damaged checkpoint, another recipe
         than the run was started with.
+    :raises OSError: a file cannot be written, or a process that is needed has died.
+    :raises DivergedError: no finite gradient in `MOST_BAD_STEPS` steps.
     :raises Interrupted: by SIGINT or SIGTERM; a checkpoint is written.
     """
-    fabric = start_fabric(recipe.amp)
-    if recipe.batch % fabric.world_size:
-        raise ValueError(
-            f'batch {recipe.batch} cannot be shared equally by {fabric.world_size} processes'
-        )
-    if validation is not None:
-        validation.check()
-    is_resumed = (run / 'last.pt').exists()
+    fabric = start_fabric(recipe.amp, device, precision)
+    world = fabric.world_size
+    if recipe.batch % world:
+        raise ValueError(f'batch {recipe.batch} cannot be shared equally by {world} processes')
+    same_everywhere('the recipes', {k: v for k, v in asdict(recipe).items() if k not in _LOCAL})
+
+    def begun() -> dict[str, Any] | None:
+        """Let the first process decide, as the others may have other folders."""
+        if not fabric.is_global_zero:
+            return None
+        if validation is not None:
+            validation.check()
+        return read_progress(run, recipe)
+
+    saved = of_the_first(together(begun))
     # what a run goes on from is in its checkpoint: the weights that it began with may be gone
-    start = replace(recipe, init='', imagenet='') if is_resumed else recipe
-    student = prepare_network(start, data).to(fabric.device)
+    start = recipe if saved is None else replace(recipe, init='', imagenet='')
+    student = together(lambda: prepare_network(start, data)).to(fabric.device)
     student = student.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     set_batch_norm(student, recipe)
-    state = Progressed.at_start(student, build_optimiser(student, recipe))
-    if is_resumed:
-        state.load(run, recipe)
+    scaler = scaler_of(fabric)
+    optimiser = build_optimiser(student, recipe, fused=scaler is None)
+    state = Progressed.at_start(student, optimiser, scaler)
+    if saved is not None:
+        state.restore(saved)
         log.info('resumed %s at step %d', run, state.step)
-    teacher = Teacher.load(Path(recipe.teacher)) if recipe.teacher else None
+    teacher = together(lambda: Teacher.load(Path(recipe.teacher)) if recipe.teacher else None)
     if teacher is not None:
         teacher.network.to(fabric.device)
     objective, optimiser = fabric.setup(Objective(student, recipe, teacher), state.optimiser)
 
-    stills, videos = load_data(recipe, data)
+    stills, videos = together(lambda: load_data(recipe, data))
+    frames = sum(len(video) for video in videos)
+    same_everywhere('the data', {'stills': len(stills), 'videos': len(videos), 'frames': frames})
     goal = recipe.steps if stop_at is None else min(recipe.steps, stop_at)
     loader = clip_loader(
         stills,
@@ -370,16 +436,24 @@ def train(
         return 0
 
     began = time.monotonic()
-    signalled = False
+    signalled, bad_steps = False, 0
     bar = progress_bar(fabric.is_global_zero)
     is_plain = not bar.console.is_terminal
     bar.disable = bar.disable or is_plain
-    with StopRequest() as stop, bar:
+    with StopRequest() as stop, others_named(), bar:
         task = bar.add_task(run.name, total=goal, completed=state.step)
         stop.number = validate_if_due()  # where a stop came before it was done
         tick = time.monotonic()
         for clips, waited in timed(loader):
             gradient, parts = train_step(fabric, objective, optimiser, clips, recipe, state.step)
+            bad_steps = 0 if math.isfinite(gradient) else bad_steps + 1
+            if bad_steps == MOST_BAD_STEPS:
+                raise DivergedError(
+                    f'{run}: the gradient has not been finite for {bad_steps} steps, up to step '
+                    f'{state.step + 1}; the weights are those from before them. Start another run '
+                    f'from them (--init {run / "student.pt"}) with a lower `rate`, or try '
+                    '--precision fp32'
+                )
             state.step += 1
             state.follow(recipe.ema)
             now = time.monotonic()
