@@ -155,6 +155,42 @@ def test_lost_object_is_not_memorised_and_found_again(make_segmenter: MakeSegmen
     _assert_found(result.label_map, _labels(_START, (1, 2)))
 
 
+def test_known_masks_are_memorised_in_place_of_those_that_were_found(
+    make_segmenter: MakeSegmenter,
+) -> None:
+    """Whatever was found on the frame, the memory is as if it had been these."""
+    corrected, plain = make_segmenter(), make_segmenter()
+    for segmenter in (corrected, plain):
+        segmenter.step(_frame(_START), Prompt(_labels(_START, (1, 2))))
+    moved = _moved(_START, 1)
+    plain.segment(_frame(moved))
+    plain.memorize()
+    gone = {k: box for k, box in moved.items() if k != 1}
+    corrected.segment(_frame(moved))
+    corrected.memorize(_labels(gone, (2,)))
+    prompted, recent = corrected.memory.value(1)
+    np.testing.assert_array_equal(prompted, recent, 'it has no pixel there')
+    np.testing.assert_allclose(corrected.memory.value(2), plain.memory.value(2), atol=1e-3)
+    for segmenter in (corrected, plain):
+        segmenter.segment(_frame(moved))
+    corrected.memorize(_labels(_moved(_START, 2), (1, 2)))
+    plain.memorize()
+    assert not np.array_equal(corrected.memory.value(1), plain.memory.value(1))
+
+
+def test_known_masks_are_believed_though_what_was_found_is_not(
+    make_segmenter: MakeSegmenter,
+) -> None:
+    segmenter = make_segmenter(min_score=1.0)
+    segmenter.step(_frame(_START), Prompt(_labels(_START, (1,))))
+    before = _bits(segmenter, (1,))
+    faded = _frame(_START).image.copy()
+    faded[8:24, 8:24] = (230, 40, 40)
+    segmenter.segment(Frame(faded))
+    segmenter.memorize(_labels(_START, (1,)))
+    assert _bits(segmenter, (1,)) != before
+
+
 def test_score_below_the_minimum_is_not_memorised(make_segmenter: MakeSegmenter) -> None:
     segmenter = make_segmenter(min_score=1.0)
     segmenter.step(_frame(_START), Prompt(_labels(_START, (1,))))

@@ -13,14 +13,18 @@ import torch
 
 from vos_distill.ablation import ablate, Study, table
 from vos_distill.chain import read_chain, run_chain
-from vos_distill.evaluate import InfiniteStepper
+from vos_distill.evaluate import InfiniteStepper, TrueRecent
 from vos_distill.generate import generate
 from vos_distill.presets import build_student
 from vos_distill.rollout import one_hot
 from vos_distill.study_plot import study_svg
 from vos_distill.teacher import infinite_rollout
 from vos_ros.backends import load_manifest
-from vos_ros.datatypes import Frame, Prompt
+from vos_ros.datatypes import Frame, Prompt, Segmentation
+from vos_ros.evaluation.baselines import CopyFirstMask
+from vos_ros.evaluation.evaluate import evaluate_sequence
+from vos_ros.formats.label_png import read_label_png, write_label_png
+from vos_ros.sequences import open_labelled
 
 
 def frames(count: int) -> list[Frame]:
@@ -54,6 +58,40 @@ def test_infinite_memory_equals_the_rollout_of_training() -> None:
         )
     for out in expected:
         np.testing.assert_allclose(stepped[out.frame], out.prob[0].numpy(), atol=1e-4)
+
+
+def test_the_true_mask_of_each_frame_is_remembered_after_it_was_answered(tmp_path: Path) -> None:
+    """Of a frame without one, what was found is; the first frames have no object yet."""
+    generate(tmp_path)
+    (sequence,) = open_labelled(tmp_path / 'val' / 'davis2016')
+    files = sorted((sequence.annotations).glob('*.png'))
+    files[4].unlink()
+    write_label_png(files[0], np.zeros_like(read_label_png(files[0])))
+    (sequence,) = open_labelled(tmp_path / 'val' / 'davis2016')
+    told: list[Any] = []
+
+    class Listener(CopyFirstMask):
+        object_ids: tuple[int, ...] = ()
+        index = 0
+
+        def start(self, frame: Frame, prompt: Prompt) -> Segmentation:
+            return super().step(frame, prompt)
+
+        def segment(self, frame: Frame) -> Segmentation:
+            return super().step(frame)
+
+        def memorize(self, instead: Any) -> None:
+            told.append(instead)
+
+    evaluate_sequence(TrueRecent(Listener(), sequence), sequence)  # type: ignore[arg-type]
+    told = told[2:]  # without the warm-up
+    truth = [sequence.label_map(index) for index in range(1, len(sequence))]
+    assert len(told) == len(truth) == len(sequence) - 1
+    for one, other in zip(told, truth, strict=True):
+        assert (one is None) == (other is None)
+        if one is not None:
+            np.testing.assert_array_equal(one, other)
+    assert told[3] is None
 
 
 def test_infinite_memory_grows_and_is_forgotten() -> None:

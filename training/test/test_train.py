@@ -226,6 +226,13 @@ def test_own_clips_without_photographs_are_trained_on_and_measured(
     )
     assert 'one  ' in every.output
     assert 'val  ' in every.output
+    both = runner.invoke(app, ['eval', str(weights), root, '--short-side', '64', '--true-recent'])
+    assert both.exit_code == 0, both.output
+    for line, plain in zip(both.output.splitlines(), told.output.splitlines(), strict=True):
+        before, separator, after = line.partition('  true recent 0.')
+        assert separator
+        assert plain.startswith(before)
+        assert '  gap ' in after
 
 
 def test_nothing_to_train_on_and_a_mistyped_folder_are_named(own: Path, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from vos_distill.averaging import average
 from vos_distill.chain import read_chain, run_chain
 from vos_distill.chain import table as table_of_stages
 from vos_distill.data import check_data
-from vos_distill.evaluate import evaluate_finite, evaluate_infinite
+from vos_distill.evaluate import evaluate_finite, evaluate_infinite, evaluate_true_recent
 from vos_distill.export import export_model, FixedShape, GRAPHS
 from vos_distill.generate import generate
 from vos_distill.narrow import narrow_checkpoint
@@ -37,6 +37,8 @@ from vos_distill.weights import load_network
 from vos_ros.config import RuntimeConfig, SegmenterConfig
 from vos_ros.engine.segmenter import VideoSegmenter
 from vos_ros.errors import VosError
+from vos_ros.evaluation.evaluate import EvalReport
+from vos_ros.evaluation.metrics import Summary
 
 app = typer.Typer(
     help='Train, measure and export finite-memory students for vos_ros.',
@@ -371,13 +373,24 @@ def evaluate(
     infinite: Annotated[
         bool, typer.Option('--infinite', help='in torch, first and every 5th frame kept')
     ] = False,
+    true_recent: Annotated[
+        bool,
+        typer.Option('--true-recent', help='also with the true mask remembered on every frame'),
+    ] = False,
 ) -> None:
     """
     Measure a checkpoint through the very engine that the robot runs.
 
     Example: vos-distill eval runs/mb/student.pt DAVIS --short-side 480
     """
-    if infinite:
+    told: EvalReport | None = None
+    if true_recent:
+        if infinite:
+            raise ValueError('--true-recent is for the memory of the robot, not for --infinite')
+        report, told = evaluate_true_recent(
+            checkpoint, root, short_side=short_side, threads=threads, split=split
+        )
+    elif infinite:
         report = evaluate_infinite(checkpoint, root, short_side=short_side, split=split)
     else:
         report = evaluate_finite(
@@ -386,12 +399,22 @@ def evaluate(
     for name, sequence in report.sequences.items():
         part = sequence.summary
         if part is not None:
-            typer.echo(f'{name:24s} J {part.j:.3f}  F {part.f:.3f}  J&F {part.jf:.3f}')
+            with_truth = told.sequences[name].summary if told is not None else None
+            typer.echo(
+                f'{name:24s} J {part.j:.3f}  F {part.f:.3f}  J&F {part.jf:.3f}'
+                f'{_gap(part, with_truth)}'
+            )
     if report.overall is not None:
+        gap = _gap(report.overall, told.overall if told is not None else None)
         typer.echo(
             f'{"all":24s} J {report.overall.j:.3f}  F {report.overall.f:.3f}  '
-            f'J&F {report.overall.jf:.3f}  p50 {report.speed.latency.p50:.1f} ms'
+            f'J&F {report.overall.jf:.3f}{gap}  p50 {report.speed.latency.p50:.1f} ms'
         )
+
+
+def _gap(plain: Summary, told: Summary | None) -> str:
+    """Write J&F with the true mask in the recent memory, and what it is better by."""
+    return f'  true recent {told.jf:.3f}  gap {told.jf - plain.jf:+.3f}' if told else ''
 
 
 @app.command(name='ablate')

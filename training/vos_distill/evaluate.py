@@ -27,7 +27,14 @@ from vos_ros.engine.labels import ids_in, Labeler, masks_at_stride
 from vos_ros.engine.preprocess import network_size, resize_image
 from vos_ros.engine.segmenter import VideoSegmenter
 from vos_ros.engine.tracking import look
-from vos_ros.evaluation.evaluate import EvalReport, evaluate_root, Stepper
+from vos_ros.evaluation.evaluate import (
+    EvalReport,
+    evaluate_root,
+    evaluate_sequence,
+    evaluate_sequences,
+    Stepper,
+)
+from vos_ros.sequences import MaskedSequence, open_labelled
 
 
 def evaluate_finite(
@@ -101,6 +108,63 @@ def opened_stepper(
         network, state['preset'], short_side=short_side, threads=threads
     ) as segmenter:
         yield segmenter
+
+
+def evaluate_true_recent(
+    checkpoint: Path,
+    root: Path,
+    *,
+    short_side: int = 480,
+    threads: int = 0,
+    split: str = '',
+) -> tuple[EvalReport, EvalReport]:
+    """
+    Measure a student as it is, and with the true mask in its recent memory after every frame.
+
+    What the second is better by is lost through errors that accumulate: the accumulation gap.
+    Frames without a true mask are remembered as they were found.
+
+    :param checkpoint: as `load_network` takes it, and so on: see `evaluate_finite`.
+    """
+    student, state = load_network(checkpoint)
+    with exported_stepper(
+        student, state['preset'], short_side=short_side, threads=threads
+    ) as segmenter:
+        sequences = open_labelled(root, split=split)
+        plain = evaluate_sequences(sequences, lambda: segmenter)
+        told = {
+            sequence.name: evaluate_sequence(TrueRecent(segmenter, sequence), sequence)
+            for sequence in sequences
+        }
+    return plain, EvalReport(told)
+
+
+class TrueRecent:
+    """
+    What `evaluate_sequence` measures: a segmenter that is told the truth once it has answered.
+
+    :param sequence: the one that is measured; tells the frames apart by their stamps.
+    """
+
+    def __init__(self, segmenter: VideoSegmenter, sequence: MaskedSequence) -> None:
+        self._segmenter, self._sequence = segmenter, sequence
+
+    def reset(self) -> None:
+        """Forget all objects."""
+        self._segmenter.reset()
+
+    def step(self, frame: Frame, prompt: Prompt | None = None) -> Segmentation:
+        """Segment one frame, then remember its true masks."""
+        if prompt is None:
+            answer = self._segmenter.segment(frame)
+        elif self._segmenter.object_ids:
+            answer = self._segmenter.add_objects(frame, prompt)
+        else:
+            answer = self._segmenter.start(frame, prompt)
+        # the first stamp is one period
+        index = round(frame.stamp_ns * 1e-9 * self._sequence.rate_hz) - 1
+        self._segmenter.memorize(self._sequence.label_map(index))
+        return answer
 
 
 class InfiniteStepper:

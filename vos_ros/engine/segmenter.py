@@ -301,19 +301,38 @@ class VideoSegmenter:
             states=_Later(object_ids, lambda: _states_of(verdict().tracks)),
         )
 
-    def memorize(self) -> None:
+    def memorize(self, instead: LabelMap | None = None) -> None:
         """
         Make the last segmented frame the recent one, every `mem_every` frames; else do nothing.
 
         An object whose mask is not to be believed (see `tracking.Doubt`) falls back to its
         prompted frame: memorising a wrong mask is how drift starts, and so it can be found
         again.
+
+        :param instead: (H, W) ids at the camera's size, to be remembered and believed in place of
+            what was found; of an object without a pixel there, its prompted frame stays.
         """
         watch = Stopwatch()
         newest, self._newest = self._newest, None
         if newest is not None:
+            if instead is not None:
+                newest = self._corrected(newest, instead)
             self._remember(newest)
         self.last_memorize_ms = watch.lap_ms()
+
+    def _corrected(self, newest: _Newest, label_map: LabelMap) -> _Newest:
+        """Put known masks in the place of those that were found."""
+        prob = np.zeros_like(newest.prob)
+        there = [k for k in newest.object_ids if (label_map == k).any()]
+        rows = [1 + newest.object_ids.index(k) for k in there]
+        prob[rows] = masks_at_stride(label_map, there, self._work.mask_size)
+        prob[0] = np.clip(1 - prob.sum(axis=0), 0, 1)
+        sights = dict(zip(newest.object_ids, look(prob)))
+        least = self.config.memory.min_score
+        verdict = _judge(sights, self._tracks, newest.seconds, self.lost, least)
+        doubts = {k: doubt for k, doubt in verdict.doubts.items() if not sights[k].area}
+        verdict = replace(verdict, doubts=doubts)
+        return replace(newest, prob=prob, verdict=lambda: verdict)
 
     def _remember(self, newest: _Newest) -> None:
         work, known = self._work, self.object_ids  # some may have been removed since
