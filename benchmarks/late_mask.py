@@ -27,7 +27,8 @@ from rig import Rig
 
 from vos_ros.config import InitConfig, RuntimeConfig
 from vos_ros.datatypes import Image, LabelMap
-from vos_ros.evaluation.metrics import present_ids, region_similarity
+from vos_ros.evaluation.metrics import region_similarity
+from vos_ros.formats.label_png import present_ids
 from vos_ros.harness import clip as demo_clip
 from vos_ros.sequences import DavisSequence
 

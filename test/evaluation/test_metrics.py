@@ -13,7 +13,6 @@ from vos_ros.errors import VosError
 from vos_ros.evaluation.metrics import (
     contour_accuracy,
     mask_to_boundary,
-    present_ids,
     region_similarity,
     SequenceScorer,
     Statistics,
@@ -201,9 +200,3 @@ def test_object_that_left_and_is_not_predicted_is_right() -> None:
     for gt in (there, gone, gone):
         scorer.feed(gone, gt)
     assert scorer.conclude()[1].j.mean == 1.0
-
-
-def test_ids_beyond_a_byte_are_found() -> None:
-    labels = np.zeros((4, 4), np.uint16)
-    labels[1, 1], labels[2, 2] = 300, 65535
-    assert present_ids(labels) == (300, 65535)

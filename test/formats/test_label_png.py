@@ -17,6 +17,7 @@ from vos_ros.formats.label_png import (
     decode_label_png,
     encode_label_png,
     is_binary,
+    present_ids,
     read_label_png,
     read_prompt_png,
     to_object_ids,
@@ -166,3 +167,9 @@ def test_255_is_an_id_where_there_are_16_bits(tmp_path: Path) -> None:
     np.testing.assert_array_equal(stored, labels)
     one = np.array([[0, 255]], np.uint16)
     np.testing.assert_array_equal(to_object_ids(one, binary=is_binary(one)), one)
+
+
+def test_ids_beyond_a_byte_are_found() -> None:
+    labels = np.zeros((4, 4), np.uint16)
+    labels[1, 1], labels[2, 2] = 300, 65535
+    assert present_ids(labels) == (300, 65535)

@@ -30,7 +30,7 @@ from vos_distill.evaluate import opened_stepper
 from vos_distill.isolation import isolated
 from vos_ros.errors import VosError
 from vos_ros.evaluation.evaluate import evaluate_sequences, Observation
-from vos_ros.evaluation.report import draw_overlay, to_rgb, write_image
+from vos_ros.formats.drawing import draw_overlay, to_rgb, write_image
 from vos_ros.sequences import LabelledSequence, open_labelled
 
 Image = npt.NDArray[np.uint8]

@@ -10,14 +10,8 @@ from vos_ros.bag.messages import COMPRESSED, compressed_bytes, IMAGE, label_byte
 from vos_ros.bag.replay import Published, Scored
 from vos_ros.bag.writer import BagWriter
 from vos_ros.evaluation.page import Figure
-from vos_ros.evaluation.report import (
-    draw_ids,
-    draw_overlay,
-    draw_truth,
-    ScoredFrame,
-    to_rgb,
-    WorstFrames,
-)
+from vos_ros.evaluation.worst import ScoredFrame, WorstFrames
+from vos_ros.formats.drawing import draw_ids, draw_overlay, draw_truth, to_rgb
 
 LABELS, OVERLAY = '/vos/labels', '/vos/overlay/compressed'
 MASKS = Path('masks')

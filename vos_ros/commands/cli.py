@@ -107,8 +107,8 @@ def run_command(
 ) -> None:
     """Segment a video or a folder of images, given a mask for the first frame."""
     from vos_ros.evaluation.evaluate import evaluate_sequence, MaskWriter, PromptedSequence
-    from vos_ros.evaluation.report import OverlayVideo
     from vos_ros.evaluation.results import writing
+    from vos_ros.evaluation.video import OverlayVideo
     from vos_ros.formats.label_png import read_prompt_png
     from vos_ros.sequences import open_sequence
 
@@ -204,8 +204,8 @@ def eval_command(
         WorstFramesObserver,
         write_json,
     )
-    from vos_ros.evaluation.report import write_image
     from vos_ros.evaluation.results import writing
+    from vos_ros.formats.drawing import write_image
     from vos_ros.sequences import open_labelled
 
     names = [name.strip() for name in sequences.split(',') if name.strip()]

@@ -218,7 +218,7 @@ def check_inference(model: str, size: int = 0) -> Check:
 
 def check_h264() -> Check:
     """Check that overlay videos will play in a browser."""
-    from vos_ros.evaluation.report import find_h264_encoder
+    from vos_ros.evaluation.video import find_h264_encoder
 
     encoder = find_h264_encoder()
     if encoder:

@@ -30,8 +30,9 @@ from vos_ros.engine.segmenter import VideoSegmenter
 from vos_ros.errors import VosError
 from vos_ros.evaluation import page
 from vos_ros.evaluation.evaluate import write_json
-from vos_ros.evaluation.report import draw_ids, draw_overlay, draw_truth, OverlayVideo
 from vos_ros.evaluation.results import writing
+from vos_ros.evaluation.video import OverlayVideo
+from vos_ros.formats.drawing import draw_ids, draw_overlay, draw_truth
 from vos_ros.formats.label_png import write_label_png
 from vos_ros.harness.play import (
     check_ros,

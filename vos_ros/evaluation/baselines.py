@@ -16,7 +16,7 @@ import numpy as np
 
 from vos_ros.datatypes import Float, Frame, Image, LabelMap, Prompt, Segmentation, StepTiming
 from vos_ros.errors import VosError
-from vos_ros.evaluation.metrics import present_ids
+from vos_ros.formats.label_png import present_ids
 
 _PROB_STRIDE = 4
 _MAX_BYTE_ID = 254

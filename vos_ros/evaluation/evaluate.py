@@ -27,14 +27,15 @@ from vos_ros.datatypes import Frame, LabelMap, Prompt, Segmentation, StepTiming
 from vos_ros.errors import VosError
 from vos_ros.evaluation.metrics import (
     ObjectScore,
-    present_ids,
     SequenceScorer,
     Statistics,
     summarize,
     Summary,
 )
-from vos_ros.evaluation.report import OverlayVideo, ScoredFrame, to_rgb, WorstFrames
-from vos_ros.formats.label_png import write_label_png
+from vos_ros.evaluation.video import OverlayVideo
+from vos_ros.evaluation.worst import ScoredFrame, WorstFrames
+from vos_ros.formats.drawing import to_rgb
+from vos_ros.formats.label_png import present_ids, write_label_png
 from vos_ros.sequences import LabelledSequence, open_labelled
 from vos_ros.sequences import Sequence as Frames
 

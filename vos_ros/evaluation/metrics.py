@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from vos_ros.datatypes import LabelMap
 from vos_ros.errors import VosError
+from vos_ros.formats.label_png import present_ids
 
 Mask = npt.NDArray[Any]
 _DECAY_BINS = 4
@@ -231,16 +232,6 @@ class SequenceScorer:
                     Statistics.of(j), Statistics.of(f), frames=len(counted)
                 )
         return result
-
-
-def present_ids(label_map: LabelMap) -> tuple[int, ...]:
-    """
-    List the ids in a label map, ascending, without the background.
-
-    :param label_map: (H, W) uint8 or uint16.
-    """
-    # Counting is some 30 times faster than sorting all pixels (np.unique).
-    return tuple(int(k) for k in np.flatnonzero(np.bincount(label_map.ravel())) if k)
 
 
 def _as_masks(pred: Mask, gt: Mask) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:

@@ -13,7 +13,7 @@ import math
 import cv2
 
 from vos_ros.datatypes import Image
-from vos_ros.evaluation.report import colour_of
+from vos_ros.formats.drawing import colour_of
 
 _STYLE = """
 :root { --bg: #fbfbfa; --fg: #1c1e21; --dim: #666c75; --line: #dcdfe3; --card: #ffffff; }

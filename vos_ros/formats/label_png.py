@@ -125,6 +125,16 @@ def read_label_png(path: Path) -> LabelMap:
     return decode_label_png(data, str(path))
 
 
+def present_ids(label_map: LabelMap) -> tuple[int, ...]:
+    """
+    List the ids in a label map, ascending, without the background.
+
+    :param label_map: (H, W) uint8 or uint16.
+    """
+    # Counting is some 30 times faster than sorting all pixels (np.unique).
+    return tuple(int(k) for k in np.flatnonzero(np.bincount(label_map.ravel())) if k)
+
+
 def is_binary(label_map: LabelMap) -> bool:
     """
     Tell a binary mask (0 and 255 only, as thresholding and DAVIS-2016 write it) from ids.

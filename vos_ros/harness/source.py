@@ -11,8 +11,7 @@ from pathlib import Path
 
 from vos_ros.datatypes import Frame, LabelMap
 from vos_ros.errors import VosError
-from vos_ros.evaluation.metrics import present_ids
-from vos_ros.formats.label_png import read_prompt_png
+from vos_ros.formats.label_png import present_ids, read_prompt_png
 from vos_ros.harness import clip
 from vos_ros.sequences import (
     DavisSequence,

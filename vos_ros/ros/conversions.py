@@ -21,7 +21,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from vos_ros.datatypes import Frame, Prompt, Segmentation
-from vos_ros.evaluation.report import draw_ids
+from vos_ros.formats.drawing import draw_ids
 from vos_ros.formats.image_codec import (
     decode_compressed_image,
     decode_image,
