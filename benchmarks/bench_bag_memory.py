@@ -21,7 +21,8 @@ import time
 from record import frames_of_clip, save, table
 
 from vos_ros.bag.messages import IMAGE, image_bytes, label_bytes
-from vos_ros.bag.writer import BagWriter, CAMERA, START_NS, TRUTH
+from vos_ros.bag.sequence import CAMERA, START_NS, TRUTH
+from vos_ros.bag.writer import BagWriter
 from vos_ros.config import RuntimeConfig
 
 CLIP = 40

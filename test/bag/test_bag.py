@@ -35,8 +35,9 @@ from vos_ros.bag.reader import BagReader
 from vos_ros.bag.replay import Cost, FrameRecord, Observers, Outcome, Published, replay
 from vos_ros.bag.report import build, performance, Setting
 from vos_ros.bag.run import open_input, simulate
+from vos_ros.bag.sequence import CAMERA, INIT, SequenceBag, START_NS, TRUTH
 from vos_ros.bag.truth import read_frames
-from vos_ros.bag.writer import BagWriter, CAMERA, INIT, make_bag, START_NS, TRUTH
+from vos_ros.bag.writer import BagWriter, make_bag
 from vos_ros.commands import bag as bag_cli
 from vos_ros.commands.cli import main
 from vos_ros.datatypes import (
@@ -144,6 +145,23 @@ class TestFiles:
             true = sequence.label_map(index)
             assert true is not None
             assert np.array_equal(message.to_labels(), true)
+
+    @pytest.mark.parametrize('compressed', ['', 'jpeg'])
+    def test_a_sequence_read_as_a_bag_is_the_bag_that_would_be_written(
+        self, tmp_path: Path, compressed: str
+    ) -> None:
+        sequence = square(tmp_path / 'davis', frames=3)
+        make_bag(sequence, tmp_path / 'b', rate_hz=10.0, compressed=compressed)
+        read = SequenceBag(sequence, tmp_path, rate_hz=10.0, compressed=compressed)
+        topics = list(BagReader(tmp_path / 'b').topics)
+        assert list(read.topics) == topics
+        assert read.digest(topics) == BagReader(tmp_path / 'b').digest(topics)
+        for topic in topics:
+            written = list(BagReader(tmp_path / 'b').messages([topic]))
+            assert list(map(vars, read.messages([topic]))) == list(map(vars, written))
+        cut = SequenceBag(sequence, tmp_path, rate_hz=10.0, limit=2)
+        assert [len(list(cut.messages([t]))) for t in (CAMERA, TRUTH, INIT)] == [2, 2, 1]
+        assert cut.topics[CAMERA].count == 2
 
     def test_init_masks_hold_each_object_where_it_first_appears(self, tmp_path: Path) -> None:
         first, both = (1, 20, 10, 20, 24), (2, 5, 60, 10, 20)

@@ -14,7 +14,8 @@ pytest.importorskip('rosbags', reason='rosbags is not installed: pip install ros
 
 from vos_ros.bag.observe import LABELS
 from vos_ros.bag.reader import BagReader
-from vos_ros.bag.writer import CAMERA, make_bag
+from vos_ros.bag.sequence import CAMERA
+from vos_ros.bag.writer import make_bag
 from vos_ros.commands.cli import main
 from vos_ros.formats.label_png import read_label_png, write_label_png
 from vos_ros.sequences import DavisSequence

@@ -15,6 +15,7 @@ from vos_ros.bag.observe import MaskBag, MASKS, open_mask_bag, ShownFrames
 from vos_ros.bag.reader import BagReader
 from vos_ros.bag.replay import Cost, Observers, Outcome, replay
 from vos_ros.bag.report import OFFLINE, Setting
+from vos_ros.bag.sequence import CAMERA, INIT, TRUTH
 from vos_ros.bag.truth import (
     BagFrame,
     NoTruth,
@@ -24,7 +25,6 @@ from vos_ros.bag.truth import (
     read_frames,
     Truth,
 )
-from vos_ros.bag.writer import CAMERA, INIT, TRUTH
 from vos_ros.errors import VosError
 from vos_ros.evaluation.evaluate import Stepper, write_json
 from vos_ros.evaluation.results import writing
@@ -68,19 +68,24 @@ class Input:
 
 
 def open_input(
-    path: Path, *, image: str = '', gt: str = TRUTH, init: str = 'first', init_topic: str = INIT
+    bag: BagReader | Path,
+    *,
+    image: str = '',
+    gt: str = TRUTH,
+    init: str = 'first',
+    init_topic: str = INIT,
 ) -> Input:
     """
     Open a bag and find what is needed in it, so that nothing is wrong later.
 
-    :param path: of the bag.
+    :param bag: opened, or its path.
     :param image: topic of the camera; empty = as `make_bag` calls it.
     :param gt: topic, folder of PNG files, or 'none'.
     :param init: 'first', 'topic' or the path of a PNG file.
     :param init_topic: of the init masks.
     :raises VosError: something is missing or damaged; says what to do.
     """
-    bag = BagReader(path)
+    bag = BagReader(bag) if isinstance(bag, Path) else bag
     image = image or next((name for name in _CAMERAS if name in bag.topics), CAMERA)
     topic = bag.require(image, 'the camera', '--image')
     found = Input(bag, image, topic.count, gt, init, init_topic)

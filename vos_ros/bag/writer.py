@@ -10,7 +10,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final
 
-import numpy as np
 from rosbags.interfaces import (
     Qos,
     QosDurability,
@@ -22,26 +21,13 @@ from rosbags.interfaces import (
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.rosbag2.enums import CompressionFormat, CompressionMode
 
-from vos_ros.bag.messages import (
-    COMPRESSED,
-    compressed_bytes,
-    IMAGE,
-    image_bytes,
-    label_bytes,
-    STORE,
-)
+from vos_ros.bag.messages import STORE
+from vos_ros.bag.sequence import INIT, SequenceBag
 from vos_ros.datatypes import LabelMap
 from vos_ros.errors import VosError
-from vos_ros.evaluation.evaluate import prompt_for_new
-from vos_ros.sequences import DavisSequence, Sequence
+from vos_ros.sequences import Sequence
 
-CAMERA, TRUTH, INIT = '/camera/image_raw', '/gt/labels', '/init_mask'
-FRAME_ID = 'camera'
-#: Of the first image, so that the same command gives the same bag.
-START_NS = 1_700_000_000_000_000_000
 STORAGES = {'mcap': StoragePlugin.MCAP, 'sqlite3': StoragePlugin.SQLITE3}
-COMPRESSIONS = ('', 'jpeg', 'png')
-_NS = 1_000_000_000
 # What Humble and Jazzy both read.
 _VERSION: Final = 8
 _FOREVER = QosTime(9223372036, 854775807)
@@ -137,54 +123,22 @@ def make_bag(
     """
     Write a sequence as a bag: images, and where it has true masks, these and the init masks.
 
-    Messages of one frame have the same header. /init_mask holds each object once, on the frame
-    where it first appears.
+    Parameters as of `SequenceBag`.
 
-    :param sequence: frames; true masks are taken from a DavisSequence.
     :param path: folder that is made.
-    :param rate_hz: of the stamps.
-    :param compressed: 'jpeg' or 'png' = as CompressedImage on /camera/image_raw/compressed.
     :param storage: 'mcap' or 'sqlite3'.
-    :param first_mask: (H, W) ids on the first frame, for a sequence without true masks.
     :param on_frame: called after each frame.
     :raises VosError: bad input, or the bag cannot be written.
     """
-    if not 0.01 <= rate_hz <= 10_000:
-        raise VosError(f'the rate must lie in 0.01 .. 10000 Hz, not {rate_hz}')
-    if compressed not in COMPRESSIONS:
-        raise VosError(f'compressed images are jpeg or png, not {compressed!r}')
-    topic = f'{CAMERA}/compressed' if compressed else CAMERA
-    known: set[int] = set()
+    made = SequenceBag(
+        sequence, path, rate_hz=rate_hz, compressed=compressed, first_mask=first_mask
+    )
     with BagWriter(path, storage=storage, latched=(INIT,)) as bag:
-        for index, frame in enumerate(sequence):
-            stamp_ns = START_NS + round(index * _NS / rate_hz)
-            if compressed:
-                data = compressed_bytes(frame.image, compressed, stamp_ns, FRAME_ID)
-                bag.write(topic, COMPRESSED, stamp_ns, data)
-            else:
-                data = image_bytes(frame.image, frame.encoding, stamp_ns, FRAME_ID)
-                bag.write(topic, IMAGE, stamp_ns, data)
-            truth = first_mask if index == 0 else None
-            if isinstance(sequence, DavisSequence):
-                truth = sequence.label_map(index)
-                if truth is not None:
-                    _write_labels(bag, TRUTH, truth, stamp_ns)
-            if truth is not None and truth.shape != frame.size:
-                raise VosError(
-                    f'{sequence.name}: the mask of frame {index} is '
-                    f'{truth.shape[1]}x{truth.shape[0]} but the image '
-                    f'{frame.size[1]}x{frame.size[0]}; draw the mask on that frame'
-                )
-            prompt = None if truth is None else prompt_for_new(truth, known)
-            if prompt is not None:
-                _write_labels(bag, INIT, prompt.label_map, stamp_ns)
-            on_frame()
+        for message in made.messages([*made.topics]):
+            bag.write(message.topic, message.kind, message.log_ns, message.data)
+            if message.topic == made.camera:
+                on_frame()
     return Made(dict(bag.counts), rate_hz)
-
-
-def _write_labels(bag: BagWriter, topic: str, label_map: LabelMap, stamp_ns: int) -> None:
-    data = label_bytes(np.ascontiguousarray(label_map), stamp_ns, FRAME_ID)
-    bag.write(topic, IMAGE, stamp_ns, data)
 
 
 def _qos(latched: bool) -> Qos:

@@ -79,7 +79,8 @@ def make_command(
     as_json: bool = JSON,
 ) -> None:
     """Make a bag from a sequence: camera, ground truth and init masks, with one header each."""
-    from vos_ros.bag.writer import INIT, make_bag, TRUTH
+    from vos_ros.bag.sequence import INIT, TRUTH
+    from vos_ros.bag.writer import make_bag
     from vos_ros.formats.label_png import read_prompt_png
     from vos_ros.sequences import DavisSequence
 
