@@ -31,7 +31,7 @@ COPIED := setup.py setup.cfg package.xml \
   $(shell find launch config models scripts resource -not -name '__pycache__' -not -name '*.pyc' 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test check lint format types bench clean
+.PHONY: help venv demo test quick check lint format types bench clean
 .DELETE_ON_ERROR:
 
 help:  ## this list
@@ -48,6 +48,9 @@ demo: $(RUNTIME)  ## node, camera and recorder over DDS: demo_out/{report.json,o
 
 test: $(TEST)  ## all tests; PYTEST_ARGS='-k name -x'; TRAINING=0 without torch
 	@$(BIN)/python -m pytest test $(if $(filter 0,$(TRAINING)),,training/test) $(PYTEST_ARGS)
+
+quick: $(VENV)/.test0  ## tests that need neither ROS nor long: under a minute
+	@$(BIN)/python -m pytest test -m 'not ros and not integration and not slow' $(PYTEST_ARGS)
 
 check: lint types test  ## what must pass before a commit: lint, types, test
 

@@ -58,6 +58,7 @@ def _shapes(result: Segmentation) -> tuple[tuple[int, ...], tuple[int, ...]]:
     return result.label_map.shape, result.prob.shape
 
 
+@pytest.mark.slow
 def test_bytes_and_shapes_are_constant_over_a_thousand_frames(segmenter: VideoSegmenter) -> None:
     first = segmenter.step(_frame(0), Prompt(_prompt(1).label_map | _prompt(3).label_map))
     before, nbytes = _buffers(segmenter), segmenter.memory.nbytes
@@ -81,6 +82,7 @@ def test_bytes_and_shapes_are_constant_over_a_thousand_frames(segmenter: VideoSe
     assert (_resident_pages() - pages) * 4096 < 8_000_000
 
 
+@pytest.mark.slow
 def test_adding_and_removing_five_hundred_times_allocates_nothing(
     segmenter: VideoSegmenter,
 ) -> None:

@@ -4,6 +4,7 @@
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 import subprocess
@@ -49,8 +50,13 @@ def _room(path: Path) -> str:
     return path.relative_to(_PACKAGE).parts[0].removesuffix('.py')
 
 
-def _imports(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield (line, absolute module) of every import, wherever it stands in the file."""
+@cache
+def _imports(path: Path) -> list[tuple[int, str]]:
+    """List (line, absolute module) of every import, wherever it stands in the file."""
+    return list(_walk(path))
+
+
+def _walk(path: Path) -> Iterator[tuple[int, str]]:
     for node in ast.walk(ast.parse(path.read_text(), str(path))):
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names)
@@ -113,7 +119,7 @@ def test_optional_packages_have_one_home(package: str) -> None:
 def test_scan_sees_imports_inside_functions(tmp_path: Path) -> None:
     path = tmp_path / 'example.py'
     path.write_text('def f():\n    from vos_ros import worker\n    import torch.nn\n')
-    assert list(_imports(path)) == [(2, 'vos_ros.worker'), (3, 'torch.nn')]
+    assert _imports(path) == [(2, 'vos_ros.worker'), (3, 'torch.nn')]
 
 
 def test_core_is_imported_without_ros_and_torch() -> None:

@@ -62,6 +62,7 @@ def torch_rollout(
             first_key, first_value = recent_key, recent_value
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('backend', ['cpu', 'openvino'])
 def test_engine_and_torch_agree_over_a_closed_loop(backend: str) -> None:
     if backend == 'openvino' and find_spec('openvino') is None:

@@ -297,6 +297,7 @@ def test_doctor_passes_with_a_model(capsys: Captured, monkeypatch: pytest.Monkey
     assert any(line.startswith('ok') and 'ms per frame' in line for line in lines)
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_a_video_that_plays(folder: Path) -> None:
     for index in range(5, 4000):
         shutil.copy(folder / 'frames/00000.jpg', folder / f'frames/{index:05d}.jpg')
