@@ -277,6 +277,19 @@ class TestReplay:
         assert (drops[0], drops[1]) == (0, 0)
         assert drops[-1] > 8
 
+    def test_late_masks_count_as_they_are_where_each_is_scored_on_its_own_image(
+        self, drive: Path, make_segmenter: MakeSegmenter
+    ) -> None:
+        late = play(drive, make_segmenter(), 120.0)
+        assert late.own[0][1].jf == pytest.approx(
+            play(drive, make_segmenter()).own[0][1].jf, abs=0.02
+        )
+        assert late.own[0][1].jf > jf(late) + 0.2
+        dropped = [r.latency_ms is None for r in late.records]
+        assert 0 < sum(dropped) < 16
+        # No object is known before the first mask.
+        assert [r.own_j is None for r in late.records[1:]] == dropped[1:]
+
     def test_the_clock_is_the_nodes_one_waits_the_newest_wins(
         self, drive: Path, make_segmenter: MakeSegmenter
     ) -> None:
@@ -432,7 +445,7 @@ class TestReport:
         assert list(report['sequences']) == ['b#1', 'b#2']
         assert report['BasicPerformanceMetrics.NUM_FRAMES_SENT'] == 3  # of one loop
         assert report['BasicPerformanceMetrics.MAX_LATENCY'] == 120
-        assert report['overall']['jf'] is None
+        assert report['overall']['jf'] is report['jf'] is None
         assert report['hashes'] == {'bag': 'x', 'masks': None}
         json.dumps(report, allow_nan=False)
         strict = build(replace(setting, deadline_ms=80.0), outcome, {}, {})
@@ -869,6 +882,9 @@ class TestThroughNode:
         assert [(mask.at_ns - mask.frame.time_ns) / 1e6 for mask in seen] == [40, 140, 60]
         assert sum(r.latency_ms is None for r in outcome.records) == 13
         assert outcome.mask_hash == ''
+        # The masks themselves are right; only the frames between the first and the last count.
+        assert [r.own_j for r in outcome.records[:4]] == [None, 1, 1, None]
+        assert outcome.own[0][1].jf == 1 > outcome.loops[0][1].jf
 
     def test_masks_of_one_loop_do_not_serve_the_next(self, drive: Path) -> None:
         given = open_input(drive)

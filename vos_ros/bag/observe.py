@@ -4,14 +4,16 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 from vos_ros.bag.messages import COMPRESSED, compressed_bytes, IMAGE, label_bytes
 from vos_ros.bag.replay import Published, Scored
 from vos_ros.bag.writer import BagWriter
+from vos_ros.datatypes import LabelMap
 from vos_ros.evaluation.page import Figure
 from vos_ros.evaluation.worst import ScoredFrame, WorstFrames
-from vos_ros.formats.drawing import draw_ids, draw_overlay, draw_truth, to_rgb
+from vos_ros.formats.drawing import draw_ids, draw_overlay, to_rgb
 
 LABELS, OVERLAY = '/vos/labels', '/vos/overlay/compressed'
 MASKS = Path('masks')
@@ -72,41 +74,34 @@ class ShownFrames:
     def __init__(self, frames: int) -> None:
         self._total = frames
         self._worst = WorstFrames(_SHOWN)
-        self._others: list[Figure] = []
 
     def on_frame(self, seen: Scored) -> None:
-        """Look at one frame; the last one does not count, and before a mask is nothing to see."""
+        """Look at a frame with the newest mask at its turn; before a mask is nothing to see."""
+        if seen.mask is not None and seen.record.age_ms is not None:
+            age = f', newest mask {seen.record.age_ms:.0f} ms old' if seen.record.age_ms else ''
+            self.offer(seen, seen.mask, seen.record.j, age)
+
+    def offer(self, seen: Scored, mask: LabelMap, j: float | None, note: str = '') -> None:
+        """
+        Look at a frame with any mask; the last frame does not count.
+
+        :param j: of this mask; None = it was not scored.
+        :param note: to be added to its title.
+        """
         record = seen.record
-        if seen.mask is None or record.age_ms is None or record.index == self._total - 1:
+        part = f'{record.loop}/{record.index // _APART}'
+        if seen.gt is None:
+            j, part = math.inf, str(record.index)
+        is_chosen = seen.gt is not None or (
+            not record.loop and record.index % max(1, self._total // _SHOWN) == 0
+        )
+        if j is None or not is_chosen or record.index == self._total - 1:
             return
-        if seen.gt is not None and record.j is not None:
-            title = _title(seen)
-            rgb = to_rgb(seen.frame.image)
-            shown = ScoredFrame(title, record.j, rgb, seen.mask, seen.gt)
-            self._worst.offer(f'{record.loop}/{record.index // _APART}', 0.0, shown)
-        elif seen.gt is None and record.index % max(1, self._total // _SHOWN) == 0:
-            rgb = to_rgb(seen.frame.image)
-            if len(self._others) < _SHOWN:
-                self._others.append(Figure(_title(seen), [rgb, draw_overlay(rgb, seen.mask)]))
+        loop = f', loop {record.loop + 1}' if record.loop else ''
+        title = f'frame {record.index}{loop}{note}'
+        shown = ScoredFrame(title, j, to_rgb(seen.frame.image), mask, seen.gt)
+        self._worst.offer(part, 0.0, shown)
 
     def figures(self) -> list[Figure]:
         """Draw them: camera, mask, and truth against mask."""
-        worst = [
-            Figure(
-                f'{shown.title} - J {shown.j:.3f}',
-                [
-                    shown.image,
-                    draw_overlay(shown.image, shown.pred),
-                    draw_truth(shown.image, shown.pred, shown.gt),
-                ],
-            )
-            for shown in self._worst.worst()
-        ]
-        return worst or self._others
-
-
-def _title(seen: Scored) -> str:
-    record = seen.record
-    loop = f', loop {record.loop + 1}' if record.loop else ''
-    age = '' if not record.age_ms else f', newest mask {record.age_ms:.0f} ms old'
-    return f'frame {record.index}{loop}{age}'
+        return self._worst.figures()

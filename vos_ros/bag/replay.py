@@ -28,6 +28,8 @@ from vos_ros.latency import Stopwatch
 from vos_ros.stream.mailbox import Mailbox
 
 _NS_PER_MS = 1_000_000
+#: J and F per object.
+Scores = Mapping[int, tuple[float, float]]
 
 
 @dataclass(eq=False, slots=True)
@@ -43,20 +45,31 @@ class FrameRecord:
         its mask cost, for nobody waits there.
     :param loop: how many times the bag has been played before.
     :param has_objects: some pixel of that mask is an object's.
+    :param own: J and F per object of the frame's own mask, however late it came.
     """
 
     index: int
     sent_ns: int
     age_ms: float | None
-    scores: Mapping[int, tuple[float, float]]
+    scores: Scores
     latency_ms: float | None = None
     loop: int = 0
     has_objects: bool = True
+    own: Scores = field(default_factory=dict)
 
     @property
     def j(self) -> float | None:
         """Mean J of its objects; None where it was not scored."""
-        return sum(j for j, _ in self.scores.values()) / len(self.scores) if self.scores else None
+        return _mean_j(self.scores)
+
+    @property
+    def own_j(self) -> float | None:
+        """Mean J of its own mask; None where it was dropped or not scored."""
+        return _mean_j(self.own)
+
+
+def _mean_j(scores: Scores) -> float | None:
+    return sum(j for j, _ in scores.values()) / len(scores) if scores else None
 
 
 @dataclass(eq=False)
@@ -100,12 +113,14 @@ class Outcome:
 
     :param records: one per camera image, in order.
     :param loops: score per object, for each time that the bag was played.
+    :param own: likewise, of each mask against the truth of its own image.
     :param mask_hash: BLAKE2b-128 over stamps and label maps published; empty where they are not
         the same every time.
     :param speed: of the network alone; without frames where another process ran it.
     :param lost: how often an object went lost.
     :param recovered: how often a lost one was tracked again.
     :param warnings: what the segmenter complained about.
+    :param unknown: masks whose stamp no image had.
     """
 
     records: tuple[FrameRecord, ...]
@@ -115,6 +130,8 @@ class Outcome:
     lost: int | None = None
     recovered: int | None = None
     warnings: tuple[str, ...] = ()
+    own: tuple[dict[int, ObjectScore], ...] = ()
+    unknown: int = 0
 
 
 class MaskHash:
@@ -317,19 +334,29 @@ def replay(
     :raises VosError: bad input, or nothing to follow.
     """
     records: list[FrameRecord] = []
-    mask_hash, scorer = MaskHash(), SequenceScorer()
+    mask_hash, scorer, own = MaskHash(), SequenceScorer(), SequenceScorer()
 
     def publish(mask: Published) -> None:
         mask_hash.add(mask.frame.stamp_ns, mask.label_map)
+        index = mask.frame.index
         # A mask may be there before the record of its frame, or long after it.
-        latencies[mask.frame.index] = mask.latency_ms
+        latencies[index] = mask.latency_ms
+        gt = waiting.get(index)
+        if gt is not None:
+            scores[index] = score(own, mask.frame, mask.label_map, gt)
+        for past in [k for k in waiting if k <= index]:
+            del waiting[past]
         for look in observers.on_mask:
             look(mask)
 
     latencies: dict[int, float] = {}
+    scores: dict[int, Scores] = {}
+    waiting: dict[int, LabelMap] = {}  # true maps of frames whose own masks may still come
     worker = SimulatedWorker(segmenter, cost, publish)
     for frame in frames:
         gt = truth.at(frame)
+        if gt is not None and cost is not None:
+            waiting[frame.index] = gt
         worker.arrive(frame, prompts.at(frame, gt))
         record, mask = score_frame(frame, worker.newest(frame.time_ns), gt, scorer)
         records.append(record)
@@ -341,14 +368,18 @@ def replay(
         raise VosError(prompts.missing())
     for record in records:
         record.latency_ms = latencies.get(record.index)
+        # Offline, the newest mask is the frame's own.
+        record.own = record.scores if cost is None else scores.get(record.index, {})
+    streaming = scorer.conclude()
     return Outcome(
         tuple(records),
-        (scorer.conclude(),),
+        (streaming,),
         mask_hash.hexdigest(),
         worker.speed,
         worker.lost,
         worker.recovered,
         tuple(worker.warnings),
+        (streaming if cost is None else own.conclude(),),
     )
 
 
@@ -369,16 +400,25 @@ def score_frame(
     :raises VosError: truth and image are of different size.
     """
     mask, age_ms = newest or (None, None)
-    scores: Mapping[int, tuple[float, float]] = {}
+    scores: Scores = {}
     if gt is not None:
         if mask is None:
             mask = np.zeros(gt.shape, np.uint8)
-        if mask.shape != gt.shape:
-            raise VosError(
-                f'image {frame.index}: the true mask is {gt.shape[1]}x{gt.shape[0]} but the image '
-                f'{mask.shape[1]}x{mask.shape[0]}; they must be of one size'
-            )
-        scores = scorer.feed(mask, gt)
+        scores = score(scorer, frame, mask, gt)
     has_objects = mask is not None and bool(mask.any())
     record = FrameRecord(frame.index, frame.time_ns, age_ms, scores, has_objects=has_objects)
     return record, mask
+
+
+def score(scorer: SequenceScorer, frame: BagFrame, mask: LabelMap, gt: LabelMap) -> Scores:
+    """
+    Score a mask against the truth; parameters as of `score_frame`.
+
+    :raises VosError: truth and image are of different size.
+    """
+    if mask.shape != gt.shape:
+        raise VosError(
+            f'image {frame.index}: the true mask is {gt.shape[1]}x{gt.shape[0]} but the image '
+            f'{mask.shape[1]}x{mask.shape[0]}; they must be of one size'
+        )
+    return scorer.feed(mask, gt)

@@ -3,6 +3,10 @@
 """
 report.json of a replay.
 
+`j`, `f` and `jf` on top are of the masks themselves: each against the truth of its own image, the
+dropped frames left out. `overall` and `sequences` are as the mode scores: with *realtime* and
+*ros*, at the stamp of each image, the newest mask (streaming J&F); with *offline* both are one.
+
 Speed has the names of NVIDIA's ros2_benchmark (r2b), `BasicPerformanceMetrics.*`, where it has
 one, in its units (ms, Hz), so that both can be put side by side. It leaves the best and the worst
 of several runs out before averaging; here all loops count.
@@ -17,7 +21,14 @@ from typing import Any
 import numpy as np
 
 from vos_ros.bag.replay import FrameRecord, Outcome
-from vos_ros.evaluation.evaluate import describe_run, EvalReport, Latency, SequenceReport
+from vos_ros.evaluation.evaluate import (
+    describe_run,
+    EvalReport,
+    Latency,
+    SequenceReport,
+    Speed,
+)
+from vos_ros.evaluation.metrics import ObjectScore
 
 OFFLINE, REALTIME, ROS = MODES = ('offline', 'realtime', 'ros')
 _NS_PER_MS = 1_000_000
@@ -68,10 +79,12 @@ def build(
     deadline_ms = setting.deadline_ms or period_ms
     answered = [r.latency_ms for r in records if r.latency_ms is not None]
     clocked = setting.mode != OFFLINE
-    sequences = _sequences(setting.name, outcome, loops)
+    sequences = _sequences(setting.name, outcome.loops, outcome.speed, loops)
     scores = EvalReport(sequences).to_dict()
+    own = EvalReport(_sequences(setting.name, outcome.own, outcome.speed, loops)).to_dict()
     network = outcome.speed.to_dict() if outcome.speed.frames else None
     return {
+        **own['overall'],
         'overall': scores['overall'],
         'sequences': {
             name: {k: v for k, v in part.items() if k not in ('fps', 'latency_ms', 'warnings')}
@@ -88,6 +101,7 @@ def build(
         'deadline_misses': sum(ms > deadline_ms for ms in answered),
         'lost': outcome.lost,
         'recovered': outcome.recovered,
+        'unknown_stamps': outcome.unknown,
         **_join([performance(loop, clocked=clocked) for loop in loops]),
         'network': network,
         'bag': {
@@ -170,12 +184,15 @@ def _join(loops: Sequence[Mapping[str, float]]) -> dict[str, float]:
 
 
 def _sequences(
-    name: str, outcome: Outcome, loops: Sequence[Sequence[FrameRecord]]
+    name: str,
+    scores: Sequence[dict[int, ObjectScore]],
+    speed: Speed,
+    loops: Sequence[Sequence[FrameRecord]],
 ) -> dict[str, SequenceReport]:
     names = [name] if len(loops) == 1 else [f'{name}#{k + 1}' for k in range(len(loops))]
     return {
-        title: SequenceReport(title, len(records), objects, outcome.speed)
-        for title, records, objects in zip(names, loops, outcome.loops)
+        title: SequenceReport(title, len(records), objects, speed)
+        for title, records, objects in zip(names, loops, scores)
     }
 
 

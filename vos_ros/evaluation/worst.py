@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vos_ros.datatypes import Image, LabelMap
+from vos_ros.evaluation.page import Figure
 from vos_ros.formats.drawing import draw_overlay, draw_truth
 
 _TILE_WIDTH_PX = 426
@@ -25,17 +26,17 @@ class ScoredFrame:
     One frame with its prediction and the truth, to be looked at.
 
     :param title: what to print above it.
-    :param j: mean J of its objects.
+    :param j: mean J of its objects; infinite where there is no truth.
     :param image: (H, W, 3) uint8 rgb8.
     :param pred: (H, W) predicted ids.
-    :param gt: (H, W) true ids.
+    :param gt: (H, W) true ids; None = there is no truth.
     """
 
     title: str
     j: float
     image: Image
     pred: LabelMap
-    gt: LabelMap
+    gt: LabelMap | None
 
 
 class WorstFrames:
@@ -68,7 +69,10 @@ class WorstFrames:
         if key in self._kept and self._kept[key].j <= shown.j:
             return
         self._kept[key] = replace(
-            shown, image=shown.image.copy(), pred=shown.pred.copy(), gt=shown.gt.copy()
+            shown,
+            image=shown.image.copy(),
+            pred=shown.pred.copy(),
+            gt=None if shown.gt is None else shown.gt.copy(),
         )
         if len(self._kept) > self._count + 4:  # the running sequence may still replace its own
             del self._kept[max(self._kept, key=lambda k: self._kept[k].j)]
@@ -77,9 +81,15 @@ class WorstFrames:
         """List what was kept, worst first."""
         return sorted(self._kept.values(), key=lambda shown: shown.j)[: self._count]
 
+    def figures(self) -> list[Figure]:
+        """Draw them one by one: camera, prediction, truth against prediction."""
+        worst = self.worst()
+        scored = [shown for shown in worst if shown.gt is not None]
+        return [_figure(shown) for shown in scored or worst]
+
     def draw(self) -> Image | None:
         """Draw the sheet, two frames a row: prediction beside truth; None if nothing was kept."""
-        tiles = [_tile(shown) for shown in self.worst()]
+        tiles = [_tile(shown, shown.gt) for shown in self.worst() if shown.gt is not None]
         if not tiles:
             return None
         height = max(tile.shape[0] for tile in tiles)
@@ -94,7 +104,15 @@ class WorstFrames:
         return sheet
 
 
-def _tile(shown: ScoredFrame) -> Image:
+def _figure(shown: ScoredFrame) -> Figure:
+    pictures = [shown.image, draw_overlay(shown.image, shown.pred)]
+    if shown.gt is None:
+        return Figure(shown.title, pictures)
+    pictures.append(draw_truth(shown.image, shown.pred, shown.gt))
+    return Figure(f'{shown.title} - J {shown.j:.3f}', pictures)
+
+
+def _tile(shown: ScoredFrame, true: LabelMap) -> Image:
     """Prediction | truth, with a caption above."""
     width = _TILE_WIDTH_PX
     height = max(1, round(shown.image.shape[0] * width / shown.image.shape[1]))
@@ -103,7 +121,7 @@ def _tile(shown: ScoredFrame) -> Image:
         shown.image, (width, height), interpolation=cv2.INTER_AREA if shrink else cv2.INTER_LINEAR
     )
     pred: Any = cv2.resize(shown.pred, (width, height), interpolation=cv2.INTER_NEAREST)
-    gt: Any = cv2.resize(shown.gt, (width, height), interpolation=cv2.INTER_NEAREST)
+    gt: Any = cv2.resize(true, (width, height), interpolation=cv2.INTER_NEAREST)
     pair = np.hstack([draw_overlay(image, pred), draw_truth(image, pred, gt)])
     caption = np.full((_CAPTION_PX, pair.shape[1], 3), 32, np.uint8)
     text = f'{shown.title}   J {shown.j:.3f}'

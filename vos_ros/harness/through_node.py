@@ -25,6 +25,7 @@ from vos_ros.bag.replay import (
     score_frame,
     Scored,
 )
+from vos_ros.bag.replay import score as score_mask
 from vos_ros.bag.run import first_image, Input, LOGS
 from vos_ros.bag.truth import read_frames
 from vos_ros.datatypes import LabelMap
@@ -97,11 +98,17 @@ def score(given: Input, recording: Recording, loops: int, observers: Observers) 
     """
     records: list[FrameRecord] = []
     scores: list[dict[int, ObjectScore]] = []
+    own: list[dict[int, ObjectScore]] = []
     for loop in range(loops):
         played = recording.frames[loop * given.frames : (loop + 1) * given.frames]
         looking = Observers(observers.on_frame, [] if loop else observers.on_mask)
-        records += _score_loop(given, recording, played, loop, looking, scores)
-    return Outcome(tuple(records), tuple(scores), mask_hash='')
+        streaming_scorer, own_scorer = SequenceScorer(), SequenceScorer()
+        records += _score_loop(
+            given, recording, played, loop, looking, streaming_scorer, own_scorer
+        )
+        scores.append(streaming_scorer.conclude())
+        own.append(own_scorer.conclude())
+    return Outcome(tuple(records), tuple(scores), '', own=tuple(own), unknown=recording.unknown)
 
 
 def _score_loop(
@@ -110,9 +117,10 @@ def _score_loop(
     played: Sequence[PlayedFrame],
     loop: int,
     observers: Observers,
-    scores: list[dict[int, ObjectScore]],
+    scorer: SequenceScorer,
+    own_scorer: SequenceScorer,
 ) -> list[FrameRecord]:
-    truth, scorer = given.truth(), SequenceScorer()
+    truth = given.truth()
     arrivals = _Arrivals(recording, played)
     records = []
     for frame, sent in zip(read_frames(given.bag, given.image), played):
@@ -121,7 +129,9 @@ def _score_loop(
         record.sent_ns = sent.stamp_ns - played[0].stamp_ns
         record.latency_ms, record.loop = sent.latency_ms, loop
         records.append(record)
-        labels = recording.labels(sent) if observers.on_mask else None
+        labels = recording.labels(sent)
+        if labels is not None and gt is not None:
+            record.own = score_mask(own_scorer, frame, labels, gt)
         if labels is not None and sent.latency_ms is not None:
             at_ns = frame.time_ns + round(sent.latency_ms * _NS_PER_MS)
             for look in observers.on_mask:
@@ -129,7 +139,6 @@ def _score_loop(
         for look_at in observers.on_frame:
             look_at(Scored(frame, mask, gt, record))
     truth.close()
-    scores.append(scorer.conclude())
     return records
 
 
