@@ -31,7 +31,7 @@ _LAYERS: tuple[tuple[str, ...], ...] = (
 )
 _LAYER_OF = {room: layer for layer, rooms in enumerate(_LAYERS) for room in rooms}
 # What the harness starts as processes of their own, beside the node.
-_PROCESSES = ('harness/player.py', 'harness/bag_player.py', 'harness/recorder.py')
+_PROCESSES = ('harness/player.py', 'harness/recorder.py')
 # The only places that may import a heavy or optional package.
 _OWNERS = {
     'rclpy': ('ros', *_PROCESSES),

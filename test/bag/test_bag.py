@@ -52,7 +52,7 @@ from vos_ros.errors import VosError
 from vos_ros.evaluation.evaluate import evaluate_sequence
 from vos_ros.evaluation.metrics import region_similarity
 from vos_ros.formats.label_png import write_label_png
-from vos_ros.harness.score import PlayedFrame, Recording
+from vos_ros.harness.recording import PlayedFrame, Recording
 from vos_ros.harness.through_node import score
 from vos_ros.sequences import DavisSequence, FolderSequence
 

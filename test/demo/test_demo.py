@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 
 from vos_ros import demo
+from vos_ros.bag.sequence import CAMERA, INIT
 from vos_ros.commands.cli import main
 from vos_ros.errors import VosError
 from vos_ros.evaluation import page
@@ -27,7 +28,7 @@ from vos_ros.evaluation.results import writing
 from vos_ros.formats.label_png import read_label_png, write_label_png
 from vos_ros.harness import clip, play
 from vos_ros.harness.processes import Children, ProcessError
-from vos_ros.harness.score import read_recording, Scorer
+from vos_ros.harness.recording import read_recording
 from vos_ros.harness.source import make_source, open_source
 from vos_ros.sequences import VideoSequence
 
@@ -104,7 +105,7 @@ class TestSource:
         source = open_source(video=video, mask=mask, frames=2)
         assert source is not None
         assert len(list(source.frames())) == 2
-        assert source.truth(0) is None
+        assert list(source.bag(10.0).topics) == [CAMERA, INIT]
         assert set(np.unique(source.first)) == {0, 1}
 
     @pytest.mark.parametrize(
@@ -151,31 +152,15 @@ def _recording(folder: Path, sent: list[int], arrived: dict[int, float]) -> tupl
     return playback, recorded
 
 
-class TestScore:
-    def test_dropped_frames_are_counted_and_scored_apart(self, tmp_path: Path) -> None:
+class TestRecording:
+    def test_a_frame_without_a_map_was_dropped(self, tmp_path: Path) -> None:
         stamps = [100, 200, 300, 400, 500, 600]
-        logs = _recording(
-            tmp_path, stamps, {100: 10.0, 200: 20.0, 400: 40.0, 500: 30.0, 600: 50.0}
-        )
-        recording = read_recording(*logs, tmp_path)
-        scorer = Scorer()
-        maps = []
-        for k in range(len(stamps)):  # a square that moves by half its width with every frame
-            truth = np.zeros((40, 120), np.uint8)
-            truth[10:30, 10 * k : 10 * k + 20] = 1
-            maps.append(truth)
-        newest = maps[0]
-        for played, truth in zip(recording.frames, maps):
-            if played.latency_ms is not None:
-                newest = truth  # the node is always right, when it answers
-            scorer.feed(played, newest, truth)
-        outcome = scorer.conclude(recording.unknown)
-        assert outcome.dropped == [2]
-        assert outcome.published.jf == pytest.approx(1.0)
-        # Frames 1 to 4 count, on frame 2 the mask of frame 1: J = 1/3 there.
-        assert outcome.held.j == pytest.approx((3 + 1 / 3) / 4)
-        assert outcome.latency_ms['p50'] == pytest.approx(30.0)
-        assert outcome.latency_ms['max'] == pytest.approx(50.0)
+        arrived = {100: 10.0, 200: 20.0, 400: 40.0, 500: 30.0, 600: 50.0}
+        frames = read_recording(*_recording(tmp_path, stamps, arrived), tmp_path).frames
+        assert [(frame.number, frame.stamp_ns) for frame in frames] == list(enumerate(stamps))
+        assert frames[2].latency_ms is None
+        latencies = [frame.latency_ms for frame in frames if frame.latency_ms is not None]
+        assert latencies == pytest.approx([*arrived.values()])
 
     def test_a_map_for_a_frame_that_was_never_sent_is_noticed(self, tmp_path: Path) -> None:
         logs = _recording(tmp_path, [100, 200], {100: 1.0, 999: 1.0})
@@ -278,7 +263,7 @@ def test_without_rclpy_the_demo_says_what_to_do(
 
 def test_the_demo_deletes_no_file_that_it_did_not_write(tmp_path: Path, video: Path) -> None:
     pytest.importorskip('rclpy')
-    mask = _mask(tmp_path / 'first_mask.png', (48, 64))  # a name that the demo uses, too
+    mask = _mask(tmp_path / 'masks' / 'first.png', (48, 64))  # a folder that the demo uses, too
     drawn = _mask(tmp_path / 'masks' / 'drawn_by_hand.png', (48, 64))
     wanted: tuple[dict[str, Any], ...] = ({}, {'video': video, 'mask': mask})
     for given in wanted:
@@ -353,15 +338,16 @@ def test_the_demo_measures_a_real_node_over_dds(ros_clip: Path, tmp_path: Path) 
     report = json.loads((out / 'report.json').read_text())
     assert report['frames'] == 10
     manifest = (TINY / 'manifest.json').read_bytes()
-    assert report['model'] == {
-        'name': json.loads(manifest)['name'],
-        'sha256': hashlib.sha256(manifest).hexdigest(),
-    }
+    assert report['model']['name'] == json.loads(manifest)['name']
+    assert report['model']['sha256'] == hashlib.sha256(manifest).hexdigest()
+    assert report['clip']['rate_hz'] == 4
+    assert report['mode'] == 'ros'
     assert report['unknown_stamps'] == 0  # a mask always carries the stamp of its image
     assert set(report['latency_ms']) == {'p50', 'p95', 'p99', 'max'}
     assert 0 < report['latency_ms']['p50'] <= report['latency_ms']['max']
     # Random weights track nothing, but what was published was scored.
     assert 0 <= report['jf'] <= 1
+    assert 0 <= report['overall']['jf'] <= 1
     masks = sorted((out / 'masks' / 'square').glob('*.png'))
     assert len(masks) == report['frames'] - report['dropped'] > 0
     assert read_label_png(masks[0]).shape == (96, 128)

@@ -28,13 +28,22 @@ _LATENCIES = {
 }
 
 
-def build(report: dict[str, Any], outcome: Outcome, figures: Sequence[page.Figure]) -> str:
+def build(
+    report: dict[str, Any],
+    outcome: Outcome,
+    figures: Sequence[page.Figure],
+    *,
+    own: bool = False,
+    video: str = '',
+) -> str:
     """
     Return the page.
 
     :param report: content of report.json.
     :param outcome: what it was made from.
     :param figures: frames to be shown.
+    :param own: show each mask on its own image, not at each stamp the newest one.
+    :param video: file name of an overlay video, beside the page; empty = there is none.
     """
     names = list(report['sequences'])
     scored = report['overall']['jf'] is not None
@@ -46,36 +55,40 @@ def build(report: dict[str, Any], outcome: Outcome, figures: Sequence[page.Figur
         notes.append('Before the first mask, an object that is to be seen scores 0.')
     if report['mode'] != OFFLINE:
         notes.append(
-            'Age: at the stamp of each image, how old the image of the newest mask was. J and F: '
-            'at each stamp, the newest mask against the truth (streaming J&F); first and last '
-            'frame are left out.'
+            'Age: at the stamp of each image, how old the image of the newest mask was. Streaming '
+            'J&F: at each stamp, the newest mask against the truth. J&F: each mask against the '
+            'truth of its own image. First and last frame are left out.'
         )
+    mask = 'its mask' if own else 'newest mask'
     return page.build(
         title=f'vos_ros: {title}, {report["mode"]}',
         lead=f'{report["frames"]} images of {report["bag"]["image"]}, {_CLOCKS[report["mode"]]}.',
-        cards=_cards(report),
-        plots=_plots(report, outcome),
+        cards=_cards(report, own),
+        plots=_plots(report, outcome, own),
         notes=notes,
         figures=figures,
         figures_title=(
-            'The worst frames: camera, newest mask, truth (green) against mask (white)'
+            f'The worst frames: camera, {mask}, truth (green) against mask (white)'
             if scored
-            else 'Frames: camera, newest mask'
+            else f'Frames: camera, {mask}'
         ),
         facts=_facts(report),
+        video=video,
     )
 
 
-def _cards(report: dict[str, Any]) -> list[tuple[str, str]]:
-    overall, latency, age = report['overall'], report['latency_ms'], report['age_ms']
-    streaming = '' if report['mode'] == OFFLINE else 'streaming '
+def _cards(report: dict[str, Any], own: bool) -> list[tuple[str, str]]:
+    latency, age = report['latency_ms'], report['age_ms']
+    kinds = [(report['overall'], 'streaming '), (report, '')]
+    if report['mode'] == OFFLINE:
+        kinds = kinds[1:]
     cards = []
-    if overall['jf'] is not None:
-        cards = [
-            (f'{overall["jf"]:.3f}', f'{streaming}J&F'),
-            (f'{overall["j"]:.3f}', 'J (overlap)'),
-            (f'{overall["f"]:.3f}', 'F (contour)'),
-        ]
+    for place, (scores, kind) in enumerate(kinds[::-1] if own else kinds):
+        if scores['jf'] is not None:
+            cards.append((f'{scores["jf"]:.3f}', f'{kind}J&F'))
+        if scores['jf'] is not None and place == 0:
+            cards.append((f'{scores["j"]:.3f}', 'J (overlap)'))
+            cards.append((f'{scores["f"]:.3f}', 'F (contour)'))
     if latency is not None:
         cards += [(f'{latency[k]:.0f} ms', f'latency {k}') for k in ('p50', 'p99')]
     if age is not None and report['mode'] != OFFLINE:
@@ -90,7 +103,7 @@ def _cards(report: dict[str, Any]) -> list[tuple[str, str]]:
     return cards
 
 
-def _plots(report: dict[str, Any], outcome: Outcome) -> list[str]:
+def _plots(report: dict[str, Any], outcome: Outcome, own: bool) -> list[str]:
     records = outcome.records
     x_max = max(len(records) - 1, 1)
     dropped = [float(x) for x, record in enumerate(records) if record.latency_ms is None]
@@ -100,7 +113,8 @@ def _plots(report: dict[str, Any], outcome: Outcome) -> list[str]:
     ids = sorted({object_id for loop in outcome.loops for object_id in loop})
     if ids:
         lines = [
-            page.object_line(k, _points(records, partial(_j_of, object_id=k), min)) for k in ids
+            page.object_line(k, _points(records, partial(_j_of, object_id=k, own=own), min))
+            for k in ids
         ]
         plots.append(page.plot(lines, y_max=1.0, y_label='J', x_max=x_max, marks=marks))
     latency, age = report['latency_ms'], report['age_ms']
@@ -126,8 +140,9 @@ def _plots(report: dict[str, Any], outcome: Outcome) -> list[str]:
     return plots
 
 
-def _j_of(record: FrameRecord, object_id: int) -> float | None:
-    return record.scores[object_id][0] if object_id in record.scores else None
+def _j_of(record: FrameRecord, object_id: int, own: bool) -> float | None:
+    scores = record.own if own else record.scores
+    return scores[object_id][0] if object_id in scores else None
 
 
 def _points(
@@ -157,6 +172,8 @@ def _facts(report: dict[str, Any]) -> list[tuple[str, str]]:
         ('hash of the bag', report['hashes']['bag']),
         ('hash of the masks', report['hashes']['masks'] or 'none: timing decides what is dropped'),
     ]
+    if 'clip' in report:
+        facts.append(('rate', report['clip']['rate_reason']))
     if report['mode'] == ROS:
         facts.append(('played', f'{report["loops"]} times at {report["rate"]:g} times its rate'))
     elif report['mode'] != OFFLINE:

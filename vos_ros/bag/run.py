@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +27,7 @@ from vos_ros.bag.truth import (
 )
 from vos_ros.errors import VosError
 from vos_ros.evaluation.evaluate import Stepper, write_json
+from vos_ros.evaluation.page import Figure
 from vos_ros.evaluation.results import writing
 
 REPORT, PAGE, LOGS = 'report.json', 'index.html', 'logs'
@@ -151,14 +152,39 @@ def evaluate(
                 observers.on_frame.append(writer.on_frame)
                 observers.on_mask.append(writer.on_mask)
             outcome, run = play(observers)
-        hashes = {'bag': given.digest(), 'model': run['model']['sha256']}
-        content = report.build(setting, outcome, hashes, run)
-        write_json(out / REPORT, content)
-        text = page.build(content, outcome, shown.figures())
-        try:
-            (out / PAGE).write_text(text)
-        except OSError as error:
-            raise VosError(f'cannot write {out / PAGE}: {error.strerror}') from error
+        return write_results(given, setting, outcome, run, shown.figures(), out)
+
+
+def write_results(
+    given: Input,
+    setting: Setting,
+    outcome: Outcome,
+    run: Mapping[str, Any],
+    figures: Sequence[Figure],
+    out: Path,
+    *,
+    own: bool = False,
+    video: str = '',
+) -> dict[str, Any]:
+    """
+    Write report.json and index.html.
+
+    :param outcome: what came out.
+    :param run: see `evaluate`.
+    :param figures: frames for the page.
+    :param own: the page shows each mask on its own image, not at each stamp the newest one.
+    :param video: for the page; see `page.build`.
+    :return: content of report.json.
+    :raises VosError: the results cannot be written.
+    """
+    hashes = {'bag': given.digest(), 'model': run['model']['sha256']}
+    content = report.build(setting, outcome, hashes, run)
+    write_json(out / REPORT, content)
+    text = page.build(content, outcome, figures, own=own, video=video)
+    try:
+        (out / PAGE).write_text(text)
+    except OSError as error:
+        raise VosError(f'cannot write {out / PAGE}: {error.strerror}') from error
     return content
 
 

@@ -54,8 +54,13 @@ app = typer.Typer(
 @app.callback()
 @guard
 def _bag() -> None:
+    check_rosbags('vos bag')
+
+
+def check_rosbags(command: str) -> None:
+    """Raise VosError where the package that a command reads bags with is missing."""
     if not find_spec('rosbags'):
-        raise VosError('`vos bag` reads bags with the package rosbags: pip install rosbags')
+        raise VosError(f'`{command}` reads bags with the package rosbags: pip install rosbags')
 
 
 @app.command('make', epilog='Example: vos bag make DAVIS --sequence dog --out dog_bag')
@@ -201,7 +206,7 @@ def eval_command(
     if as_json:
         print_json(report)
     else:
-        wide_console().print(_eval_table(report))
+        wide_console().print(report_table(report))
         print(engine_line(report))
         print(f'{out}: report.json, index.html' + (', masks/masks.mcap' if masks else ''))
     if _has_failed(report, fail_under_jf, fail_over_p99_ms):
@@ -279,32 +284,20 @@ def _play_through_node(
     from vos_ros.backends import check_files, load_manifest
     from vos_ros.bag.run import LOGS
     from vos_ros.harness import through_node
-    from vos_ros.harness.play import describe_ros_run, Engine, print_failure
+    from vos_ros.harness.play import Engine, print_failure
     from vos_ros.harness.processes import ProcessError
 
     manifest = load_manifest(runtime.model)
     check_files(manifest)  # a corrupt one shows here as one line, not in the node's log
     console = Console(stderr=True)
-    parameters = {'model': manifest.folder.resolve(), **Engine(config, runtime).parameters}
+    engine = Engine(config, runtime)
     try:
-        outcome, engine = through_node.play(
-            given, parameters, out, observers, rate=rate, loops=loops, console=console
+        return through_node.play(
+            given, manifest, engine, out, observers, rate=rate, loops=loops, console=console
         )
     except ProcessError as error:
         print_failure(console, 'vos bag eval', error, out / LOGS)
         raise typer.Exit(FAILED) from None
-    return outcome, {
-        'model': {
-            'name': manifest.name,
-            'sha256': manifest.sha256,
-            'preset': manifest.content.get('preset'),
-        },
-        'input_size': config.input_size or manifest.short_side,
-        'backend': engine.get('backend', runtime.backend),
-        'precision': engine.get('precision', runtime.precision),
-        'threads': runtime.threads,
-        **describe_ros_run(),
-    }
 
 
 def _has_failed(report: Mapping[str, Any], least_jf: float, most_p99_ms: float) -> bool:
@@ -326,13 +319,17 @@ def _has_failed(report: Mapping[str, Any], least_jf: float, most_p99_ms: float) 
     return failed
 
 
-def _eval_table(report: Mapping[str, Any]) -> Table:
+def report_table(report: Mapping[str, Any]) -> Table:
+    """Lay out a report: accuracy, latency, and what was dropped."""
     table = Table(box=None, show_header=False, pad_edge=False)
     overall, hashes = report['overall'], report['hashes']
     if overall['jf'] is None:
         table.add_row('J&F', 'not scored: there is no true mask to compare with')
     else:
-        table.add_row('J&F', '{jf:.4f}   J {j:.4f}, F {f:.4f}'.format(**overall))
+        rows = [('J&F', report), ('streaming J&F', overall)]
+        for name, part in rows[: 1 if report['mode'] == 'offline' else 2]:
+            if part['jf'] is not None:
+                table.add_row(name, '{jf:.4f}   J {j:.4f}, F {f:.4f}'.format(**part))
         for name, part in report['sequences'].items():
             for object_id, score in part['objects'].items():
                 found = 'J {j:.4f}, F {f:.4f}'.format(**score)

@@ -280,9 +280,10 @@ def demo_command(
     precision: str = PRECISION,
 ) -> None:
     """Start the node, play a clip to it over ROS 2, and score what it publishes."""
+    bag_cli.check_rosbags('vos demo')
     from vos_ros import demo
 
-    code = demo.run(
+    report = demo.run(
         out=out,
         video=Path(video) if video else None,
         mask=Path(mask) if mask else None,
@@ -293,7 +294,11 @@ def demo_command(
         size=size,
         runtime=RuntimeConfig(threads=threads, backend=backend, precision=precision),
     )
-    raise typer.Exit(code)
+    if report is None:
+        raise typer.Exit(FAILED)
+    wide_console().print(bag_cli.report_table(report))
+    print(engine_line(report))
+    print(f'look at  {out / "index.html"}   {out / "overlay.mp4"}   {out / "report.json"}')
 
 
 @app.command('doctor', epilog='Example: vos doctor --json')

@@ -23,7 +23,7 @@ from vos_ros.config import RuntimeConfig, SegmenterConfig
 from vos_ros.errors import VosError
 from vos_ros.evaluation.evaluate import describe_run
 from vos_ros.harness.processes import Child, Children, ProcessError
-from vos_ros.harness.score import read_recording, Recording
+from vos_ros.harness.recording import read_recording, Recording
 
 NODE = 'vos'
 PLAYBACK, RECORDING = 'playback.jsonl', 'recording.jsonl'
@@ -93,7 +93,7 @@ def play_through_node(
 
     :param logs: folder for what they write; see `read_logs`.
     :param node: its parameters.
-    :param player: name of a module in `vos_ros.harness`, and its arguments.
+    :param player: its arguments.
     :param total: frames that will be sent.
     :param console: for the bars.
     :raises ProcessError: a process failed.
@@ -101,7 +101,6 @@ def play_through_node(
     handshake = ['--segmenter', NODE, '--marker', str(logs / 'recorder.ready')]
     env = environment(logs)
     python = [sys.executable, '-m']
-    name, *arguments = player
     parameters = [part for key, value in node.items() for part in ('-p', f'{key}:={value}')]
     with Children() as children:
         children.start(
@@ -120,8 +119,8 @@ def play_through_node(
             'player',
             [
                 *python,
-                f'vos_ros.harness.{name}',
-                *arguments,
+                'vos_ros.harness.player',
+                *player,
                 *handshake,
                 '--log',
                 str(logs / PLAYBACK),

@@ -1,16 +1,16 @@
 # SPDX-FileCopyrightText: 2026 The vos_ros authors
 # SPDX-License-Identifier: Apache-2.0
 """
-Play a video or a folder of images as a camera, and send its first mask. A process of the demo.
+Play a recorded camera to a segmenter, with init masks: a bag, a video or a folder of images.
 
 Waits until a segmenter is active and listening, so that no frame is lost to discovery. Then it is
-a camera: frames leave at their rate, whether anybody keeps up or not. Writes one JSON line per
-frame, with the stamp it was sent with.
+a camera: images leave as they were recorded, byte for byte, but with the time of now in their
+stamp, at the times between their old stamps, whether anybody keeps up or not. Writes one JSON line
+per frame, with the stamp it was sent with.
 """
 
 import argparse
 from collections.abc import Iterator
-import itertools
 import json
 from pathlib import Path
 import sys
@@ -23,31 +23,37 @@ import rclpy
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, qos_profile_sensor_data, QoSProfile, ReliabilityPolicy
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
+from std_srvs.srv import Trigger
 
-from vos_ros.datatypes import Frame, LabelMap
+from vos_ros.bag.messages import COMPRESSED
+from vos_ros.bag.reader import BagReader
+from vos_ros.bag.sequence import FRAME_ID, SequenceBag
+from vos_ros.bag.truth import BagFrame, read_frames
+from vos_ros.datatypes import LabelMap
 from vos_ros.errors import VosError
-from vos_ros.formats.label_png import read_prompt_png
-from vos_ros.ros.conversions import to_color_msg, to_label_msg
+from vos_ros.formats.label_png import read_label_png
+from vos_ros.ros.conversions import to_label_msg
 from vos_ros.sequences import DavisSequence, open_sequence
 
-FRAME_ID = 'demo_camera'
 # After both sides say that they see each other, the first packets may still be lost for a moment.
 SETTLE_S = 0.5
+#: When to ask again where no answer came.
+_ASK_AGAIN_S = 2.0
 
 
 class Player(Node):
     """
-    Publishes images and `init_mask`.
+    Publishes recorded images and `init_mask`.
 
     :param segmenter: name of the node to wait for.
-    :param kind: type of the images.
-    :param topic: of the images.
+    :param compressed: images are CompressedImage.
     """
 
-    def __init__(self, segmenter: str, kind: type = Image, topic: str = 'image') -> None:
-        super().__init__('demo_player')
+    def __init__(self, segmenter: str, compressed: bool) -> None:
+        super().__init__('player')
+        kind, topic = (CompressedImage, 'image/compressed') if compressed else (Image, 'image')
         self._segmenter = segmenter
         self._images = self.create_publisher(kind, topic, qos_profile_sensor_data)
         latched = QoSProfile(
@@ -57,6 +63,7 @@ class Player(Node):
         )
         self._masks = self.create_publisher(Image, 'init_mask', latched)
         self._state = self.create_client(GetState, f'{segmenter}/get_state')
+        self._reset = self.create_client(Trigger, f'{segmenter}/reset')
 
     def wait_until_heard(self, marker: Path | None, timeout_s: float) -> None:
         """
@@ -99,70 +106,111 @@ class Player(Node):
 
         :param labels: (H, W) object ids.
         """
-        self._masks.publish(to_label_msg(labels, _header(stamp_ns)))
+        sec, nanosec = divmod(stamp_ns, 1_000_000_000)
+        header = Header(stamp=Time(sec=sec, nanosec=nanosec), frame_id=FRAME_ID)
+        self._masks.publish(to_label_msg(labels, header))
 
-    def send_frame(self, frame: Frame, stamp_ns: int) -> None:
-        """Publish one image."""
-        header = _header(stamp_ns)
-        self._images.publish(to_color_msg(frame.image, frame.encoding, header))
+    def send_recorded(self, frame: BagFrame, stamp_ns: int) -> None:
+        """Publish one image with a new stamp."""
+        self._images.publish(frame.message.restamped(stamp_ns))
+
+    def forget(self, timeout_s: float) -> None:
+        """
+        Let the segmenter forget all objects, so that a loop starts as the first one did.
+
+        :param timeout_s: VosError after this time.
+        """
+        # DDS loses an answer where the segmenter has not yet found its asker; a reset may be
+        # repeated, so that is what helps.
+        end = time.monotonic() + timeout_s
+        while time.monotonic() < end:
+            answer = self._reset.call_async(Trigger.Request())
+            rclpy.spin_until_future_complete(
+                self, answer, timeout_sec=min(_ASK_AGAIN_S, timeout_s)
+            )
+            if answer.done():
+                return
+            self._reset.remove_pending_request(answer)
+        raise VosError(f'{self._reset.srv_name} did not answer within {timeout_s:.0f} s')
 
 
-def _header(stamp_ns: int) -> Header:
-    sec, nanosec = divmod(stamp_ns, 1_000_000_000)
-    return Header(stamp=Time(sec=sec, nanosec=nanosec), frame_id=FRAME_ID)
-
-
-def play(player: Player, frames: Iterator[Frame], mask: Path, rate_hz: float, log: Path) -> int:
+def play(
+    player: Player, frames: Iterator[BagFrame], prompts: Path, rate: float, sent: int, lines
+) -> int:
     """
-    Send the mask and all frames at their rate; return how many were sent.
+    Send all frames once; return how many were sent in all.
 
-    :param frames: decoded in the time between two frames.
-    :param log: gets a line {frame, stamp_ns} as each frame leaves.
+    :param prompts: folder of INDEX.png, sent just before their frame, with its stamp.
+    :param rate: how many times faster than recorded.
+    :param sent: so many frames were sent before.
+    :param lines: gets a line {frame, stamp_ns} as each frame leaves.
     """
-    sent = 0
-    labels = read_prompt_png(mask)
-    start = time.monotonic()
-    with log.open('w') as lines:
-        for sent, frame in enumerate(frames, start=1):
-            due = start + (sent - 1) / rate_hz
-            time.sleep(max(0.0, due - time.monotonic()))
-            stamp_ns = time.time_ns()
-            if sent == 1:
-                player.send_mask(labels, stamp_ns)
-            player.send_frame(frame, stamp_ns)
-            lines.write(json.dumps({'frame': sent - 1, 'stamp_ns': stamp_ns}) + '\n')
-            lines.flush()
+    start = None
+    for frame in frames:
+        mask = prompts / f'{frame.index}.png'
+        labels = read_label_png(mask) if mask.exists() else None
+        start = start or time.monotonic()  # reading the first ones may take a while
+        due = start + frame.time_ns * 1e-9 / rate
+        time.sleep(max(0.0, due - time.monotonic()))
+        stamp_ns = time.time_ns()
+        if labels is not None:
+            player.send_mask(labels, stamp_ns)
+        player.send_recorded(frame, stamp_ns)
+        lines.write(json.dumps({'frame': sent, 'stamp_ns': stamp_ns}) + '\n')
+        lines.flush()
+        sent += 1
     return sent
+
+
+def _open(args: argparse.Namespace) -> BagReader:
+    if not args.hz:
+        return BagReader(args.bag)
+    if args.davis_sequence:
+        sequence = DavisSequence(args.bag, args.davis_sequence)
+    else:
+        sequence = open_sequence(args.bag)
+    return SequenceBag(sequence, args.bag, rate_hz=args.hz, limit=args.frames)
 
 
 def main() -> int:
     """Run the process; exit code 0, or 2 with one line on stderr."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[1])
-    parser.add_argument('source', type=Path, help='video file or folder of images')
-    parser.add_argument('--mask', type=Path, required=True, help='PNG for the first frame')
-    parser.add_argument('--davis-sequence', help='source is a DAVIS root: play this sequence')
+    parser.add_argument('bag', type=Path, help='folder or file; with --hz, what is no bag')
+    parser.add_argument(
+        '--hz', type=float, default=0.0, help='rate of a video or folder of images'
+    )
+    parser.add_argument(
+        '--davis-sequence', help='with --hz: bag is a DAVIS root with this sequence'
+    )
+    parser.add_argument('--frames', type=int, default=None, help='with --hz: only the first N')
+    parser.add_argument('--image', required=True, help='topic of the camera in the bag')
+    parser.add_argument('--prompts', type=Path, required=True, help='folder of INDEX.png')
     parser.add_argument('--log', type=Path, required=True, help='JSON lines: frame, stamp_ns')
-    parser.add_argument('--rate', type=float, default=10.0, help='frames per second')
-    parser.add_argument('--frames', type=int, default=None, help='play only the first N')
+    parser.add_argument('--rate', type=float, default=1.0, help='times faster than recorded')
+    parser.add_argument('--loops', type=int, default=1, help='play it so often')
     parser.add_argument('--segmenter', default='vos', help='name of the node to wait for')
     parser.add_argument('--marker', type=Path, default=None, help='file to wait for')
-    parser.add_argument('--timeout', type=float, default=40.0, help='longest wait in s')
+    parser.add_argument('--timeout', type=float, default=60.0, help='longest wait in s')
     args = parser.parse_args()
     rclpy.init()
     try:
-        player = Player(args.segmenter)
-        if args.davis_sequence:
-            sequence = DavisSequence(args.source, args.davis_sequence)
-        else:
-            sequence = open_sequence(args.source)
-        frames = itertools.islice(iter(sequence), args.frames)
+        bag = _open(args)
+        compressed = bag.require(args.image, 'the camera', '--image').kind == COMPRESSED
+        player = Player(args.segmenter, compressed)
         player.wait_until_heard(args.marker, args.timeout)
-        sent = play(player, frames, args.mask, args.rate, args.log)
+        sent = 0
+        with args.log.open('w') as lines:
+            for loop in range(args.loops):
+                if loop:
+                    time.sleep(SETTLE_S)  # the last masks belong to the loop before
+                    player.forget(args.timeout)
+                frames = read_frames(bag, args.image)
+                sent = play(player, frames, args.prompts, args.rate, sent, lines)
         print(f'{sent} frames sent')
         # A publisher that goes takes its last messages with it.
         time.sleep(SETTLE_S)
     except VosError as error:
-        print(f'demo_player: {error}', file=sys.stderr)
+        print(f'player: {error}', file=sys.stderr)
         return 2
     except (KeyboardInterrupt, ExternalShutdownException):
         return 1

@@ -8,7 +8,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 import itertools
 from pathlib import Path
+from typing import Any
 
+import cv2
+
+from vos_ros.bag.sequence import SequenceBag
 from vos_ros.datatypes import Frame, LabelMap
 from vos_ros.errors import VosError
 from vos_ros.formats.label_png import present_ids, read_prompt_png
@@ -47,33 +51,15 @@ class Source:
         """Name for the report."""
         return self.sequence.name
 
-    def player_arguments(self, mask: Path) -> list[str]:
-        """
-        Give the arguments by which the player process finds the same frames.
-
-        :param mask: PNG file of the objects on the first frame.
-        """
-        arguments = [str(self.path), '--mask', str(mask)]
-        if isinstance(self.sequence, DavisSequence):
-            arguments += ['--davis-sequence', self.sequence.name]
-        if self.limit is not None:
-            arguments += ['--frames', str(self.limit)]
-        return arguments
-
-    @property
-    def has_truth(self) -> bool:
-        """Whether there are true masks to score against."""
-        return isinstance(self.sequence, DavisSequence)
-
     def frames(self) -> Iterator[Frame]:
         """Read the frames that are played."""
         return itertools.islice(iter(self.sequence), self.limit)
 
-    def truth(self, index: int) -> LabelMap | None:
-        """Read the true label map of a frame; None where there is none."""
-        if isinstance(self.sequence, DavisSequence):
-            return self.sequence.label_map(index)
-        return None
+    def bag(self, rate_hz: float) -> SequenceBag:
+        """Read it as a bag of this rate."""
+        return SequenceBag(
+            self.sequence, self.path, rate_hz=rate_hz, first_mask=self.first, limit=self.limit
+        )
 
 
 def open_source(
@@ -145,4 +131,7 @@ def _open_video(video: Path, mask: Path, limit: int | None) -> Source:
             f'the mask {mask} is {labels.shape[1]}x{labels.shape[0]}, the video {width}x{height}; '
             'draw the mask on the first frame of this video'
         )
+    if labels.shape != (height, width):
+        resized: Any = cv2.resize(labels, (width, height), interpolation=cv2.INTER_NEAREST)
+        labels = resized
     return Source(sequence, video, labels, sequence.rate_hz, limit)

@@ -9,14 +9,16 @@ arrived by then.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 import json
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
+from vos_ros.backends.base import Manifest
 from vos_ros.bag.messages import COMPRESSED
+from vos_ros.bag.reader import BagReader
 from vos_ros.bag.replay import (
     FrameRecord,
     Observers,
@@ -27,38 +29,48 @@ from vos_ros.bag.replay import (
 )
 from vos_ros.bag.replay import score as score_mask
 from vos_ros.bag.run import first_image, Input, LOGS
+from vos_ros.bag.sequence import SequenceBag
 from vos_ros.bag.truth import read_frames
 from vos_ros.datatypes import LabelMap
 from vos_ros.errors import VosError
 from vos_ros.evaluation.metrics import ObjectScore, SequenceScorer
 from vos_ros.formats.label_png import write_label_png
-from vos_ros.harness.play import check_ros, play_through_node, read_logs
-from vos_ros.harness.score import PlayedFrame, Recording
+from vos_ros.harness.play import (
+    check_ros,
+    describe_ros_run,
+    Engine,
+    play_through_node,
+    read_logs,
+)
+from vos_ros.harness.recording import PlayedFrame, Recording
+from vos_ros.sequences import DavisSequence
 
 _NS_PER_MS = 1_000_000
 
 
 def play(
     given: Input,
-    parameters: Mapping[str, object],
+    manifest: Manifest,
+    engine: Engine,
     out: Path,
     observers: Observers,
     *,
-    rate: float,
-    loops: int,
+    rate: float = 1.0,
+    loops: int = 1,
     console: Console,
-) -> tuple[Outcome, dict[str, str]]:
+) -> tuple[Outcome, dict[str, Any]]:
     """
     Play a bag to a node that is started for it, and score what came back.
 
     :param given: what of which bag.
-    :param parameters: of the node.
+    :param manifest: of the model.
+    :param engine: what the node runs it with.
     :param out: folder for the logs of the processes.
     :param observers: who looks on; of the first loop only.
     :param rate: how many times faster than recorded.
     :param loops: how often; the objects are forgotten and started again in between.
     :param console: for the bars.
-    :return: what came out, and what the node says of its engine.
+    :return: what came out, and what a report says of model, engine and ROS.
     :raises VosError: bad input, or not one mask came back.
     :raises ProcessError: a process failed.
     """
@@ -71,19 +83,48 @@ def play(
         raise VosError(f'cannot write {logs}: {error.strerror}; choose another --out') from error
     _write_prompts(given, logs / 'prompts')
     compressed = given.bag.topics[given.image].kind == COMPRESSED
-    transport = 'compressed' if compressed else 'raw'
+    parameters = {
+        'model': manifest.folder.resolve(),
+        'image_transport': 'compressed' if compressed else 'raw',
+        **engine.parameters,
+    }
     play_through_node(
         logs,
-        node={**parameters, 'image_transport': transport},
+        node=parameters,
         player=[
-            *('bag_player', str(given.bag.path), '--image', given.image),
-            *('--prompts', str(logs / 'prompts'), '--rate', str(rate), '--loops', str(loops)),
+            *(*_where(given.bag), '--image', given.image, '--prompts', str(logs / 'prompts')),
+            *('--rate', str(rate), '--loops', str(loops)),
         ],
         total=given.frames * loops,
         console=console,
     )
-    recording = read_logs(logs)
-    return score(given, recording, loops, observers), _engine(logs / 'diagnostics.json')
+    console.print('scoring what came back')
+    outcome = score(given, read_logs(logs), loops, observers)
+    ran = _engine(logs / 'diagnostics.json')
+    return outcome, {
+        'model': {
+            'name': manifest.name,
+            'sha256': manifest.sha256,
+            'preset': manifest.content.get('preset'),
+        },
+        'input_size': engine.config.input_size or manifest.short_side,
+        'backend': ran.get('backend', engine.runtime.backend),
+        'precision': ran.get('precision', engine.runtime.precision),
+        'threads': engine.runtime.threads,
+        **describe_ros_run(),
+    }
+
+
+def _where(bag: BagReader) -> list[str]:
+    """Give the arguments by which the player opens the same bag."""
+    if not isinstance(bag, SequenceBag):
+        return [str(bag.path)]
+    arguments = [str(bag.path), '--hz', str(bag.rate_hz)]
+    if isinstance(bag.sequence, DavisSequence):
+        arguments += ['--davis-sequence', bag.sequence.name]
+    if bag.limit is not None:
+        arguments += ['--frames', str(bag.limit)]
+    return arguments
 
 
 def score(given: Input, recording: Recording, loops: int, observers: Observers) -> Outcome:
@@ -100,7 +141,9 @@ def score(given: Input, recording: Recording, loops: int, observers: Observers) 
     scores: list[dict[int, ObjectScore]] = []
     own: list[dict[int, ObjectScore]] = []
     for loop in range(loops):
-        played = recording.frames[loop * given.frames : (loop + 1) * given.frames]
+        played = recording.frames
+        if loops > 1:  # else a video may have more frames than its header says
+            played = played[loop * given.frames : (loop + 1) * given.frames]
         looking = Observers(observers.on_frame, [] if loop else observers.on_mask)
         streaming_scorer, own_scorer = SequenceScorer(), SequenceScorer()
         records += _score_loop(
