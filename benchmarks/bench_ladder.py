@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 import sys
 
 from record import percentiles, save, table
@@ -25,12 +24,11 @@ from vos_ros.config import RuntimeConfig, SegmenterConfig
 from vos_ros.engine.segmenter import VideoSegmenter
 from vos_ros.errors import VosError
 from vos_ros.evaluation.evaluate import evaluate_root
+from vos_ros.evaluation.plot import COLOURS, Line, plot
 
 SIZES = (480, 384, 320, 256)
 BLOCK = 4
 CLIP = 30
-_COLOURS = ('#1f77b4', '#d62728', '#2ca02c', '#9467bd', '#ff7f0e', '#8c564b')
-_WIDTH, _HEIGHT, _MARGIN = 720, 440, 60
 
 
 @dataclass
@@ -96,50 +94,20 @@ def mark_best(points: Sequence[Point]) -> None:
 
 
 def figure(points: Sequence[Point]) -> str:
-    """Draw J&F over ms as SVG, one line per model and backend."""
-    fast, slow = 0.0, 1.1 * max(p.ms for p in points)
-    low, high = min(p.jf for p in points) - 0.02, max(p.jf for p in points) + 0.02
-
-    def at(ms: float, jf: float) -> tuple[float, float]:
-        x = _MARGIN + (_WIDTH - 2 * _MARGIN) * (ms - fast) / (slow - fast)
-        return x, _HEIGHT - _MARGIN - (_HEIGHT - 2 * _MARGIN) * (jf - low) / (high - low)
-
-    def text(x: float, y: float, words: str, anchor: str = 'middle', ink: str = '#333') -> str:
-        place = f'x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{ink}"'
-        return f'<text {place}>{words}</text>'
-
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH}" height="{_HEIGHT}">',
-        '<style>text{font:12px system-ui,sans-serif}</style><rect width="100%" height="100%" '
-        'fill="#fff"/>',
-    ]
-    for step in range(6):
-        ms, jf = fast + step * (slow - fast) / 5, low + step * (high - low) / 5
-        (x, bottom), (left, y) = at(ms, low), at(fast, jf)
-        parts.append(
-            f'<path d="M{left} {y:.1f}H{_WIDTH - _MARGIN}M{x:.1f} {bottom}V{_MARGIN}" '
-            'stroke="#ddd"/>'
-        )
-        parts += [text(x, bottom + 18, f'{ms:.0f}'), text(left - 6, y + 4, f'{jf:.3f}', 'end')]
-    parts.append(text(_WIDTH / 2, _HEIGHT - 14, 'ms per frame, one object, memorising included'))
-    parts.append(text(_MARGIN, _MARGIN - 32, 'J&amp;F', 'end'))
-    names = tuple(dict.fromkeys(p.name for p in points))
-    for row, name in enumerate(names):
-        colour = _COLOURS[row % len(_COLOURS)]
+    """Draw J&F over ms as SVG, one line per model and backend; * = the best for its time."""
+    lines = []
+    for name, colour in zip(dict.fromkeys(p.name for p in points), COLOURS):
         own = sorted((p for p in points if p.name == name), key=lambda p: p.ms)
-        path = ' '.join('{:.1f},{:.1f}'.format(*at(p.ms, p.jf)) for p in own)
-        parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}"/>')
-        for point in own:
-            x, y = at(point.ms, point.jf)
-            fill = colour if point.is_best else '#fff'
-            parts.append(
-                f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5" fill="{fill}" stroke="{colour}"/>'
-            )
-            parts.append(text(x, y - 9, str(point.side), ink=colour))
-        # slow and inaccurate: the corner where hardly anything is
-        y = _HEIGHT - _MARGIN - 12 - 16 * (len(names) - 1 - row)
-        parts.append(text(_WIDTH - _MARGIN - 8, y, escape(name), 'end', colour))
-    return '\n'.join((*parts, '</svg>\n'))
+        labels = [f'{p.side}{"*" * p.is_best}' for p in own]
+        lines.append(Line(name, colour, [(p.ms, p.jf) for p in own], labels))
+    return plot(
+        lines,
+        y_min=min(p.jf for p in points) - 0.02,
+        y_max=max(p.jf for p in points) + 0.02,
+        y_label='J&F',
+        x_max=1.1 * max(p.ms for p in points),
+        x_label='ms per frame:',
+    )
 
 
 def main() -> int:

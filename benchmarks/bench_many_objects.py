@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from html import escape
 import sys
 from time import perf_counter
 from typing import Any
@@ -27,13 +26,12 @@ from vos_ros.config import RuntimeConfig, SegmenterConfig
 from vos_ros.datatypes import Frame, Prompt
 from vos_ros.engine.segmenter import VideoSegmenter
 from vos_ros.evaluation.metrics import SequenceScorer, summarize
+from vos_ros.evaluation.plot import COLOURS, Line, plot
 from vos_ros.sequences import open_davis
 
 SIZE = (480, 854)
 FRAMES = 30
 RATE_HZ = 24.0
-_COLOURS = ('#1f77b4', '#d62728', '#2ca02c', '#9467bd', '#ff7f0e', '#8c564b')
-_WIDTH, _HEIGHT, _MARGIN = 640, 400, 56
 
 Image = np.ndarray[Any, np.dtype[np.uint8]]
 
@@ -133,43 +131,19 @@ def follow(
     return summary.jf, times[2:], memory
 
 
-def plot(rows: dict[str, list[tuple[int, float]]]) -> str:
+def figure(rows: dict[str, list[tuple[int, float]]]) -> str:
     """Draw ms against the number of objects, one line for each model."""
-    most = max(objects for points in rows.values() for objects, _ in points)
-    slowest = max(ms for points in rows.values() for _, ms in points) * 1.08
-
-    def at(objects: int, ms: float) -> tuple[float, float]:
-        x = _MARGIN + (objects - 1) / max(most - 1, 1) * (_WIDTH - 2 * _MARGIN)
-        return x, _HEIGHT - _MARGIN - ms / slowest * (_HEIGHT - 2 * _MARGIN)
-
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH}" height="{_HEIGHT}" '
-        'font-family="sans-serif" font-size="13"><rect width="100%" height="100%" fill="white"/>'
+    lines = [
+        Line(name, colour, points, [f'{ms:.0f}' for _, ms in points])
+        for (name, points), colour in zip(rows.items(), COLOURS)
     ]
-    step = 10 ** int(np.log10(slowest)) / 2
-    for value in np.arange(0, slowest, step):
-        _, y = at(1, value)
-        parts.append(
-            f'<line x1="{_MARGIN}" x2="{_WIDTH - _MARGIN}" y1="{y:.1f}" y2="{y:.1f}" '
-            f'stroke="#ddd"/><text x="{_MARGIN - 8}" y="{y + 4:.1f}" text-anchor="end">'
-            f'{value:g}</text>'
-        )
-    for objects in sorted({objects for points in rows.values() for objects, _ in points}):
-        x, y = at(objects, 0)
-        parts.append(f'<text x="{x:.1f}" y="{y + 18:.1f}" text-anchor="middle">{objects}</text>')
-    for number, (name, points) in enumerate(rows.items()):
-        colour = _COLOURS[number % len(_COLOURS)]
-        line = ' '.join(f'{x:.1f},{y:.1f}' for x, y in (at(*point) for point in points))
-        parts.append(f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="2"/>')
-        parts.append(
-            f'<text x="{_MARGIN + 12}" y="{_MARGIN + 18 * number}" fill="{colour}">'
-            f'{escape(name)}</text>'
-        )
-    parts.append(
-        f'<text x="{_WIDTH / 2}" y="{_HEIGHT - 12}" text-anchor="middle">objects</text>'
-        f'<text x="12" y="{_MARGIN - 20}">ms per frame, memorising included</text></svg>'
+    return plot(
+        lines,
+        y_max=1.15 * max(ms for points in rows.values() for _, ms in points),
+        y_label='ms per frame, memorising included',
+        x_max=max(objects for points in rows.values() for objects, _ in points) + 0.5,
+        x_label='objects',
     )
-    return '\n'.join(parts) + '\n'
 
 
 def main() -> int:
@@ -221,7 +195,7 @@ def main() -> int:
     models = ' '.join(f'--model {name}' for name in lines)
     command = f'python benchmarks/bench_many_objects.py --davis ROOT {models}'
     folder = save('many objects', command, text, {'rows': raw})
-    (folder / 'many_objects.svg').write_text(plot(lines))
+    (folder / 'many_objects.svg').write_text(figure(lines))
     print(folder)
     return 0
 

@@ -27,14 +27,10 @@ from vos_ros.bag.writer import make_bag
 from vos_ros.config import RuntimeConfig, SegmenterConfig
 from vos_ros.engine.segmenter import VideoSegmenter
 from vos_ros.evaluation.metrics import summarize
-from vos_ros.evaluation.page import Line, plot
+from vos_ros.evaluation.plot import COLOURS, Line, plot
 from vos_ros.sequences import DavisSequence, open_davis
 
 PLOT = 'streaming.svg'
-COLOURS = ('#3b82f6', '#e5484d', '#8b5cf6', '#30a46c', '#f5a623')
-_STYLE = (
-    'text{font:11px sans-serif;fill:#555}.grid{stroke:#ddd}polyline{fill:none}svg{background:#fff}'
-)
 
 
 @dataclass(frozen=True)
@@ -75,15 +71,7 @@ def draw(curves: dict[str, list[Point]]) -> str:
         for (name, points), colour in zip(curves.items(), COLOURS)
     ]
     x_max = max(p.cost_ms for points in curves.values() for p in points)
-    html = plot(lines, y_max=1.0, y_label='J&F', x_max=x_max, x_label='cost, ms:')
-    svg = html[html.index('<svg') : html.index('</svg>')]
-    keys = ''.join(
-        f'<text x="{880 - 130 * (len(lines) - k)}" y="20" style="fill:{line.color}">'
-        f'{line.name}</text>'
-        for k, line in enumerate(lines)
-    )
-    namespace = '<svg xmlns="http://www.w3.org/2000/svg" '
-    return svg.replace('<svg ', namespace, 1) + f'<style>{_STYLE}</style>{keys}</svg>\n'
+    return plot(lines, y_max=1.0, y_label='J&F', x_max=x_max, x_label='cost, ms:')
 
 
 def main() -> int:

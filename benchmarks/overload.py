@@ -27,7 +27,7 @@ from record import frames_of_clip, percentiles, save, table
 from rig import Rig, write_plot
 
 from vos_ros.config import RuntimeConfig
-from vos_ros.evaluation.page import Line
+from vos_ros.evaluation.plot import Line
 
 CLIP = 60
 #: Frames by which the capacity is measured, after the same number to warm up.

@@ -29,7 +29,7 @@ from std_srvs.srv import SetBool
 
 from vos_ros.datatypes import Image as Pixels
 from vos_ros.datatypes import LabelMap
-from vos_ros.evaluation.page import Line, plot
+from vos_ros.evaluation.plot import Line, plot
 from vos_ros.harness.play import environment
 from vos_ros.harness.processes import Children
 from vos_ros.ros.conversions import to_color_msg, to_label_msg, to_stamp_ns
@@ -39,10 +39,6 @@ _NODE = 'vos'
 _PATIENCE_S = 120.0
 #: After both sides say that they see each other, the first packets may still be lost.
 _SETTLE_S = 0.5
-_STYLE = (
-    '<style>text{fill:#555;font:11px system-ui,sans-serif}.grid{stroke:#ddd}'
-    'svg{background:#fff}</style>'
-)
 
 
 class Answer(NamedTuple):
@@ -229,11 +225,8 @@ class Rig:
 def write_plot(path: Path, lines: Sequence[Line], *, y_label: str, y_max: float) -> None:
     """Write lines over the frame number as an SVG file."""
     x_max = max(x for line in lines for x, _ in line.points)
-    html = plot(lines, y_max=y_max, y_label=y_label, x_max=x_max)
-    svg = html[html.index('<svg') : html.index('</svg>') + len('</svg>')]
-    head, body = svg.split('>', 1)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(f'{head} xmlns="http://www.w3.org/2000/svg">{_STYLE}{body}\n')
+    path.write_text(plot(lines, y_max=y_max, y_label=y_label, x_max=x_max))
 
 
 def _yaml(value: object) -> str:

@@ -29,7 +29,7 @@ from rig import Rig, write_plot
 
 from vos_ros.config import RuntimeConfig
 from vos_ros.datatypes import LabelMap
-from vos_ros.evaluation.page import Line
+from vos_ros.evaluation.plot import Line
 
 CLIP = 60
 #: Every so many frames, the camera does not wait.

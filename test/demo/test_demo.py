@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from typing import Any
+from xml.etree import ElementTree
 
 import cv2
 import numpy as np
@@ -24,6 +25,7 @@ from vos_ros.bag.sequence import CAMERA, INIT
 from vos_ros.commands.cli import main
 from vos_ros.errors import VosError
 from vos_ros.evaluation import page
+from vos_ros.evaluation.plot import DROPPED, Line, plot, ticks
 from vos_ros.evaluation.results import writing
 from vos_ros.formats.label_png import read_label_png, write_label_png
 from vos_ros.harness import clip, play
@@ -173,17 +175,29 @@ class TestRecording:
 
 class TestPage:
     def test_a_line_is_interrupted_where_a_frame_was_dropped(self) -> None:
-        line = page.Line('latency', 'blue', [(0, 1.0), (1, 2.0), (2, None), (3, 1.0), (4, 1.5)])
-        svg = page.plot([line], y_max=2.0, y_label='ms', x_max=4, marks=[2])
+        line = Line('latency', 'blue', [(0, 1.0), (1, 2.0), (2, None), (3, 1.0), (4, 1.5)])
+        svg = plot([line], y_max=2.0, y_label='ms', x_max=4, marks=[2])
         assert svg.count('<polyline') == 2
-        assert svg.count(f'stroke="{page._DROPPED}"') == 1
+        assert svg.count(f'stroke="{DROPPED}"') == 1
+
+    def test_a_plot_is_a_file_of_its_own_with_a_legend(self) -> None:
+        line = Line('a<b', 'blue', [(0, 0.7), (3, None), (4, 0.8)], ['480', '', '256'])
+        root = ElementTree.fromstring(plot([line], y_max=0.9, y_min=0.6, y_label='J&F', x_max=4))
+        assert root.tag == '{http://www.w3.org/2000/svg}svg'
+        words = [part.text for part in root.iter('{http://www.w3.org/2000/svg}text')]
+        assert words[:2] == ['J&F', 'a<b']
+        assert {'0.6', '0.9', '480', '256'} <= set(words)
+        assert len(list(root.iter('{http://www.w3.org/2000/svg}circle'))) == 2
 
     @pytest.mark.parametrize('maximum', [0.001, 0.07, 1.0, 9.0, 59.0, 119.0, 243.0, 10_000.0])
     def test_axes_have_a_few_round_numbers(self, maximum: float) -> None:
-        ticks = page._ticks(maximum, most=6)
-        assert 3 <= len(ticks) <= 6
-        assert ticks[0] == 0
-        assert ticks[-1] <= maximum
+        found = ticks(maximum, most=6)
+        assert 3 <= len(found) <= 6
+        assert found[0] == 0
+        assert found[-1] <= maximum
+        above = ticks(1.33 * maximum, 0.93 * maximum, most=6)
+        assert 3 <= len(above) <= 6
+        assert 0.93 * maximum <= above[0] < above[-1] <= 1.33 * maximum
 
     def test_the_page_needs_nothing_from_the_network_and_escapes_names(self) -> None:
         html = page.build(

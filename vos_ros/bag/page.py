@@ -11,10 +11,11 @@ from typing import Any
 from vos_ros.bag.replay import FrameRecord, Outcome
 from vos_ros.bag.report import OFFLINE, ROS
 from vos_ros.evaluation import page
+from vos_ros.evaluation.plot import COLOURS, Line, object_line, plot
 
 # More would make the page heavy and show nothing more: the plots are 850 px wide.
 _MOST_POINTS = 1700
-_BLUE, _VIOLET = '#3b82f6', '#8b5cf6'
+_BLUE, _VIOLET = COLOURS[0], COLOURS[2]
 _CLOCKS = {
     'offline': 'every frame was segmented',
     'realtime': 'on a simulated clock',
@@ -113,20 +114,20 @@ def _plots(report: dict[str, Any], outcome: Outcome, own: bool) -> list[str]:
     ids = sorted({object_id for loop in outcome.loops for object_id in loop})
     if ids:
         lines = [
-            page.object_line(k, _points(records, partial(_j_of, object_id=k, own=own), min))
+            object_line(k, _points(records, partial(_j_of, object_id=k, own=own), min))
             for k in ids
         ]
-        plots.append(page.plot(lines, y_max=1.0, y_label='J', x_max=x_max, marks=marks))
+        plots.append(plot(lines, y_max=1.0, y_label='J', x_max=x_max, marks=marks))
     latency, age = report['latency_ms'], report['age_ms']
     lines = []
     if latency is not None:
-        lines.append(page.Line('latency', _BLUE, _points(records, lambda r: r.latency_ms, max)))
+        lines.append(Line('latency', _BLUE, _points(records, lambda r: r.latency_ms, max)))
     if age is not None and report['mode'] != OFFLINE:
-        lines.append(page.Line('age', _VIOLET, _points(records, lambda r: r.age_ms, max)))
+        lines.append(Line('age', _VIOLET, _points(records, lambda r: r.age_ms, max)))
     tops = [part['max'] for part in (latency, age) if part is not None]
     if lines:
         plots.append(
-            page.plot(
+            plot(
                 lines,
                 y_max=1.15 * max(*tops, 1e-3),
                 y_label='ms',
