@@ -156,6 +156,31 @@ def test_a_mask_with_stamp_0_starts_the_objects_anew_each_time(robot: Robot) -> 
         robot.segment()
 
 
+def test_a_mask_whose_stamp_is_a_little_off_goes_to_its_image_and_that_is_said(
+    robot: Robot,
+) -> None:
+    robot.reset()
+    robot.segment()
+    second, nanosecond = robot.client.next_stamp()
+    robot.segment(stamp=(second, nanosecond))
+    robot.segment()
+    before = int(robot.fresh('inference')['catch_up_frames'])
+    robot.offer(MASK, stamp=(second, nanosecond - 238))
+    robot.client.wait(lambda: robot.fresh('objects')['count'] == '2', 'the objects')
+    assert int(robot.status('inference')['catch_up_frames']) == before + 2
+    robot.segment()
+    assert '-0.0002 ms off that of the nearest image' in robot.fresh('objects')['last_notice']
+
+
+def test_a_mask_of_long_ago_is_refused_with_its_age(robot: Robot) -> None:
+    robot.reset()
+    robot.segment()
+    robot.offer(MASK, stamp=(1, 0))
+    reason = 'older than the newest image, more than init.max_late_s = 5'
+    robot.client.wait(lambda: reason in robot.fresh('objects')['last_rejection'], 'the reason')
+    assert not to_array(robot.segment()).any()
+
+
 def test_too_many_objects_are_refused_and_the_rest_goes_in(robot: Robot) -> None:
     mask = np.zeros((HEIGHT, WIDTH), np.uint8)
     for object_id in range(1, 6):

@@ -15,6 +15,7 @@ import hashlib
 import threading
 from typing import Any
 
+import numpy as np
 from rclpy.callback_groups import CallbackGroup
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import UInt16MultiArray
@@ -102,7 +103,7 @@ class PromptInputs:
         complain: Complaints,
         submit: Callable[[Prompt | BoxPrompt], bool],
         known_ids: Callable[[], tuple[int, ...]],
-        remove: Callable[[list[int]], None],
+        remove: Callable[[frozenset[int]], None],
         group: CallbackGroup,
         on_topics_changed: Callable[[], None],
     ) -> None:
@@ -298,11 +299,11 @@ class PromptInputs:
 
     @guarded
     def _on_remove(self, msg: UInt16MultiArray) -> None:
-        ids = msg.data.tolist()
+        ids = frozenset(np.unique(np.frombuffer(msg.data, np.uint16)).tolist())
         with self._lock:
             self._seen.clear()  # the same mask may now be meant again
             self.names = {i: name for i, name in self.names.items() if i not in ids}
-            unknown = sorted(set(ids) - set(self._known_ids()))
+            unknown = sorted(ids.difference(self._known_ids()))
             if unknown:
                 self.complain.warn(
                     shortened(

@@ -233,7 +233,9 @@ class VosNode(LifecycleNode):
         )
         self._worker.start()
         if self._vision is not None:
-            self._boxes = BoxDrawer(node.init, self._submit_drawn, self._on_box_error)
+            self._boxes = BoxDrawer(
+                node.init, self._submit_drawn, self._on_box_error, self._on_box_note
+            )
         prompts.hand_over_held()
         is_raw = node.image_transport != 'compressed'
         self._image_subscription = self._watch.subscribe(
@@ -364,11 +366,16 @@ class VosNode(LifecycleNode):
         """Report boxes that are not followed. Runs in the box drawer's thread."""
         self._reject(error)
 
+    def _on_box_note(self, line: str) -> None:
+        """Report what became of boxes. Runs in the box drawer's thread."""
+        self._health.noticed(line)
+        self.complain.warn(line)
+
     def _reject(self, error: Exception) -> None:
         self._health.mask_rejected(in_words(error))
         self.complain.log(error)
 
-    def _remove_objects(self, object_ids: list[int]) -> None:
+    def _remove_objects(self, object_ids: frozenset[int]) -> None:
         if self._boxes is not None:
             self._boxes.remove(object_ids)
         if self._worker is not None:

@@ -35,6 +35,8 @@ Failed = Literal['frame', 'prompt', 'other']
 
 #: Warnings of late prompts kept for the next result; a camera that is silent may never send it.
 _MOST_WARNINGS = 32
+#: Ids of one prompt that are looked at one by one, whatever max_objects is.
+_MANY_IDS = 64
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -247,19 +249,40 @@ class Worker(Generic[T]):
 
         A prompt that cannot be applied is reported to on_error; VosError when the queue is full.
         """
+        prompt, ids, note = self._capped(prompt)  # what takes time is done without the lock
         with self._changed:
             self._counts['prompts_in'] += 1
             try:
                 self._check_runs()
-                self._requests.add_prompt(prompt)
+                self._requests.add_prompt(prompt, ids, note)
             except VosError:
                 self._counts['prompts_rejected'] += 1
                 raise
             self._changed.notify_all()
 
+    def _capped(self, prompt: Prompt) -> tuple[Prompt, Sequence[int], str]:
+        """
+        Leave out ids that can never be followed: a mask of noise costs no more than others.
+
+        :return: the prompt, its ids, and what was left out in words.
+        """
+        ids = ids_in(prompt.label_map)
+        most = self._segmenter.config.max_objects
+        if len(ids) <= max(_MANY_IDS, 2 * most):
+            return prompt, ids, ''
+        known = set(self._segmenter.object_ids)
+        kept = sorted(known.intersection(ids).union([k for k in ids if k not in known][:most]))
+        refused = sorted(set(ids).difference(kept))
+        return (
+            replace(prompt, label_map=keep_ids(prompt.label_map, kept)),
+            kept,
+            f'{len(refused)} objects, {refused[0]} to {refused[-1]}, are refused, as '
+            f'max_objects = {most}; is it a mask of ids per pixel?',
+        )
+
     def submit_remove(self, ids: Iterable[int]) -> None:
         """Queue the removal of objects, also of those in the prompts that wait already."""
-        object_ids = tuple(ids)
+        object_ids = frozenset(ids)
         with self._changed:
             self._submit_act(functools.partial(self._remove, object_ids))
             self._requests.remove(object_ids)
@@ -519,7 +542,7 @@ class Worker(Generic[T]):
             self._segmenter.forget_time()
         self._on_time_jump(jump)
 
-    def _remove(self, object_ids: tuple[int, ...]) -> None:
+    def _remove(self, object_ids: frozenset[int]) -> None:
         self._segmenter.remove_objects(object_ids)
         if self._catch_up is not None:
             self._catch_up.remove(object_ids)
