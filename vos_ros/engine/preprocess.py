@@ -40,8 +40,9 @@ def network_size(camera_size: Size, short_side: int, multiple: int = 16) -> Size
     Return the network input (H, W) for a camera image: short side -> `short_side`.
 
     Images longer than 16:9 get smaller sides: those of the longest input there is, or of one with
-    the area of 4:3, whichever is larger. Both sides are rounded to the nearest multiple, and the image is stretched onto it by at
-    most half a multiple; nothing is padded, so no pixel is spent on a border.
+    the area of 4:3, whichever is larger. Both sides are rounded to the nearest multiple, and the
+    image is stretched onto it by at most half a multiple; nothing is padded, so no pixel is spent
+    on a border.
     """
     if max(camera_size) > MAX_ASPECT * min(camera_size):
         raise VosError(

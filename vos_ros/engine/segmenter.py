@@ -608,8 +608,8 @@ class VideoSegmenter:
         self._odd = size
         return (
             f'an image of {camera[1]}x{camera[0]} after others of '
-            f'{self._camera[1]}x{self._camera[0]} is stretched to their shape; more of it in a row '
-            'are taken as they are: are there two cameras on one topic?',
+            f'{self._camera[1]}x{self._camera[0]} is stretched to their shape; a second in a row '
+            'would be taken as it is: are there two cameras on one topic?',
         )
 
     def _adopt_camera(self, camera: Size, *, keeps_objects: bool = True) -> tuple[str, ...]:

@@ -43,6 +43,9 @@ class Health:
         self._age = LatencyWindow(WINDOW)
         self._since = time.perf_counter()
         self._lost = 0
+        self._missed = 0
+        self._ignored = 0
+        self._masks_lost = 0
         self._errors = 0
         self._duplicates = 0
         self._masks_in = 0
@@ -54,7 +57,16 @@ class Health:
         self._is_image_failing = False
         self._stamps_0 = 0
         self._when = dict.fromkeys(
-            ('rejected', 'noticed', 'failed', 'image_failed', 'jumped', 'stamp_0', 'lost'),
+            (
+                'rejected',
+                'noticed',
+                'failed',
+                'image_failed',
+                'jumped',
+                'stamp_0',
+                'lost',
+                'mask_lost',
+            ),
             float('-inf'),
         )
         self._jump_s = 0.0
@@ -116,6 +128,30 @@ class Health:
         with self._lock:
             self._lost += count
             self._when['lost'] = time.perf_counter()
+
+    def images_missed(self, count: int) -> None:
+        """
+        Note images that were sent but never given to us, lost ones and those a newer one replaced.
+
+        :param count: since the image before.
+        """
+        with self._lock:
+            self._missed += count
+
+    def image_ignored(self) -> None:
+        """Note an image that came while nobody wanted any."""
+        with self._lock:
+            self._ignored += 1
+
+    def masks_lost(self, count: int) -> None:
+        """
+        Note masks or boxes that were sent but never came.
+
+        :param count: since the one before.
+        """
+        with self._lock:
+            self._masks_lost += count
+            self._when['mask_lost'] = time.perf_counter()
 
     def published(self, segmentation: Segmentation, latency_ms: float, age_ms: float) -> None:
         """
@@ -270,6 +306,8 @@ class Health:
                 dropped=counts['frames_dropped'],
                 overtaken=counts['overtaken'],
                 failed=counts['frames_failed'] + self._unreadable,
+                missed=self._missed,
+                ignored=self._ignored,
                 lost=self._lost,
                 time_jumps=counts['time_jumps'],
                 stamp_0=self._stamps_0,
@@ -349,6 +387,10 @@ class Health:
                     values[f'object_{i}_name'] = names[i]
                 if state == ObjectState.LOST:
                     findings.add(WARN, f'object {i} is lost')
+            if self._is_recent('mask_lost'):
+                findings.add(
+                    WARN, f'{self._masks_lost} init masks or boxes were lost on their way'
+                )
             if self._is_recent('rejected'):
                 findings.add(WARN, f'last init mask rejected: {self._rejected_why}')
             if self._is_recent('noticed'):
@@ -360,6 +402,7 @@ class Health:
                 masks_in=self._masks_in,
                 masks_rejected=self._rejected,
                 masks_duplicate=self._duplicates,
+                masks_lost=self._masks_lost,
                 last_rejection=self._rejected_why,
                 last_notice=self._notice,
             )

@@ -31,6 +31,7 @@ from vos_ros.errors import VosError
 from vos_ros.ros import conversions, detections, diagnostics, parameters
 from vos_ros.ros.box_drawer import BoxDrawer
 from vos_ros.ros.conversions import Arrival, stamp_ns_of
+from vos_ros.ros.gaps import GapCounter
 from vos_ros.ros.guard import Complaints, guarded, in_words, LogBridge, shortened, wait_for
 from vos_ros.ros.intake import Intake, IntakeGroup
 from vos_ros.ros.prompts import PromptInputs
@@ -80,6 +81,7 @@ class VosNode(LifecycleNode):
         self._outputs: Outputs | None = None
         self._boxes: BoxDrawer | None = None
         self._image_subscription: Any = None
+        self._image_gaps: GapCounter | None = None
         self._input_group = IntakeGroup()
         self._intake: Intake | None = None
         self._segmenter: VideoSegmenter | None = None
@@ -248,6 +250,10 @@ class VosNode(LifecycleNode):
             raw=is_raw,
             callback_group=self._input_group,
         )
+        topic = self._image_subscription.topic_name
+        self._image_gaps = GapCounter(
+            self._health.images_missed, lambda: int(self.count_publishers(topic))
+        )
         self._intake = Intake(self.context, self._input_group)
         self._follow_inputs()
         self._intake.start()
@@ -317,7 +323,10 @@ class VosNode(LifecycleNode):
     def _follow_inputs(self) -> None:
         if self._intake is not None and self._prompts is not None:
             # A mask that came before its image is taken before it.
-            self._intake.follow((*self._prompts.subscriptions, self._image_subscription))
+            self._intake.follow(
+                (*self._prompts.subscriptions, self._image_subscription),
+                {**self._prompts.gaps, self._image_subscription: self._image_gaps},
+            )
 
     @guarded
     def _on_serialized_image(self, serialized: bytes) -> None:
@@ -328,6 +337,8 @@ class VosNode(LifecycleNode):
             if self._worker is not None and not self._is_paused:
                 self._health.image_unreadable(in_words(error))
                 self.complain.log(error)
+            else:
+                self._health.image_ignored()
             return
         self._take(Arrival(msg, arrived, stamp_ns_of(msg)))
 
@@ -339,6 +350,7 @@ class VosNode(LifecycleNode):
         """Hand an image on. Runs in the intake's thread."""
         worker, boxes, msg = self._worker, self._boxes, item.msg
         if worker is None or self._is_paused:
+            self._health.image_ignored()
             return
         encoding = getattr(msg, 'encoding', '') or getattr(msg, 'format', '')
         self._health.image_arrived(encoding, item.stamp_ns)
