@@ -310,6 +310,7 @@ class Health:
                 ignored=self._ignored,
                 lost=self._lost,
                 time_jumps=counts['time_jumps'],
+                odd_stamps=counts['odd_stamps'],
                 stamp_0=self._stamps_0,
             )
 
