@@ -312,9 +312,9 @@ class NodeConfig(_Validated):
     max_age_ms: float = _setting(
         0.0,
         'a result should not be older than this at publishing; beyond it overload.policy acts; '
-        '0 = off',
+        '0 = off; off, too, while stamps are so far from our clock that the clocks must differ',
         unit='ms',
-        limits=(0.0, 60000.0),
+        limits=(0.0, 10000.0),
         live=True,
     )
     deadline_ms: float = _setting(

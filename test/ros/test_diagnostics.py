@@ -120,9 +120,16 @@ def test_a_message_that_cannot_be_read_has_arrived_and_failed() -> None:
 
 
 @pytest.mark.parametrize(
-    ('age_ms', 'words'), [(-900.0, ''), (-17_200.0, 'stamps lie 17.2 s in the future')]
+    ('age_ms', 'words'),
+    [
+        (-900.0, ''),
+        (-17_200.0, 'stamps lie 17.2 s in the future'),
+        (9_000.0, ''),
+        (17_200.0, 'stamps lie 17.2 s in the past'),
+        (1.8e12, 'the clocks differ'),
+    ],
 )
-def test_stamps_in_the_future_are_a_warning(age_ms: float, words: str) -> None:
+def test_stamps_of_another_clock_are_a_warning(age_ms: float, words: str) -> None:
     health = diagnostics.Health()
     publish(health, age_ms)
     status = input_of(health)

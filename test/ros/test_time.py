@@ -145,3 +145,17 @@ def test_an_image_that_cannot_be_used_makes_nothing_forgotten_whatever_its_stamp
         assert is_followed(robot)
     assert robot.fresh('input')['time_jumps'] == '0'
     assert robot.process.interrupt() == 0, robot.process.log
+
+
+def test_no_image_is_left_out_for_an_age_by_another_clock(client, start_node) -> None:
+    # Seconds since the camera's start, as some drivers stamp: an age of decades.
+    robot = start(client, start_node, '/since_boot', max_age_ms=50.0)
+    for _ in range(15):
+        robot.segment()
+    report = robot.fresh('input')
+    assert (
+        'in the past; the clocks differ, and max_age_ms is off while they do' in report['message']
+    )
+    assert report['level'] == b'\x01'
+    assert robot.status('inference')['skipped'] == '0'
+    assert robot.process.interrupt() == 0, robot.process.log

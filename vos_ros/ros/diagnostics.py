@@ -28,8 +28,20 @@ _RATE_WINDOW = 60
 _RECENT_S = 10.0
 #: Stamps this far in the future are no rounding and no jitter: two clocks differ.
 _FUTURE_MS = 1000.0
+#: Stamps this far in the past are no slow link: one image waits at most. A camera may count since
+#: its start, and a bag be played without its clock.
+_PAST_MS = 10_000.0
 
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
+
+
+def is_clock_other(age_ms: float) -> bool:
+    """
+    Return whether an image's stamp is of another clock than ours, so that its age says nothing.
+
+    :param age_ms: by our clock; below 0 = in the future.
+    """
+    return not -_FUTURE_MS <= age_ms <= _PAST_MS
 
 
 class Health:
@@ -259,11 +271,14 @@ class Health:
             if is_expected and is_silent:
                 why = f': {hint}' if hint else ''
                 findings.add(ERROR, f'no image for {silence:.1f} s{why}')
-            elif self._age_ms < -_FUTURE_MS:
+            elif is_clock_other(self._age_ms):
+                where = 'future' if self._age_ms < 0 else 'past'
+                off = ', and max_age_ms is off while they do' if config.max_age_ms > 0 else ''
                 findings.add(
                     WARN,
-                    f'stamps lie {-self._age_ms / 1e3:.1f} s in the future; the clocks differ: '
-                    'synchronise the hosts, or set use_sim_time on both sides or on none',
+                    f'stamps lie {abs(self._age_ms) / 1e3:.1f} s in the {where}; the clocks '
+                    f'differ{off}: synchronise the hosts, let the camera stamp with system time, '
+                    'or set use_sim_time on both sides or on none',
                 )
             elif 0 < config.max_age_ms < self._age_ms:
                 limit = f'limit {config.max_age_ms:.0f}'

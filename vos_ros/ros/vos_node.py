@@ -229,7 +229,7 @@ class VosNode(LifecycleNode):
             init=node.init,
             nbytes_of=lambda item: len(item.msg.data),
             limits=OverloadLimits.of(node),
-            age_ms_of=lambda item: self._age_ms(item.stamp_ns),
+            age_ms_of=lambda item: self._believable_age_ms(item.stamp_ns),
             time_jump_policy=node.on_time_jump,
             on_time_jump=self._on_time_jump,
         )
@@ -486,6 +486,11 @@ class VosNode(LifecycleNode):
         if stamp_ns == 0 or now_ns == 0:  # without /clock, simulated time is 0
             return 0.0
         return (now_ns - stamp_ns) / 1e6
+
+    def _believable_age_ms(self, stamp_ns: int) -> float:
+        """Return the age as the limits see it: 0 where the camera has another clock."""
+        age_ms = self._age_ms(stamp_ns)
+        return 0.0 if diagnostics.is_clock_other(age_ms) else age_ms
 
     @guarded
     def _on_objects_changed(self) -> None:
