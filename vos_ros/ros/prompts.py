@@ -13,6 +13,7 @@ from contextlib import contextmanager
 import functools
 import hashlib
 import threading
+import time
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from vos_ros.config import InitConfig
 from vos_ros.datatypes import LabelMap, Prompt
 from vos_ros.engine.labels import ids_in
 from vos_ros.errors import VosError
+from vos_ros.formats.boxes import Box
 from vos_ros.ros import conversions, detections
 from vos_ros.ros.detections import BoxPrompt
 from vos_ros.ros.diagnostics import Health
@@ -41,6 +43,8 @@ _DEPTH = 2 * QUEUE_CAPACITY
 _SEEN = 32
 #: How often to look whether somebody latches prompts.
 _LATCHED_POLL_S = 0.25
+#: How long boxes are remembered for objects that are not seen yet: they wait to be drawn.
+_ASKED_S = 2.0
 
 
 class Deliveries:
@@ -93,6 +97,7 @@ class PromptInputs:
     :param complain: logs.
     :param submit: takes a prompt, or returns False while nobody can; then it is held.
     :param known_ids: ids in use.
+    :param seen_at: boxes around the objects, as seen last.
     :param remove: forgets objects.
     :param group: of all subscriptions.
     :param on_topics_changed: called when `subscriptions` has changed.
@@ -109,6 +114,7 @@ class PromptInputs:
         complain: Complaints,
         submit: Callable[[Prompt | BoxPrompt], bool],
         known_ids: Callable[[], tuple[int, ...]],
+        seen_at: Callable[[], dict[int, Box]],
         remove: Callable[[frozenset[int]], None],
         group: CallbackGroup,
         on_topics_changed: Callable[[], None],
@@ -121,6 +127,8 @@ class PromptInputs:
         self._health = health
         self._submit = submit
         self._known_ids = known_ids
+        self._seen_at = seen_at
+        self._asked: dict[int, tuple[float, Box]] = {}  # boxes of late, and when they came, s
         self._remove = remove
         self._group = group
         self._on_topics_changed = on_topics_changed
@@ -181,6 +189,7 @@ class PromptInputs:
         with self._lock:
             self._held.clear()
             self._seen.clear()
+            self._asked.clear()
             self.names = {}
 
     def repeat(self) -> None:
@@ -255,12 +264,22 @@ class PromptInputs:
         with self._lock, self._rejections():
             if not self._is_new('boxes', is_latched, msg, detections.fingerprint(msg)):
                 return
-            boxes, problems = detections.to_boxes(msg, self._known_ids())
+            boxes, problems = detections.to_boxes(
+                msg, self._known_ids(), self._places(), self.names
+            )
+            now = time.monotonic()
+            self._asked |= {i: (now, box) for i, box in boxes.boxes.items()}
             for line in problems:
                 self._health.mask_rejected(line)
                 self.complain.warn(f'init boxes: {line}')
             self.names = {**self.names, **boxes.names}
             self._take(boxes)
+
+    def _places(self) -> dict[int, Box]:
+        """Return where objects are: as seen last, else as asked for a moment ago."""
+        since = time.monotonic() - _ASKED_S
+        self._asked = {i: each for i, each in self._asked.items() if each[0] >= since}
+        return {i: box for i, (_, box) in self._asked.items()} | self._seen_at()
 
     def _take_mask(self, msg: Any, read: Callable[[Any, int], Any]) -> None:
         label_map = read(msg, self._config.binary_id)
@@ -342,6 +361,7 @@ class PromptInputs:
         with self._lock:
             self._seen.clear()  # the same mask may now be meant again
             self.names = {i: name for i, name in self.names.items() if i not in ids}
+            self._asked = {i: each for i, each in self._asked.items() if i not in ids}
             unknown = sorted(ids.difference(self._known_ids()))
             if unknown:
                 self.complain.warn(

@@ -28,6 +28,7 @@ from std_srvs.srv import SetBool, Trigger
 from vos_ros.datatypes import Frame, Prompt, Segmentation
 from vos_ros.engine.segmenter import VideoSegmenter
 from vos_ros.errors import VosError
+from vos_ros.formats.boxes import Box
 from vos_ros.ros import conversions, detections, diagnostics, parameters
 from vos_ros.ros.box_drawer import BoxDrawer
 from vos_ros.ros.conversions import Arrival, stamp_ns_of
@@ -89,6 +90,7 @@ class VosNode(LifecycleNode):
         self._past: Counter[str] = Counter()  # counts of workers that have ended
         self._followed: tuple[int, ...] = ()  # as last told
         self._told_at = float('-inf')
+        self._newest: Segmentation | None = None
         self._prompted_frames = 0
         self._load_s = 0.0
         self._is_paused = False
@@ -191,6 +193,7 @@ class VosNode(LifecycleNode):
             complain=self.complain,
             submit=self._submit_prompt,
             known_ids=self._known_ids,
+            seen_at=self._seen_at,
             remove=self._remove_objects,
             group=self._input_group,
             on_topics_changed=self._follow_inputs,
@@ -285,7 +288,7 @@ class VosNode(LifecycleNode):
         return (boxes is None or boxes.stop(_JOIN_S)) and is_joined
 
     def _release(self) -> None:
-        self._segmenter = None
+        self._segmenter = self._newest = None
         if self._outputs is not None:
             self._outputs.close()
             self._outputs = None
@@ -398,6 +401,14 @@ class VosNode(LifecycleNode):
     def _known_ids(self) -> tuple[int, ...]:
         return () if self._segmenter is None else self._segmenter.object_ids
 
+    def _seen_at(self) -> dict[int, Box]:
+        """Return the boxes around the objects on the newest result."""
+        newest = self._newest
+        if newest is None:
+            return {}
+        known = set(self._known_ids()).intersection(newest.object_ids)
+        return detections.boxes_of(newest.label_map, sorted(known))
+
     def _on_time_jump(self, jump: TimeJump) -> None:
         """Tell that the stamps have jumped. Runs in the worker's thread."""
         seconds = (jump.after_ns - jump.before_ns) / 1e9
@@ -458,6 +469,7 @@ class VosNode(LifecycleNode):
         if not self.context.ok() or outputs is None or prompts is None or segmenter is None:
             return
         outputs.publish_labels(segmentation, frame)
+        self._newest = segmentation
         latency_ms = (time.perf_counter() - frame.arrived) * 1e3
         self._health.published(segmentation, latency_ms, self._age_ms(segmentation.stamp_ns))
         for line in map(shortened, segmentation.warnings):
