@@ -22,10 +22,13 @@ from vos_ros.datatypes import LabelMap, Segmentation
 from vos_ros.errors import VosError
 from vos_ros.formats.boxes import Box
 from vos_ros.ros.conversions import to_stamp_ns
+from vos_ros.ros.guard import tidy
 
 #: What an object is called until somebody names it.
 _DEFAULT_NAME = 'object_{}'
 _MAX_ID = 65535
+#: Characters of a name that a detector gives.
+_LONGEST_NAME = 64
 #: Boxes that overlap so much (intersection over union) are of one object.
 _SAME = 0.3
 _NOWHERE: Mapping[int, Box] = MappingProxyType({})
@@ -94,7 +97,8 @@ def to_boxes(
             problems.append(f'detection {number}: {error}')
             continue
         best = max(detection.results, key=lambda r: r.hypothesis.score, default=None)
-        found[number] = read, '' if best is None else best.hypothesis.class_id
+        name = '' if best is None else tidy(best.hypothesis.class_id, _LONGEST_NAME)
+        found[number] = read, name
     given = {number: _given_id(detection) for number, detection in enumerate(msg.detections)}
     matched = _matched(
         {number: each for number, each in found.items() if not given[number]},

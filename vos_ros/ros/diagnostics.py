@@ -18,10 +18,13 @@ from vos_ros.config import NodeConfig
 from vos_ros.datatypes import ObjectState, Segmentation, StepTiming
 from vos_ros.engine.segmenter import VideoSegmenter
 from vos_ros.latency import LatencyWindow
+from vos_ros.ros.guard import tidy
 from vos_ros.stream.overload import OverloadStatus
 
 #: Latencies that the percentiles are taken over.
 WINDOW = 512
+#: Characters of a name that a peer gives.
+_LONGEST_NAME = 64
 #: Arrivals that the rate is taken over; 2 s at 30 Hz.
 _RATE_WINDOW = 60
 #: How long a rejection, an error or a time jump colours the status; the counts stay.
@@ -105,7 +108,7 @@ class Health:
         """
         with self._lock:
             self._arrivals.append(time.perf_counter())
-            self._encoding = encoding
+            self._encoding = tidy(encoding, _LONGEST_NAME)
         if stamp_ns == 0:
             self.stamp_0()
 
