@@ -227,8 +227,15 @@ class InitConfig(_Validated):
     )
     late_policy: str = _setting(
         'apply_to_latest',
-        'for a mask whose frame is no longer (or never was) buffered',
+        'for a mask whose frame is no longer buffered, or never came (then the nearest one)',
         choices=('apply_to_latest', 'reject'),
+    )
+    max_late_s: float = _setting(
+        5.0,
+        'a mask that is older than the newest image by more, and whose frame is no longer '
+        'buffered, is refused: a latched one of long ago would mark what is there now; 0 = never',
+        unit='s',
+        limits=(0.0, 86400.0),
     )
     catch_up_ms: float = _setting(
         500.0,
@@ -305,9 +312,9 @@ class NodeConfig(_Validated):
     max_age_ms: float = _setting(
         0.0,
         'a result should not be older than this at publishing; beyond it overload.policy acts; '
-        '0 = off',
+        '0 = off; off, too, while stamps are so far from our clock that the clocks must differ',
         unit='ms',
-        limits=(0.0, 60000.0),
+        limits=(0.0, 10000.0),
         live=True,
     )
     deadline_ms: float = _setting(

@@ -27,12 +27,23 @@ _MEAN, _STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
         pytest.param((854, 480), 480, (848, 480), id='upright'),
         pytest.param((720, 1280), 250, (256, 448), id='short side is rounded too'),
         pytest.param((6, 6), 4, (16, 16), id='never below one cell'),
+        pytest.param((600, 1200), 480, (432, 864), id='2:1'),
+        pytest.param((375, 1242), 480, (304, 1008), id='KITTI'),
+        pytest.param((8, 64), 480, (192, 1568), id='a strip'),
+        pytest.param((64, 8), 480, (1568, 192), id='a strip upright'),
     ],
 )
 def test_network_size_is_the_nearest_multiple(
     camera: tuple[int, int], short_side: int, expected: tuple[int, int]
 ) -> None:
     assert network_size(camera, short_side) == expected
+
+
+def test_no_shape_of_a_camera_makes_the_network_s_input_larger_than_16_9() -> None:
+    for long_side in range(100, 801):
+        for size in ((100, long_side), (long_side, 100)):
+            height, width = network_size(size, 480)
+            assert height * width <= 480 * 880  # rounded to multiples of 16
 
 
 def test_strip_is_refused_before_it_takes_all_memory() -> None:

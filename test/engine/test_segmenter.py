@@ -624,6 +624,54 @@ def test_camera_of_another_aspect_midway_keeps_the_objects(size: tuple[int, int]
     assert len(segmenter._backends) <= 4
 
 
+def test_one_image_of_another_shape_is_stretched_and_costs_no_more_than_others() -> None:
+    segmenter, opened = _large()
+    segmenter.step(_vga(_START), Prompt(_labels(_START, (1, 2))))
+    before, memory = list(opened), segmenter.memory
+    for _ in range(3):
+        _assert_follows(segmenter, (1, 2), _START)
+        _calls(segmenter)
+        result = segmenter.step(_frame(_START, size=(480, 480)))
+        assert 'an image of 480x480 after others of 720x480 is stretched' in result.warnings[0]
+        expected = cv2.resize(_labels(_START, (1, 2)), (480, 480), interpolation=cv2.INTER_NEAREST)
+        assert np.mean(result.label_map != expected) < 0.01
+        assert _calls(segmenter).count('encode_image') == 1
+    assert segmenter.memory is memory
+    assert opened == before
+
+
+def test_two_cameras_that_take_turns_have_the_model_loaded_once_each() -> None:
+    segmenter, opened = _large()
+    segmenter.step(_vga(_START), Prompt(_labels(_START, (1, 2))))
+    for _ in range(3):
+        for size in ((480, 480), (480, 720)):
+            for _ in range(2):
+                result = segmenter.step(_frame(_START, size=size))
+            assert segmenter.input_size == size
+            assert result.warnings == ()
+    assert sorted(opened) == [(480, 480), (480, 640), (480, 720)]
+    for size in ((480, 640), (480, 560)):
+        for _ in range(2):
+            segmenter.step(_frame(_START, size=size))
+    assert set(segmenter._backends) == {(480, 640), (480, 560)}  # the last two
+
+
+def test_after_a_reset_the_first_image_gives_the_shape() -> None:
+    segmenter, _ = _large()
+    segmenter.step(_vga(_START))
+    segmenter.reset()
+    segmenter.step(_frame(_START, size=(480, 480)))
+    assert segmenter.input_size == (480, 480)
+
+
+def test_images_too_long_for_the_network_are_said_once() -> None:
+    segmenter, _ = _large()
+    strips = [segmenter.step(_frame(_START, size=(160, 960))) for _ in range(3)]
+    assert segmenter.input_size == (224, 1360)
+    assert 'sees them at 1360x224' in strips[0].warnings[0]
+    assert [len(strip.warnings) for strip in strips] == [1, 0, 0]
+
+
 def _resized(boxes: _Boxes, ids: tuple[int, ...], size: tuple[int, int]) -> LabelMap:
     resized: LabelMap = cv2.resize(  # type: ignore[assignment]
         _labels(boxes, ids), size[::-1], interpolation=cv2.INTER_NEAREST

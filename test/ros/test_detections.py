@@ -17,6 +17,7 @@ from std_msgs.msg import Header
 
 from vos_ros.datatypes import ObjectState, Segmentation, StepTiming
 from vos_ros.errors import VosError
+from vos_ros.formats.boxes import Box
 from vos_ros.ros import detections
 
 
@@ -81,6 +82,38 @@ def test_ids_are_kept_and_the_others_get_free_ones(kinds) -> None:
     assert prompt.names == {3: 'mug', 4: 'dog'}
     assert prompt.stamp_ns == 7_000_000_000
     assert prompt.boxes[3].theta == 0.5
+
+
+@pytest.mark.parametrize('kinds', KINDS)
+def test_a_detection_without_an_id_is_the_known_object_that_it_overlaps(kinds) -> None:
+    first, _ = detections.to_boxes(array_of(kinds, ('', 20.0, {'cup': 0.9})))
+    assert list(first.boxes) == [1]
+    for side in range(20, 26):
+        msg = array_of(kinds, ('', float(side), {'cup': 0.9}))
+        again, _ = detections.to_boxes(msg, (1,), first.boxes, first.names)
+        assert list(again.boxes) == [1]
+    other, _ = detections.to_boxes(
+        array_of(kinds, ('', 20.0, {'dog': 0.9})), (1,), first.boxes, first.names
+    )
+    assert list(other.boxes) == [2]  # another name
+    small, _ = detections.to_boxes(array_of(kinds, ('', 6.0, {})), (1,), first.boxes)
+    assert list(small.boxes) == [2]  # hardly any overlap
+    pair, _ = detections.to_boxes(
+        array_of(kinds, ('', 24.0, {}), ('', 20.0, {})), (1,), first.boxes
+    )
+    assert {i: box.width for i, box in pair.boxes.items()} == {1: 20, 2: 24}  # the best one
+    told, _ = detections.to_boxes(
+        array_of(kinds, ('', 20.0, {}), ('1', 8.0, {})), (1,), first.boxes
+    )
+    assert {i: box.width for i, box in told.boxes.items()} == {1: 8, 2: 20}
+
+
+def test_an_object_is_where_it_is_seen() -> None:
+    label_map = np.zeros((40, 60), np.uint16)
+    label_map[10:20, 5:12] = 300
+    label_map[0, 0] = 7
+    boxes = detections.boxes_of(label_map, (7, 9, 300))
+    assert boxes == {300: Box(8.0, 14.5, 7.0, 10.0)}
 
 
 @pytest.mark.parametrize('kinds', KINDS)

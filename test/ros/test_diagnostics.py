@@ -120,9 +120,16 @@ def test_a_message_that_cannot_be_read_has_arrived_and_failed() -> None:
 
 
 @pytest.mark.parametrize(
-    ('age_ms', 'words'), [(-900.0, ''), (-17_200.0, 'stamps lie 17.2 s in the future')]
+    ('age_ms', 'words'),
+    [
+        (-900.0, ''),
+        (-17_200.0, 'stamps lie 17.2 s in the future'),
+        (9_000.0, ''),
+        (17_200.0, 'stamps lie 17.2 s in the past'),
+        (1.8e12, 'the clocks differ'),
+    ],
 )
-def test_stamps_in_the_future_are_a_warning(age_ms: float, words: str) -> None:
+def test_stamps_of_another_clock_are_a_warning(age_ms: float, words: str) -> None:
     health = diagnostics.Health()
     publish(health, age_ms)
     status = input_of(health)
@@ -190,6 +197,27 @@ def test_complaints_that_differ_in_numbers_only_are_the_same(
     now[0] += 5.0
     complain.log(VosError('an image of 7 bytes cannot be decoded'))
     assert log.lines[3:] == [('error', 'an image of 7 bytes cannot be decoded')]
+
+
+def test_complaints_of_what_a_peer_wrote_are_one_line_whatever_it_was() -> None:
+    log = Log()
+    complain = Complaints(log, lambda: None, lambda: True)
+    for text in ('abc', 'x' * 10**6, "it's", 'a"b', '\x1b[31mred\x1b[0m', 'two\nlines', '\u202e'):
+        complain.log(VosError(f"image encoding '{text}' is not supported"))
+    assert len(log.lines) == 1
+    complain.log(VosError(f'\x1b]0;title\x07 {"y" * 10**6}'))
+    assert len(log.lines) == 2
+    assert log.lines[1][1].isprintable()
+    assert len(log.lines[1][1]) < 1000
+
+
+def test_a_flood_of_different_complaints_is_bounded() -> None:
+    log = Log()
+    complain = Complaints(log, lambda: None, lambda: True)
+    for number in range(500):
+        letters = ''.join(chr(97 + number // 26**k % 26) for k in range(3))
+        complain.warn(f'{letters} is wrong')
+    assert len(log.lines) == 20
 
 
 def test_long_lists_of_ids_are_cut_short() -> None:

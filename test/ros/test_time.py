@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip('rclpy', reason='needs rclpy')
 
 from rclpy.qos import DurabilityPolicy, QoSProfile
-from robot import image_msg, MASK, Robot, ROOT, to_array
+from robot import image_msg, MASK, Robot, ROOT, SCENE, to_array
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image
 
@@ -119,9 +119,43 @@ def test_a_mask_from_a_file_is_applied_again_after_a_jump(client, start_node, tm
 def test_a_jump_that_is_ignored_keeps_the_objects(client, start_node) -> None:
     robot = start(client, start_node, '/ignoring', on_time_jump='ignore')
     robot.prompt()
-    # The first image after the jump is answered, with the objects.
+    # The first image after the jump is answered, with the objects; the second confirms it.
     robot.segment(stamp=(5, 0))
+    assert int(robot.fresh('input')['time_jumps']) == 0
+    robot.segment(stamp=(6, 0))
     assert int(robot.fresh('input')['time_jumps']) == 1
     assert is_followed(robot)
     assert 'objects are kept' in robot.process.log
+    assert robot.process.interrupt() == 0, robot.process.log
+
+
+def test_an_image_that_cannot_be_used_makes_nothing_forgotten_whatever_its_stamp(
+    client, start_node
+) -> None:
+    robot = start(client, start_node, '/odd')
+    robot.prompt()
+    for stamp in ((1, 0), (3000, 0), (90_000, 0), (2**31 - 1, 2**32 - 1), (-5, 0), (999, 0)):
+        failed = int(robot.fresh('input')['failed'])
+        msg = image_msg(SCENE, 'nonsense', stamp)
+        robot.images.publish(msg)
+        client.wait(
+            lambda failed=failed: int(robot.fresh('input')['failed']) > failed, 'the failure'
+        )
+        robot.segment()
+        assert is_followed(robot)
+    assert robot.fresh('input')['time_jumps'] == '0'
+    assert robot.process.interrupt() == 0, robot.process.log
+
+
+def test_no_image_is_left_out_for_an_age_by_another_clock(client, start_node) -> None:
+    # Seconds since the camera's start, as some drivers stamp: an age of decades.
+    robot = start(client, start_node, '/since_boot', max_age_ms=50.0)
+    for _ in range(15):
+        robot.segment()
+    report = robot.fresh('input')
+    assert (
+        'in the past; the clocks differ, and max_age_ms is off while they do' in report['message']
+    )
+    assert report['level'] == b'\x01'
+    assert robot.status('inference')['skipped'] == '0'
     assert robot.process.interrupt() == 0, robot.process.log

@@ -8,6 +8,7 @@ colour drifts, so that whoever jumps from an old frame to the newest one does no
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 import time
 
 from colour_backend import ColourBackend, MakeSegmenter
@@ -129,6 +130,20 @@ def test_late_mask_ends_up_as_if_on_time(
     np.testing.assert_allclose(result.prob, found.prob, atol=1e-6)
     assert np.count_nonzero(result.label_map[_box(stamp_ns)]) > 200  # of 256
     assert rig.worker.stats.catch_up_frames == _FRAMES
+
+
+@pytest.mark.parametrize('off_ns', [-238, 238, 400_000, -16_000_000])
+def test_late_mask_whose_stamp_is_a_little_off_ends_up_as_if_on_time(
+    make_rig: MakeRig, make_segmenter: MakeSegmenter, off_ns: int
+) -> None:
+    expected = _on_time(make_segmenter)
+    rig = make_rig(picture=_picture, **_LATE)
+    rig.send_each(*_STAMPS)
+    rig.worker.submit_prompt(replace(_mask(2, _STAMPS[0]), stamp_ns=_STAMPS[0] + off_ns))
+    until(lambda: rig.segmenter.object_ids == (2,))
+    assert rig.segmenter.memory.value(2).tobytes() == expected.memory.value(2).tobytes()
+    rig.send_each(_STAMPS[-1] + _STEP_NS)
+    assert 'off that of the nearest image' in rig.results[-1].warnings[0]
 
 
 def test_without_time_the_newest_frame_follows_the_mask_s(make_late: Callable[..., Rig]) -> None:

@@ -6,8 +6,13 @@ import numpy as np
 import pytest
 from worker_rig import MakeRig, PATIENCE_S, until
 
+from vos_ros.config import InitConfig
 from vos_ros.datatypes import LabelMap, Prompt
-from vos_ros.stream.requests import QUEUE_CAPACITY
+from vos_ros.engine.labels import ids_in
+from vos_ros.errors import VosError
+from vos_ros.stream import requests as requests_module
+from vos_ros.stream.mailbox import FrameRing
+from vos_ros.stream.requests import QUEUE_CAPACITY, Requests
 
 _S = 1_000_000_000
 
@@ -101,21 +106,23 @@ def test_removal_and_reset_go_ahead_of_a_full_queue(make_rig: MakeRig) -> None:
     }
 
 
-@pytest.mark.parametrize('is_applied', [True, False], ids=['applied', 'waits'])
+@pytest.mark.parametrize('is_now', ['applied', 'waiting', 'about to be refused'])
 def test_mask_that_overtakes_the_first_image_after_a_jump_is_kept(
-    make_rig: MakeRig, *, is_applied: bool
+    make_rig: MakeRig, is_now: str
 ) -> None:
-    rig = make_rig(wait_s=PATIENCE_S)
+    rig = make_rig(wait_s=PATIENCE_S, max_late_s=5.0 if 'refused' in is_now else 0.0)
     rig.send_each(100 * _S, 101 * _S)
-    if not is_applied:
+    if is_now != 'applied':
         rig.hold(102 * _S)
     rig.worker.submit_prompt(_mask(1, 8, stamp_ns=5 * _S))  # late, by the old clock
-    if is_applied:
+    if is_now == 'applied':
         until(lambda: rig.segmenter.object_ids == (1,))
     rig.send(5 * _S)
     rig.gate.set()
     until(lambda: rig.results[-1].stamp_ns == 5 * _S)
-    np.testing.assert_array_equal(rig.results[-1].label_map, _mask(1, 8).label_map)
+    rig.send_each(6 * _S)
+    assert rig.results[-1].object_ids == (1,)
+    assert rig.segmenter._key_frames[1].frame.stamp_ns == 5 * _S
     assert rig.errors == []
 
 
@@ -124,7 +131,126 @@ def test_mask_of_the_old_clock_does_not_outlive_a_jump(make_rig: MakeRig) -> Non
     rig.send_each(100 * _S, 101 * _S)
     rig.worker.submit_prompt(_mask(1, 8, stamp_ns=99 * _S))
     until(lambda: rig.segmenter.object_ids == (1,))
-    rig.send_each(5 * _S)
+    rig.send_each(5 * _S, 6 * _S)
     assert rig.results[-1].object_ids == ()
     rig.settle()
     assert rig.errors == []
+
+
+# Stamps that are a little off
+
+
+_RATE_NS = 33_333_333
+_EPOCH_NS = 1_700_000_000_123_456_789
+
+
+def _frame_for(
+    stamp_ns: int, lost: tuple[int, ...] = (), last: int = 19, **init: object
+) -> tuple[int | None, str]:
+    """Return which of some frames at 30 Hz a mask goes to, and what is said of it."""
+    ring: FrameRing[int] = FrameRing(30, 1, lambda item: 0)
+    requests: Requests[int] = Requests(InitConfig(wait_s=0.0, **init), ring)  # type: ignore[arg-type]
+    for number in range(last + 1):
+        if number not in lost:
+            ring.put(_EPOCH_NS + number * _RATE_NS, number)
+    requests.add_prompt(Prompt(np.ones((4, 4), np.uint8), stamp_ns))
+    request = requests.take_ready(has_frame=True, prompts_wait=False)
+    return (None, 'waits') if request is None else (request.item, request.note or request.refusal)
+
+
+@pytest.mark.parametrize('last', [19, 10], ids=['long ago', 'newest'])
+@pytest.mark.parametrize('policy', ['apply_to_latest', 'reject'])
+@pytest.mark.parametrize(
+    'off_ns',
+    [0, -238, 238, -500, 400_000, 3_000_000, -3_000_000, 16_000_000, -16_000_000],
+)
+def test_a_stamp_within_half_a_period_means_that_frame(
+    off_ns: int, policy: str, last: int
+) -> None:
+    stamp_ns = _EPOCH_NS + 10 * _RATE_NS + off_ns
+    item, note = _frame_for(stamp_ns, last=last, late_policy=policy)
+    assert item == 10
+    assert ('off that of the nearest image' in note) == (off_ns != 0)
+
+
+@pytest.mark.parametrize('lost', [(10,), (9, 10), (9, 10, 11)])
+def test_a_mask_whose_image_was_lost_goes_to_the_nearest_one(lost: tuple[int, ...]) -> None:
+    item, note = _frame_for(_EPOCH_NS + 10 * _RATE_NS, lost)
+    assert item in (8, 9, 11, 12)
+    assert abs(item - 10) == min(abs(k - 10) for k in range(20) if k not in lost)
+    assert 'applied to the nearest one' in note
+    item, _ = _frame_for(_EPOCH_NS + 10 * _RATE_NS, lost, late_policy='reject')
+    assert item is None
+
+
+def test_a_mask_for_the_next_frame_is_not_given_to_the_one_before(make_rig: MakeRig) -> None:
+    rig = make_rig(wait_s=PATIENCE_S)
+    rig.send_each(*(_EPOCH_NS + k * _RATE_NS for k in range(3)))
+    rig.worker.submit_prompt(_mask(1, 8, stamp_ns=_EPOCH_NS + 3 * _RATE_NS - 238))
+    rig.send_each(_EPOCH_NS + 3 * _RATE_NS)
+    np.testing.assert_array_equal(rig.results[-1].label_map, _mask(1, 8).label_map)
+    assert rig.worker.stats.catch_up_frames == 0
+
+
+def test_a_mask_of_long_ago_is_refused_with_its_age(make_rig: MakeRig) -> None:
+    rig = make_rig()
+    rig.send_each(100 * _S, 101 * _S)
+    rig.worker.submit_prompt(_mask(1, 8, stamp_ns=88 * _S))
+    until(lambda: bool(rig.errors))
+    assert '13.000 s older than the newest image' in str(rig.errors[0])
+    assert rig.segmenter.object_ids == ()
+    assert rig.worker.stats.prompts_rejected == 1
+
+
+def test_many_masks_of_long_ago_are_all_refused_and_hold_up_no_other(make_rig: MakeRig) -> None:
+    rig = make_rig()
+    rig.send_each(100 * _S, 101 * _S)
+    refused: list[str] = []
+    for number in range(3 * QUEUE_CAPACITY):
+        try:
+            rig.worker.submit_prompt(_mask(number % 8 + 1, 8, stamp_ns=_S + number))
+        except VosError as error:
+            refused.append(str(error))
+    rig.worker.submit_prompt(_mask(9, 8, stamp_ns=101 * _S))
+    until(lambda: rig.segmenter.object_ids == (9,))
+    until(lambda: len(rig.errors) + len(refused) == 3 * QUEUE_CAPACITY)
+    assert rig.worker.stats.prompts_rejected == 3 * QUEUE_CAPACITY
+    reasons = [*refused, *map(str, rig.errors)]
+    assert all('older than the newest image' in reason for reason in reasons)
+
+
+# Work that does not grow
+
+
+def test_ids_are_counted_once_per_mask_however_many_images_pass(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    counted: list[int] = []
+
+    def count(label_map: LabelMap) -> tuple[int, ...]:
+        counted.append(label_map.size)
+        return ids_in(label_map)
+
+    monkeypatch.setattr(requests_module, 'ids_in', count)
+    ring: FrameRing[int] = FrameRing(30, 1, lambda item: 0)
+    requests: Requests[int] = Requests(InitConfig(), ring)
+    ring.put(1, 0)
+    for object_id in range(1, QUEUE_CAPACITY + 1):
+        requests.add_prompt(_mask(object_id, 8, stamp_ns=1))
+    for stamp_ns in range(2, 50):
+        ring.put(stamp_ns, stamp_ns)
+        requests.frame_came(stamp_ns, stamp_ns)
+    requests.remove(frozenset(range(100, 60_000)))
+    assert len(counted) == QUEUE_CAPACITY
+
+
+def test_a_mask_of_noise_is_cut_to_what_can_be_followed_before_it_waits(
+    make_rig: MakeRig,
+) -> None:
+    rig = make_rig()
+    noise = Prompt(np.arange(64 * 96, dtype=np.uint16).reshape(64, 96))
+    rig.worker.submit_prompt(noise)
+    assert len(rig.worker._requests._waiting[0].ids) == rig.segmenter.config.max_objects
+    rig.send_each(1)
+    assert len(rig.results[0].object_ids) == rig.segmenter.config.max_objects
+    assert '6133 objects, 11 to 6143, are refused' in rig.results[0].warnings[0]

@@ -1,6 +1,7 @@
 # SPDX-FileCopyrightText: 2026 The vos_ros authors
 # SPDX-License-Identifier: Apache-2.0
 from collections.abc import Callable
+import functools
 import threading
 import time
 
@@ -604,7 +605,8 @@ def test_jump_in_time_resets_or_goes_on_and_nothing_freezes(
     rig.worker.submit_prompt(prompt(1))
     rig.send_each(*(100 * _S + k for k in range(5)))
     rig.send_each(*(to_s * _S + k for k in range(5)))
-    assert [r.object_ids for r in rig.results] == [(1,)] * 5 + [ids] * 5
+    # The first frame after it may be a mistake: it is answered, and not believed.
+    assert [r.object_ids for r in rig.results] == [(1,)] * 6 + [ids] * 4
     assert [r.stamp_ns for r in rig.results[5:]] == [to_s * _S + k for k in range(5)]
     assert jumps == [TimeJump(100 * _S + 4, to_s * _S, policy)]
     assert clocks == [0]  # nothing may be held against the old time
@@ -622,28 +624,97 @@ def test_prompt_sent_at_the_jump_is_applied_to_the_first_frame_after_it(
     rig = make_rig(options={'on_time_jump': prompt_again})
     for _ in range(3):
         rig.send_each(5 * _S, 6 * _S, 7 * _S)
-    assert rig.tracked()[:3] == [(k * _S, ()) for k in (5, 6, 7)]
-    assert rig.tracked()[3:] == [(k * _S, (1,)) for k in (5, 6, 7)] * 2
-    assert rig.worker.stats.catch_up_frames == 0
+    assert rig.tracked()[:4] == [(k * _S, ()) for k in (5, 6, 7, 5)]
+    assert rig.tracked()[4:] == [(k * _S, (1,)) for k in (6, 7, 5, 6, 7)]
+    assert {key.frame.stamp_ns for key in rig.segmenter._key_frames.values()} == {5 * _S}
+    assert rig.worker.stats.time_jumps == 2
+    assert rig.worker.stats.odd_stamps == 4  # the first and the one that confirmed it
+    assert rig.errors == []
+
+
+def _more_than(values: list[int], count: int) -> bool:
+    return len(values) > count
+
+
+@pytest.mark.parametrize('is_broken', [True, False], ids=['unusable', 'usable'])
+@pytest.mark.parametrize(
+    'stamp_ns',
+    [1, 90 * _S, 3100 * _S, 20_000 * _S, 2**62],
+    ids=['1970', 'back', '50 min', 'hours', 'end of time'],
+)
+def test_one_image_with_an_odd_stamp_makes_nothing_forgotten(
+    make_rig: MakeRig, stamp_ns: int, *, is_broken: bool
+) -> None:
+    rig = make_rig()
+    rig.worker.submit_prompt(prompt(1))
+    rig.send_each(*(100 * _S + k * _S // 30 for k in range(5)))
+    before = rig.segmenter.memory.value(1).copy()
+    for number in range(3):
+        known = len(rig.converted)
+        rig.worker.submit_frame(Message(stamp_ns, is_broken))
+        until(functools.partial(_more_than, rig.converted, known))
+        rig.settle()
+        if not number:
+            assert rig.segmenter.memory.value(1).tobytes() == before.tobytes()
+        rig.send_each(100 * _S + (5 + number) * _S // 30)
+    assert [r.object_ids for r in rig.results if r.stamp_ns != stamp_ns] == [(1,)] * 8
+    stats = rig.worker.stats
+    assert stats.time_jumps == 0
+    assert stats.odd_stamps == 3
+    assert stats.frames_failed == (3 if is_broken else 0)
+    assert stats.frames_done == (8 if is_broken else 11)
+    assert places(stats) == stats.frames_in
+
+
+def test_unusable_images_confirm_no_jump(make_rig: MakeRig) -> None:
+    rig = make_rig()
+    rig.worker.submit_prompt(prompt(1))
+    rig.send_each(100 * _S)
+    for stamp_ns in (5 * _S, 6 * _S, 7 * _S):
+        known = len(rig.converted)
+        rig.worker.submit_frame(Message(stamp_ns, is_broken=True))
+        until(functools.partial(_more_than, rig.converted, known))
+    rig.send_each(8 * _S)
+    assert rig.tracked()[-1] == (8 * _S, (1,))
+    rig.send_each(9 * _S)
+    assert rig.tracked()[-1] == (9 * _S, ())
+
+
+def test_a_prompt_for_the_next_frame_is_not_spent_on_an_odd_one(make_rig: MakeRig) -> None:
+    rig = make_rig()
+    rig.send_each(100 * _S)
+    rig.worker.submit_prompt(prompt(1))
+    rig.send_each(5 * _S, 6 * _S)
+    assert rig.tracked()[1:] == [(5 * _S, ()), (6 * _S, (1,))]
+    assert rig.errors == []
+
+
+def test_a_pause_of_minutes_keeps_the_objects(make_rig: MakeRig) -> None:
+    rig = make_rig()
+    rig.worker.submit_prompt(prompt(1))
+    rig.send_each(*(k * _S for k in (100, 101, 1000, 1001, 1002)))
+    assert [r.object_ids for r in rig.results] == [(1,)] * 5
+    assert rig.worker.stats.time_jumps == 0
+    assert rig.worker._ring.stamps() == [k * _S for k in (100, 101, 1000, 1001, 1002)]
 
 
 def test_frames_before_a_jump_are_forgotten(make_rig: MakeRig) -> None:
     rig = make_rig(late_policy='reject', wait_s=0.01)
-    rig.send_each(100 * _S, 101 * _S, 5 * _S)
+    rig.send_each(100 * _S, 101 * _S, 5 * _S, 6 * _S)
     rig.worker.submit_prompt(prompt(1, stamp_ns=100 * _S))
     until(lambda: len(rig.errors) == 1)
     assert rig.segmenter.object_ids == ()
 
 
-def test_prompt_for_a_frame_before_the_jump_is_cancelled(make_rig: MakeRig) -> None:
+def test_prompt_for_a_frame_before_the_jump_does_not_outlive_it(make_rig: MakeRig) -> None:
     rig = make_rig()
     rig.hold(100 * _S)
     rig.worker.submit_prompt(prompt(1, stamp_ns=100 * _S))
     rig.send(5 * _S)
     rig.gate.set()
-    until(lambda: len(rig.errors) == 1 and len(rig.results) == 2)
-    assert 'jumped' in str(rig.errors[0])
-    assert rig.tracked() == [(100 * _S, ()), (5 * _S, ())]
+    until(lambda: len(rig.results) == 2)
+    rig.send_each(6 * _S)
+    assert rig.tracked()[-1] == (6 * _S, ())
 
 
 @pytest.mark.parametrize(('policy', 'ids'), [('reset', ()), ('ignore', (1,))])
@@ -659,16 +730,19 @@ def test_jump_while_a_mask_catches_up(
     rig.send(5 * _S)
     rig.gate.set()
     until(lambda: len(rig.results) == 6)
-    assert rig.tracked()[-1] == (5 * _S, ids)
+    rig.send_each(6 * _S)
+    assert rig.tracked()[-1] == (6 * _S, ids)
 
 
-def test_two_cameras_on_one_topic_are_no_reason_to_grow(make_rig: MakeRig) -> None:
+def test_two_cameras_on_one_topic_are_no_reason_to_grow_or_to_forget(make_rig: MakeRig) -> None:
     rig = make_rig()
-    rig.hold(_S)
-    for number in range(200):
-        rig.send(100 * _S + number, _S + number)
-    rig.gate.set()
-    until(lambda: rig.worker.stats.frames_waiting == 0)
-    assert len(rig.worker._ring) == 1
-    assert rig.worker.stats.time_jumps == 200
+    rig.worker.submit_prompt(prompt(1))
+    rig.send_each(_S)
+    for number in range(1, 101):
+        rig.send_each(100_000 * _S + number, _S + number)
+    assert len(rig.worker._ring) == 30
+    assert len(rig.worker._aside) == 0
+    assert rig.worker.stats.time_jumps == 0
+    assert rig.worker.stats.odd_stamps == 100
+    assert {r.object_ids for r in rig.results} == {(1,)}
     assert rig.errors == []

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import cv2
@@ -23,6 +24,11 @@ Size = tuple[int, int]  # height, width
 ASPECT_TOLERANCE = 0.01
 # Memory and time grow with the long side; a strip beyond this is a mistake, not a camera.
 MAX_ASPECT = 8
+#: The network's input is at most this many short sides long (16:9 has 1.78) ...
+_MAX_LENGTH = 1.8
+#: ... or has at most this area, in squares of the short side (4:3 has as much). Reading the memory
+#: costs more than the square of the area: a strip of 512 pixels would take 37 times the time.
+_MAX_AREA = 4 / 3
 #: Bilinear interpolation leaves pixels out when it shrinks an image by more.
 MAX_BILINEAR = 1.5
 #: Short sides of the network's input below the model's own one, px; smaller loses the objects.
@@ -33,8 +39,10 @@ def network_size(camera_size: Size, short_side: int, multiple: int = 16) -> Size
     """
     Return the network input (H, W) for a camera image: short side -> `short_side`.
 
-    Both sides are rounded to the nearest multiple, and the image is stretched onto it by at
-    most half a multiple; nothing is padded, so no pixel is spent on a border.
+    Images longer than 16:9 get smaller sides: those of the longest input there is, or of one with
+    the area of 4:3, whichever is larger. Both sides are rounded to the nearest multiple, and the
+    image is stretched onto it by at most half a multiple; nothing is padded, so no pixel is spent
+    on a border.
     """
     if max(camera_size) > MAX_ASPECT * min(camera_size):
         raise VosError(
@@ -42,6 +50,8 @@ def network_size(camera_size: Size, short_side: int, multiple: int = 16) -> Size
             'width; crop it first'
         )
     scale = short_side / min(camera_size)
+    aspect = max(camera_size) / min(camera_size)
+    scale *= min(1.0, max(_MAX_LENGTH / aspect, math.sqrt(_MAX_AREA / aspect)))
     height, width = (
         max(multiple, int(side * scale / multiple + 0.5) * multiple) for side in camera_size
     )

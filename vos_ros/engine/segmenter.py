@@ -148,6 +148,9 @@ class VideoSegmenter:
         self._backends: dict[Size, Backend] = {}
         self._level = 0
         self._camera: Size = _USUAL_CAMERA if fixed is None else fixed[:2]
+        self._has_camera = False  # `_camera` is of an image
+        self._odd: Size | None = None  # network input for the last image, which was of no camera
+        self._past_sizes: list[Size] = []  # of the camera before
         self._labeler = Labeler()
         self._work = self._workspace(self._sizes(self._camera)[0])
         self._doubts: Counter[Doubt] = Counter()
@@ -235,7 +238,7 @@ class VideoSegmenter:
         before, self._level = self._level, max(0, min(level, len(self.short_sides) - 1))
         size = self.input_size
         try:
-            self._fit(self._camera)
+            self.set_size(self._sizes(self._camera)[self._level])
         except Exception:
             self._level = before
             raise
@@ -257,10 +260,10 @@ class VideoSegmenter:
         :return: an empty label map at no cost while no object is known.
         """
         watch = Stopwatch()
-        self._fit(frame.size)
+        warnings = self._meet(frame.size)
         object_ids = self.object_ids
         if not object_ids:
-            return self._nothing(frame)
+            return self._nothing(frame, warnings)
         work = self._work
 
         # Camera image -> network input, at the network's size.
@@ -298,6 +301,7 @@ class VideoSegmenter:
             frame.frame_id,
             timing,
             prob,
+            warnings,
             states=_Later(object_ids, lambda: _states_of(verdict().tracks)),
         )
 
@@ -374,9 +378,10 @@ class VideoSegmenter:
         if not prompted:
             empty = 'empty mask: it has no object; draw at least one pixel with an id above 0'
             raise VosError('; '.join(warnings) or empty)
-        self._fit(frame.size, keeps_objects=False)
+        shape = self._adopt_camera(frame.size, keeps_objects=False)
         self.reset()
-        return self._prompt(frame, label_map, prompted, warnings)
+        self._has_camera = True
+        return self._prompt(frame, label_map, prompted, (*warnings, *shape))
 
     def add_objects(self, frame: Frame, prompt: Prompt) -> Segmentation:
         """
@@ -386,11 +391,12 @@ class VideoSegmenter:
         is not touched, unless there are more distinct prompted frames than
         `max_prompted_frames` (said in `warnings`). An empty prompt just segments.
         """
-        self._fit(frame.size)
         label_map, prompted, warnings = self._accept(prompt, frame.size, self.object_ids)
         if not prompted:
-            return replace(self.segment(frame), warnings=warnings)
-        return self._prompt(frame, label_map, prompted, warnings)
+            result = self.segment(frame)
+            return replace(result, warnings=(*warnings, *result.warnings))
+        shape = self._meet(frame.size)
+        return self._prompt(frame, label_map, prompted, (*warnings, *shape))
 
     def remove_objects(self, ids: Iterable[int]) -> tuple[int, ...]:
         """Forget these objects; return those that were known. Ids of the others never change."""
@@ -409,6 +415,7 @@ class VideoSegmenter:
         self._tracks, self._key_frames = {}, {}  # new ones: a fork may hold the old
         self._frame_number = 0
         self._stamp_ns = 0
+        self._has_camera, self._odd = False, None  # whatever shape comes next is the camera's
 
     def forget_time(self) -> None:
         """Treat the next frame as if it came at once: its stamp is of another clock."""
@@ -435,7 +442,7 @@ class VideoSegmenter:
         They must fit, see `fits`.
         """
         if not self.object_ids:
-            self._fit(other._camera)
+            self._adopt_camera(other._camera)
         other.set_size(self.input_size)
         new = other.object_ids
         self.memory.adopt(other.memory)
@@ -570,7 +577,7 @@ class VideoSegmenter:
         accepted = [k for k in found if k not in refused]
         return keep_ids(label_map, accepted), accepted, tuple(warnings)
 
-    def _nothing(self, frame: Frame) -> Segmentation:
+    def _nothing(self, frame: Frame, warnings: tuple[str, ...]) -> Segmentation:
         return Segmentation(
             label_map=np.zeros(frame.size, np.uint8),
             object_ids=(),
@@ -579,6 +586,7 @@ class VideoSegmenter:
             frame_id=frame.frame_id,
             timing=StepTiming(),
             prob=np.ones((1, *self._work.mask_size), np.float32),
+            warnings=warnings,
         )
 
     # The network's size
@@ -601,13 +609,47 @@ class VideoSegmenter:
             return [(height, width)]
         return [network_size(camera, side, self.manifest.multiple) for side in self.short_sides]
 
-    def _fit(self, camera: Size, *, keeps_objects: bool = True) -> None:
-        """Adopt the network's size for a camera (H, W) at the present level."""
-        sizes = self._sizes(camera)
+    def _meet(self, camera: Size) -> tuple[str, ...]:
+        """
+        Take note of an image's size (H, W): another shape counts when it comes twice.
+
+        One image of another shape is stretched: were each of them followed, two cameras on one
+        topic would have everything encoded again with every image.
+
+        :return: one line for each thing that is not as the camera may expect.
+        """
+        size = self._sizes(camera)[self._level]
+        if size == self.input_size:
+            self._odd, self._camera, self._has_camera = None, camera, True
+            return ()
+        if not self._has_camera or size == self._odd:
+            return self._adopt_camera(camera)
+        self._odd = size
+        return (
+            f'an image of {camera[1]}x{camera[0]} after others of '
+            f'{self._camera[1]}x{self._camera[0]} is stretched to their shape; a second in a row '
+            'would be taken as it is: are there two cameras on one topic?',
+        )
+
+    def _adopt_camera(self, camera: Size, *, keeps_objects: bool = True) -> tuple[str, ...]:
+        """Adopt the network's size for a camera (H, W) at the present level; return warnings."""
+        sizes, before = self._sizes(camera), self._sizes(self._camera)
+        is_new = sizes != before or not self._has_camera
         self.set_size(sizes[self._level], keeps_objects=keeps_objects)
-        self._camera = camera
-        if any(size not in sizes for size in self._backends):  # of a camera that is gone
-            self._backends = {k: v for k, v in self._backends.items() if k in sizes}
+        if sizes != before:
+            # Kept, as two cameras that take turns would else have the model loaded each time.
+            self._past_sizes = before if self._has_camera else []
+        self._camera, self._has_camera, self._odd = camera, True, None
+        wanted = {*sizes, *self._past_sizes}
+        if any(size not in wanted for size in self._backends):  # of a camera that is gone
+            self._backends = {k: v for k, v in self._backends.items() if k in wanted}
+        if not is_new or min(sizes[0]) + self.manifest.multiple > self.short_sides[0]:
+            return ()
+        return (
+            f'images of {camera[1]}x{camera[0]} are so long that the network sees them at '
+            f'{sizes[0][1]}x{sizes[0][0]}, not with a short side of {self.short_sides[0]}: crop '
+            'them where thin things matter',
+        )
 
     def set_size(self, size: Size, *, keeps_objects: bool = True) -> None:
         """

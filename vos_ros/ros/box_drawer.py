@@ -17,6 +17,7 @@ from vos_ros.formats.boxes import draw_boxes
 from vos_ros.ros.conversions import Arrival, CameraFrame, to_any_frame
 from vos_ros.ros.detections import BoxPrompt
 from vos_ros.stream.mailbox import FrameRing
+from vos_ros.stream.matching import Match, named, passed
 
 #: Requests that may wait; beyond it the oldest go.
 _CAPACITY = 8
@@ -31,6 +32,7 @@ class BoxDrawer:
     :param init: how long to wait for an image, and what to do when it has passed.
     :param on_prompt: called from this thread with the masks, stamped like their image.
     :param on_error: called with what went wrong, from this thread or that of `put_boxes`.
+    :param on_note: called from this thread with what the sender should know all the same.
     """
 
     def __init__(
@@ -38,10 +40,12 @@ class BoxDrawer:
         init: InitConfig,
         on_prompt: Callable[[Prompt], None],
         on_error: Callable[[Exception], None],
+        on_note: Callable[[str], None] = lambda line: None,
     ) -> None:
         self._init = init
         self._on_prompt = on_prompt
         self._on_error = on_error
+        self._on_note = on_note
         self._changed = threading.Condition()
         self._images: FrameRing[Arrival] = FrameRing(
             init.buffer_frames, int(init.buffer_mib * 2**20), lambda item: len(item.msg.data)
@@ -87,6 +91,7 @@ class BoxDrawer:
 
         :param object_ids: of the objects.
         """
+        object_ids = frozenset(object_ids)
         with self._changed:
             self._removed.update(object_ids)
             for _ in range(len(self._requests)):
@@ -151,31 +156,36 @@ class BoxDrawer:
 
     def _await_image(self, stamp_ns: int, clearings: int) -> Arrival | None:
         """Return the image that the boxes are for; None = nobody waits for it any more."""
-        end = float('inf')
         with self._changed:
-            while not self._is_over(clearings):
-                newest = self._images.newest()
-                if newest is not None:
-                    # From the first image on: a camera may start long after the detector.
-                    end = min(end, time.monotonic() + self._init.wait_s)
-                    found = newest[1] if stamp_ns == 0 else self._images.find(stamp_ns)
-                    if found is not None:
-                        return found
-                    if newest[0] > stamp_ns:
-                        return self._late(newest[1])
-                if stamp_ns and time.monotonic() >= end:
+            match = self._await_match(stamp_ns, clearings)
+        if match is None:
+            return None
+        if match.refusal:
+            raise VosError(f'init boxes: {match.refusal}')
+        if match.note:
+            self._on_note(f'init boxes: {match.note}')
+        return match.item
+
+    def _await_match(self, stamp_ns: int, clearings: int) -> Match[Arrival] | None:
+        end = float('inf')
+        while not self._is_over(clearings):
+            newest = self._images.newest()
+            if newest is not None:
+                # From the first image on: a camera may start long after the detector.
+                end = min(end, time.monotonic() + self._init.wait_s)
+                if stamp_ns == 0:
+                    return Match(newest[1])
+                if newest[0] >= stamp_ns:
+                    return passed(self._images, stamp_ns, self._init)
+                is_over = time.monotonic() >= end
+                match = named(self._images, stamp_ns, is_over=is_over)
+                if match is not None:
+                    return match
+                if is_over:
                     raise VosError(
                         f'no image with the stamp of the init boxes came within '
                         f'{self._init.wait_s} s; stamp them like the image they were found on'
                     )
-                is_timed = stamp_ns and end < float('inf')
-                self._changed.wait(max(0.0, end - time.monotonic()) if is_timed else None)
+            is_timed = stamp_ns and end < float('inf')
+            self._changed.wait(max(0.0, end - time.monotonic()) if is_timed else None)
         return None
-
-    def _late(self, newest: Arrival) -> Arrival:
-        if self._init.late_policy == 'apply_to_latest':
-            return newest
-        raise VosError(
-            'the image of the init boxes is not (or no longer) buffered; send them sooner, raise '
-            'init.buffer_frames or set init.late_policy to apply_to_latest'
-        )

@@ -7,23 +7,32 @@ Functions that read a message look only at its fields; those that build one get 
 `msg` module from their caller.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 import importlib
+from types import MappingProxyType
 from typing import Any
 
 import cv2
 import numpy as np
 from std_msgs.msg import Header
 
-from vos_ros.datatypes import Segmentation
+from vos_ros.datatypes import LabelMap, Segmentation
 from vos_ros.errors import VosError
 from vos_ros.formats.boxes import Box
 from vos_ros.ros.conversions import to_stamp_ns
+from vos_ros.ros.guard import tidy
 
 #: What an object is called until somebody names it.
 _DEFAULT_NAME = 'object_{}'
 _MAX_ID = 65535
+#: Characters of a name that a detector gives.
+_LONGEST_NAME = 64
+#: Boxes that overlap so much (intersection over union) are of one object.
+_SAME = 0.3
+_NOWHERE: Mapping[int, Box] = MappingProxyType({})
+_NAMELESS: Mapping[int, str] = MappingProxyType({})
 
 
 def find_vision_msgs() -> Any | None:
@@ -49,27 +58,35 @@ class BoxPrompt:
     stamp_ns: int = 0
 
 
-def to_boxes(msg: Any, known: tuple[int, ...] = ()) -> tuple[BoxPrompt, tuple[str, ...]]:
+def to_boxes(
+    msg: Any,
+    known: tuple[int, ...] = (),
+    places: Mapping[int, Box] = _NOWHERE,
+    names_of: Mapping[int, str] = _NAMELESS,
+) -> tuple[BoxPrompt, tuple[str, ...]]:
     """
     Read a Detection2DArray.
 
-    A detection's `id` is the object's id where it is a number from 1 to 65535; else the object
-    gets the smallest one that is free. Its best hypothesis names it.
+    A detection's `id` is the object's id where it is a number from 1 to 65535. Else it is the
+    known object that its box overlaps most, unless that has another name: detectors without a
+    tracker leave `id` empty, and see the same object in every message. One that overlaps none
+    gets the smallest id that is free. Its best hypothesis names it.
 
     :param msg: vision_msgs/Detection2DArray.
     :param known: ids in use.
+    :param places: where objects are by now.
+    :param names_of: objects that have a name.
     :return: the boxes, and one line for each detection that is refused.
     :raises VosError: no detection can be used.
     """
     boxes: dict[int, Box] = {}
     names: dict[int, str] = {}
     problems = []
-    given = {_given_id(detection) for detection in msg.detections}
+    found: dict[int, tuple[Box, str]] = {}  # by number of the detection
     for number, detection in enumerate(msg.detections):
-        object_id = _given_id(detection) or _free_id({*known, *given, *boxes})
         box = detection.bbox
         try:
-            boxes[object_id] = Box(
+            read = Box(
                 box.center.position.x,
                 box.center.position.y,
                 box.size_x,
@@ -80,11 +97,74 @@ def to_boxes(msg: Any, known: tuple[int, ...] = ()) -> tuple[BoxPrompt, tuple[st
             problems.append(f'detection {number}: {error}')
             continue
         best = max(detection.results, key=lambda r: r.hypothesis.score, default=None)
-        if best is not None and best.hypothesis.class_id:
-            names[object_id] = best.hypothesis.class_id
+        name = '' if best is None else tidy(best.hypothesis.class_id, _LONGEST_NAME)
+        found[number] = read, name
+    given = {number: _given_id(detection) for number, detection in enumerate(msg.detections)}
+    matched = _matched(
+        {number: each for number, each in found.items() if not given[number]},
+        {i: box for i, box in places.items() if i not in given.values()},
+        names_of,
+    )
+    for number, (read, name) in found.items():
+        taken = {*known, *given.values(), *matched.values(), *boxes}
+        object_id = given[number] or matched.get(number) or _free_id(taken)
+        boxes[object_id] = read
+        if name:
+            names[object_id] = name
     if not boxes:
         raise VosError('; '.join(problems) or 'init boxes are empty: there is no detection')
     return BoxPrompt(boxes, names, to_stamp_ns(msg.header.stamp)), tuple(problems)
+
+
+def _matched(
+    found: Mapping[int, tuple[Box, str]], places: Mapping[int, Box], names_of: Mapping[int, str]
+) -> dict[int, int]:
+    """
+    Say which detection is which known object, the best overlaps first.
+
+    :param found: number of the detection -> its box and its name, '' = none.
+    :param places: object id -> where it is.
+    :param names_of: object id -> name, of those that have one.
+    :return: number of the detection -> object id.
+    """
+    overlaps = [
+        (overlap, number, object_id)
+        for number, (box, name) in found.items()
+        for object_id, place in places.items()
+        if (overlap := _overlap(box, place)) >= _SAME
+        and not (name and names_of.get(object_id, name) != name)
+    ]
+    matched: dict[int, int] = {}
+    for _, number, object_id in sorted(overlaps, key=lambda each: -each[0]):
+        if number not in matched and object_id not in matched.values():
+            matched[number] = object_id
+    return matched
+
+
+def _overlap(one: Box, other: Box) -> float:
+    """Return intersection over union of what two boxes span along the image's axes."""
+    spans = [(box.corners().min(axis=0), box.corners().max(axis=0)) for box in (one, other)]
+    (low, high), (low_other, high_other) = spans
+    shared = np.prod(np.clip(np.minimum(high, high_other) - np.maximum(low, low_other), 0, None))
+    areas = np.prod(high - low) + np.prod(high_other - low_other)
+    return float(shared / (areas - shared))
+
+
+def boxes_of(label_map: LabelMap, object_ids: Iterable[int]) -> dict[int, Box]:
+    """
+    Return the box around each object that is seen and large enough for one.
+
+    :param label_map: (H, W) ids.
+    :param object_ids: of the objects.
+    """
+    boxes = {}
+    for object_id in object_ids:
+        x, y, width, height = cv2.boundingRect((label_map == object_id).astype(np.uint8))
+        with suppress(VosError):  # a crumb is no place
+            boxes[object_id] = Box(
+                x + (width - 1) / 2, y + (height - 1) / 2, float(width), float(height)
+            )
+    return boxes
 
 
 def fingerprint(msg: Any) -> bytes:

@@ -18,18 +18,33 @@ from vos_ros.config import NodeConfig
 from vos_ros.datatypes import ObjectState, Segmentation, StepTiming
 from vos_ros.engine.segmenter import VideoSegmenter
 from vos_ros.latency import LatencyWindow
+from vos_ros.ros.guard import tidy
 from vos_ros.stream.overload import OverloadStatus
 
 #: Latencies that the percentiles are taken over.
 WINDOW = 512
+#: Characters of a name that a peer gives.
+_LONGEST_NAME = 64
 #: Arrivals that the rate is taken over; 2 s at 30 Hz.
 _RATE_WINDOW = 60
 #: How long a rejection, an error or a time jump colours the status; the counts stay.
 _RECENT_S = 10.0
 #: Stamps this far in the future are no rounding and no jitter: two clocks differ.
 _FUTURE_MS = 1000.0
+#: Stamps this far in the past are no slow link: one image waits at most. A camera may count since
+#: its start, and a bag be played without its clock.
+_PAST_MS = 10_000.0
 
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
+
+
+def is_clock_other(age_ms: float) -> bool:
+    """
+    Return whether an image's stamp is of another clock than ours, so that its age says nothing.
+
+    :param age_ms: by our clock; below 0 = in the future.
+    """
+    return not -_FUTURE_MS <= age_ms <= _PAST_MS
 
 
 class Health:
@@ -43,6 +58,9 @@ class Health:
         self._age = LatencyWindow(WINDOW)
         self._since = time.perf_counter()
         self._lost = 0
+        self._missed = 0
+        self._ignored = 0
+        self._masks_lost = 0
         self._errors = 0
         self._duplicates = 0
         self._masks_in = 0
@@ -54,7 +72,16 @@ class Health:
         self._is_image_failing = False
         self._stamps_0 = 0
         self._when = dict.fromkeys(
-            ('rejected', 'noticed', 'failed', 'image_failed', 'jumped', 'stamp_0', 'lost'),
+            (
+                'rejected',
+                'noticed',
+                'failed',
+                'image_failed',
+                'jumped',
+                'stamp_0',
+                'lost',
+                'mask_lost',
+            ),
             float('-inf'),
         )
         self._jump_s = 0.0
@@ -81,7 +108,7 @@ class Health:
         """
         with self._lock:
             self._arrivals.append(time.perf_counter())
-            self._encoding = encoding
+            self._encoding = tidy(encoding, _LONGEST_NAME)
         if stamp_ns == 0:
             self.stamp_0()
 
@@ -116,6 +143,30 @@ class Health:
         with self._lock:
             self._lost += count
             self._when['lost'] = time.perf_counter()
+
+    def images_missed(self, count: int) -> None:
+        """
+        Note images that were sent but never given to us, lost ones and those a newer one replaced.
+
+        :param count: since the image before.
+        """
+        with self._lock:
+            self._missed += count
+
+    def image_ignored(self) -> None:
+        """Note an image that came while nobody wanted any."""
+        with self._lock:
+            self._ignored += 1
+
+    def masks_lost(self, count: int) -> None:
+        """
+        Note masks or boxes that were sent but never came.
+
+        :param count: since the one before.
+        """
+        with self._lock:
+            self._masks_lost += count
+            self._when['mask_lost'] = time.perf_counter()
 
     def published(self, segmentation: Segmentation, latency_ms: float, age_ms: float) -> None:
         """
@@ -223,11 +274,14 @@ class Health:
             if is_expected and is_silent:
                 why = f': {hint}' if hint else ''
                 findings.add(ERROR, f'no image for {silence:.1f} s{why}')
-            elif self._age_ms < -_FUTURE_MS:
+            elif is_clock_other(self._age_ms):
+                where = 'future' if self._age_ms < 0 else 'past'
+                off = ', and max_age_ms is off while they do' if config.max_age_ms > 0 else ''
                 findings.add(
                     WARN,
-                    f'stamps lie {-self._age_ms / 1e3:.1f} s in the future; the clocks differ: '
-                    'synchronise the hosts, or set use_sim_time on both sides or on none',
+                    f'stamps lie {abs(self._age_ms) / 1e3:.1f} s in the {where}; the clocks '
+                    f'differ{off}: synchronise the hosts, let the camera stamp with system time, '
+                    'or set use_sim_time on both sides or on none',
                 )
             elif 0 < config.max_age_ms < self._age_ms:
                 limit = f'limit {config.max_age_ms:.0f}'
@@ -270,8 +324,11 @@ class Health:
                 dropped=counts['frames_dropped'],
                 overtaken=counts['overtaken'],
                 failed=counts['frames_failed'] + self._unreadable,
+                missed=self._missed,
+                ignored=self._ignored,
                 lost=self._lost,
                 time_jumps=counts['time_jumps'],
+                odd_stamps=counts['odd_stamps'],
                 stamp_0=self._stamps_0,
             )
 
@@ -349,6 +406,10 @@ class Health:
                     values[f'object_{i}_name'] = names[i]
                 if state == ObjectState.LOST:
                     findings.add(WARN, f'object {i} is lost')
+            if self._is_recent('mask_lost'):
+                findings.add(
+                    WARN, f'{self._masks_lost} init masks or boxes were lost on their way'
+                )
             if self._is_recent('rejected'):
                 findings.add(WARN, f'last init mask rejected: {self._rejected_why}')
             if self._is_recent('noticed'):
@@ -360,6 +421,7 @@ class Health:
                 masks_in=self._masks_in,
                 masks_rejected=self._rejected,
                 masks_duplicate=self._duplicates,
+                masks_lost=self._masks_lost,
                 last_rejection=self._rejected_why,
                 last_notice=self._notice,
             )

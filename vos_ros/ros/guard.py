@@ -26,8 +26,12 @@ _REPEAT_S = 5.0
 _LOOK_S = 0.1
 #: What the names of all our threads begin with.
 THREADS = 'vos_'
-#: Different complaints remembered; beyond it some may be repeated early.
-_MOST = 100
+#: Different complaints that are logged in this time; whoever sends junk knows more.
+_MOST = 20
+#: Longest line, in characters: a peer may write a megabyte where an encoding should stand.
+_LONGEST = 600
+#: What a peer wrote stands in quotes; complaints that differ in nothing else are the same.
+_QUOTED = re.compile(r"""['"].*['"]""", re.DOTALL)
 #: Numbers, alone and in a row: complaints that differ in nothing else are the same.
 _NUMBERS = re.compile(r'\d+(?:, \d+)*')
 #: Ids that are named; of a mask full of noise there are hundreds.
@@ -39,8 +43,8 @@ class Complaints:
     """
     Logs errors and warnings, each once in a while. For any thread.
 
-    Those that differ in numbers only count as the same: a stream of broken images would otherwise
-    give one line per length.
+    Those that differ in numbers or in what a peer wrote count as the same: a stream of broken
+    images would otherwise give one line per length. Beyond 20 kinds in 5 s none is logged.
 
     :param logger: rclpy's, of the node.
     :param note: called for every error, logged or not, that is not counted elsewhere.
@@ -55,6 +59,7 @@ class Complaints:
         self._note = note
         self._is_wanted = is_wanted
         self._logged: dict[str, float] = {}
+        self._lock = threading.Lock()
 
     def __call__(self, error: Exception, line: str = '') -> None:
         """
@@ -74,7 +79,7 @@ class Complaints:
         :param error: as above.
         :param line: as above.
         """
-        line = line or in_words(error)
+        line = tidy(line) or in_words(error)
         if not self._is_due(line):
             return
         self._logger.error(line)
@@ -87,19 +92,19 @@ class Complaints:
 
         :param line: what it is.
         """
+        line = tidy(line)
         if self._is_due(line):
             self._logger.warning(line)
 
     def _is_due(self, line: str) -> bool:
         if not self._is_wanted():
             return False
-        kind, now = _NUMBERS.sub('#', line), time.perf_counter()
-        if now - self._logged.get(kind, float('-inf')) < _REPEAT_S:
-            return False
-        if len(self._logged) > _MOST:
-            self._logged.clear()
-        self._logged[kind] = now
-        return True
+        kind, now = _NUMBERS.sub('#', _QUOTED.sub("''", line)), time.perf_counter()
+        with self._lock:
+            recent = {k: at for k, at in self._logged.items() if now - at < _REPEAT_S}
+            is_due = kind not in recent and len(recent) < _MOST
+            self._logged = recent | ({kind: now} if is_due else {})
+        return is_due
 
 
 class LogBridge(logging.Handler):
@@ -182,8 +187,24 @@ def in_words(error: Exception) -> str:
     :param error: a VosError speaks for itself.
     """
     if isinstance(error, VosError):
-        return shortened(str(error))
-    return f'{type(error).__name__}: {error}'
+        return shortened(tidy(str(error)))
+    return tidy(f'{type(error).__name__}: {error}')
+
+
+def tidy(text: str, longest: int = _LONGEST) -> str:
+    r"""
+    Make one line of bounded length of what may hold anything, such as a peer's text.
+
+    :param text: control characters are written as Python does (\x1b): a terminal would obey them.
+    :param longest: characters that are kept.
+    """
+    kept = text
+    if len(text) > longest:  # its end says what to do
+        head, tail = text[: longest * 2 // 3], text[-longest // 3 :]
+        kept = f'{head} ... ({len(text)} characters) ... {tail}'
+    if kept.isprintable():
+        return kept
+    return ''.join(c if c.isprintable() else ascii(c)[1:-1] for c in kept)
 
 
 def shortened(line: str) -> str:

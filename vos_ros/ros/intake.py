@@ -9,11 +9,12 @@ that an image has woken waits for it. A wait set with the few topics of the inpu
 no service call or report delays an image. Masks come the same way, or images would overtake them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 import logging
 import threading
 import time
+from types import MappingProxyType
 from typing import Any
 
 from rclpy.callback_groups import CallbackGroup
@@ -21,6 +22,7 @@ from rclpy.exceptions import InvalidHandle
 from rclpy.guard_condition import GuardCondition
 from rclpy.impl.implementation_singleton import rclpy_implementation as _rclpy
 
+from vos_ros.ros.gaps import GapCounter
 from vos_ros.ros.guard import in_words, THREADS
 
 #: How often to look whether ROS still runs, in case nobody says so.
@@ -28,6 +30,7 @@ _LOOK_NS = 500_000_000
 #: After an image: whom it has woken would wait for the interpreter while the next wait is made,
 #: a twentieth of a millisecond in each frame.
 _ASIDE_S = 0.001
+_NO_GAPS: Mapping[Any, GapCounter] = MappingProxyType({})
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -83,6 +86,7 @@ class Intake:
         self._context = context
         self._group = group
         self._subscriptions: Sequence[Any] = ()
+        self._gaps: Mapping[Any, GapCounter] = {}
         self._is_stopping = False
         self._wake = GuardCondition(None, None, context=context)
         self._thread = threading.Thread(target=self._run, name=f'{THREADS}intake', daemon=True)
@@ -92,13 +96,17 @@ class Intake:
         self._group.is_taken = True
         self._thread.start()
 
-    def follow(self, subscriptions: Sequence[Any]) -> None:
+    def follow(
+        self, subscriptions: Sequence[Any], gaps: Mapping[Any, GapCounter] = _NO_GAPS
+    ) -> None:
         """
         Serve these from now on; what is left out may be destroyed.
 
         :param subscriptions: of the group; all that waits of one comes before the next one's, and
             one message at a time of the last: the camera's.
+        :param gaps: who counts what did not come, by subscription.
         """
+        self._gaps = gaps
         self._subscriptions = tuple(subscriptions)
         self._wake.trigger()
 
@@ -174,5 +182,9 @@ class Intake:
             taken = subscription.handle.take_message(subscription.msg_type, subscription.raw)
             if taken is None:
                 return number
-            subscription.callback(taken[0])
+            msg, info = taken
+            gaps = self._gaps.get(subscription)
+            if gaps is not None:
+                gaps.note(info)
+            subscription.callback(msg)
         return most

@@ -13,27 +13,38 @@ from contextlib import contextmanager
 import functools
 import hashlib
 import threading
+import time
 from typing import Any
 
+import numpy as np
 from rclpy.callback_groups import CallbackGroup
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import UInt16MultiArray
 
 from vos_ros.config import InitConfig
-from vos_ros.datatypes import Prompt
+from vos_ros.datatypes import LabelMap, Prompt
+from vos_ros.engine.labels import ids_in
 from vos_ros.errors import VosError
+from vos_ros.formats.boxes import Box
 from vos_ros.ros import conversions, detections
 from vos_ros.ros.detections import BoxPrompt
 from vos_ros.ros.diagnostics import Health
+from vos_ros.ros.gaps import GapCounter
 from vos_ros.ros.guard import Complaints, guarded, in_words, shortened
 from vos_ros.ros.qos import LATCHED, profile, QosWatch, RELIABLE, VOLATILE
+from vos_ros.stream.requests import QUEUE_CAPACITY
 
 #: Prompts that are kept while the node cannot use them (inactive, paused); the oldest go first.
-_HELD = 8
+_HELD = QUEUE_CAPACITY
+#: Messages that may wait for the intake: more than can be queued, so that whatever is too much is
+#: refused by name and not lost.
+_DEPTH = 2 * QUEUE_CAPACITY
 #: Prompts remembered so that a second delivery is told from a new one.
 _SEEN = 32
 #: How often to look whether somebody latches prompts.
 _LATCHED_POLL_S = 0.25
+#: How long boxes are remembered for objects that are not seen yet: they wait to be drawn.
+_ASKED_S = 2.0
 
 
 class Deliveries:
@@ -86,6 +97,7 @@ class PromptInputs:
     :param complain: logs.
     :param submit: takes a prompt, or returns False while nobody can; then it is held.
     :param known_ids: ids in use.
+    :param seen_at: boxes around the objects, as seen last.
     :param remove: forgets objects.
     :param group: of all subscriptions.
     :param on_topics_changed: called when `subscriptions` has changed.
@@ -102,7 +114,8 @@ class PromptInputs:
         complain: Complaints,
         submit: Callable[[Prompt | BoxPrompt], bool],
         known_ids: Callable[[], tuple[int, ...]],
-        remove: Callable[[list[int]], None],
+        seen_at: Callable[[], dict[int, Box]],
+        remove: Callable[[frozenset[int]], None],
         group: CallbackGroup,
         on_topics_changed: Callable[[], None],
     ) -> None:
@@ -114,6 +127,8 @@ class PromptInputs:
         self._health = health
         self._submit = submit
         self._known_ids = known_ids
+        self._seen_at = seen_at
+        self._asked: dict[int, tuple[float, Box]] = {}  # boxes of late, and when they came, s
         self._remove = remove
         self._group = group
         self._on_topics_changed = on_topics_changed
@@ -122,6 +137,7 @@ class PromptInputs:
         self._has_told_held = False
         self._seen = Deliveries()
         self._has_seen_stamp_0 = False
+        self._told: tuple[int, LabelMap] | None = None  # stamp, and what its masks said so far
         self._topics: dict[str, tuple[type, Callable]] = {
             'init_mask': (Image, self._on_mask),
             'init_mask/compressed': (CompressedImage, self._on_compressed_mask),
@@ -130,6 +146,8 @@ class PromptInputs:
             self._topics['init_boxes'] = (vision.Detection2DArray, self._on_boxes)
         self._latched: dict[str, Any] = {}  # topic -> its second subscription
         self._subscriptions = [self._listen(topic, VOLATILE) for topic in self._topics]
+        # What is latched comes through here as well, and is counted once.
+        self.gaps = {s: self._gap_counter(s.topic_name) for s in self._subscriptions}
         self._subscriptions.append(
             watch.subscribe(
                 UInt16MultiArray,
@@ -171,6 +189,7 @@ class PromptInputs:
         with self._lock:
             self._held.clear()
             self._seen.clear()
+            self._asked.clear()
             self.names = {}
 
     def repeat(self) -> None:
@@ -191,13 +210,23 @@ class PromptInputs:
             with self._lock:
                 self._take(prompt)
 
+    def _gap_counter(self, topic: str) -> GapCounter:
+        def tell(count: int) -> None:
+            self._health.masks_lost(count)
+            self.complain.warn(
+                f'{count} messages of {topic} were lost on their way: more than {_DEPTH} came at '
+                'once, or the link is weak; send one mask with all objects of an image'
+            )
+
+        return GapCounter(tell, lambda: int(self._node.count_publishers(topic)))
+
     def _listen(self, topic: str, durability: Any) -> Any:
         kind, callback = self._topics[topic]
         return self._watch.subscribe(
             kind,
             topic,
             functools.partial(callback, is_latched=durability == LATCHED),
-            profile(_HELD, RELIABLE, durability),
+            profile(_DEPTH, RELIABLE, durability),
             callback_group=self._group,
         )
 
@@ -235,12 +264,22 @@ class PromptInputs:
         with self._lock, self._rejections():
             if not self._is_new('boxes', is_latched, msg, detections.fingerprint(msg)):
                 return
-            boxes, problems = detections.to_boxes(msg, self._known_ids())
+            boxes, problems = detections.to_boxes(
+                msg, self._known_ids(), self._places(), self.names
+            )
+            now = time.monotonic()
+            self._asked |= {i: (now, box) for i, box in boxes.boxes.items()}
             for line in problems:
                 self._health.mask_rejected(line)
                 self.complain.warn(f'init boxes: {line}')
             self.names = {**self.names, **boxes.names}
             self._take(boxes)
+
+    def _places(self) -> dict[int, Box]:
+        """Return where objects are: as seen last, else as asked for a moment ago."""
+        since = time.monotonic() - _ASKED_S
+        self._asked = {i: each for i, each in self._asked.items() if each[0] >= since}
+        return {i: box for i, (_, box) in self._asked.items()} | self._seen_at()
 
     def _take_mask(self, msg: Any, read: Callable[[Any, int], Any]) -> None:
         label_map = read(msg, self._config.binary_id)
@@ -253,7 +292,27 @@ class PromptInputs:
                     'init mask has stamp 0 and is applied to the next image; give it the stamp '
                     'of the image that it was drawn on'
                 )
+        else:
+            self._warn_of_conflicts(label_map, stamp_ns)
         self._take(Prompt(label_map, stamp_ns))
+
+    def _warn_of_conflicts(self, label_map: LabelMap, stamp_ns: int) -> None:
+        """Warn where two masks of one image give different pixels to one object."""
+        told, self._told = self._told, (stamp_ns, label_map)
+        if told is None or told[0] != stamp_ns or told[1].shape != label_map.shape:
+            return
+        before = told[1]
+        self._told = stamp_ns, np.where(label_map > 0, label_map, before)
+        differs = before != label_map
+        moved = np.union1d(before[differs], label_map[differs])
+        again = sorted(set(ids_in(before)).intersection(ids_in(label_map), moved.tolist()))
+        if again:
+            line = (
+                f'several masks of one image give different pixels to objects {again}: the last '
+                'one counts; give each object an id of its own (pixels k = object k), in one mask'
+            )
+            self._health.noticed(shortened(line))
+            self.complain.warn(shortened(line))
 
     def _is_new(self, way: str, is_latched: bool, msg: Any, *content: Any) -> bool:
         digest = hashlib.blake2b(way.encode(), digest_size=16)
@@ -298,11 +357,12 @@ class PromptInputs:
 
     @guarded
     def _on_remove(self, msg: UInt16MultiArray) -> None:
-        ids = msg.data.tolist()
+        ids = frozenset(np.unique(np.frombuffer(msg.data, np.uint16)).tolist())
         with self._lock:
             self._seen.clear()  # the same mask may now be meant again
             self.names = {i: name for i, name in self.names.items() if i not in ids}
-            unknown = sorted(set(ids) - set(self._known_ids()))
+            self._asked = {i: each for i, each in self._asked.items() if i not in ids}
+            unknown = sorted(ids.difference(self._known_ids()))
             if unknown:
                 self.complain.warn(
                     shortened(

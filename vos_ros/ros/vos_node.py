@@ -28,9 +28,11 @@ from std_srvs.srv import SetBool, Trigger
 from vos_ros.datatypes import Frame, Prompt, Segmentation
 from vos_ros.engine.segmenter import VideoSegmenter
 from vos_ros.errors import VosError
+from vos_ros.formats.boxes import Box
 from vos_ros.ros import conversions, detections, diagnostics, parameters
 from vos_ros.ros.box_drawer import BoxDrawer
 from vos_ros.ros.conversions import Arrival, stamp_ns_of
+from vos_ros.ros.gaps import GapCounter
 from vos_ros.ros.guard import Complaints, guarded, in_words, LogBridge, shortened, wait_for
 from vos_ros.ros.intake import Intake, IntakeGroup
 from vos_ros.ros.prompts import PromptInputs
@@ -80,6 +82,7 @@ class VosNode(LifecycleNode):
         self._outputs: Outputs | None = None
         self._boxes: BoxDrawer | None = None
         self._image_subscription: Any = None
+        self._image_gaps: GapCounter | None = None
         self._input_group = IntakeGroup()
         self._intake: Intake | None = None
         self._segmenter: VideoSegmenter | None = None
@@ -87,6 +90,7 @@ class VosNode(LifecycleNode):
         self._past: Counter[str] = Counter()  # counts of workers that have ended
         self._followed: tuple[int, ...] = ()  # as last told
         self._told_at = float('-inf')
+        self._newest: Segmentation | None = None
         self._prompted_frames = 0
         self._load_s = 0.0
         self._is_paused = False
@@ -189,6 +193,7 @@ class VosNode(LifecycleNode):
             complain=self.complain,
             submit=self._submit_prompt,
             known_ids=self._known_ids,
+            seen_at=self._seen_at,
             remove=self._remove_objects,
             group=self._input_group,
             on_topics_changed=self._follow_inputs,
@@ -227,13 +232,15 @@ class VosNode(LifecycleNode):
             init=node.init,
             nbytes_of=lambda item: len(item.msg.data),
             limits=OverloadLimits.of(node),
-            age_ms_of=lambda item: self._age_ms(item.stamp_ns),
+            age_ms_of=lambda item: self._believable_age_ms(item.stamp_ns),
             time_jump_policy=node.on_time_jump,
             on_time_jump=self._on_time_jump,
         )
         self._worker.start()
         if self._vision is not None:
-            self._boxes = BoxDrawer(node.init, self._submit_drawn, self._on_box_error)
+            self._boxes = BoxDrawer(
+                node.init, self._submit_drawn, self._on_box_error, self._on_box_note
+            )
         prompts.hand_over_held()
         is_raw = node.image_transport != 'compressed'
         self._image_subscription = self._watch.subscribe(
@@ -245,6 +252,10 @@ class VosNode(LifecycleNode):
             qos_overriding_options=QoSOverridingOptions.with_default_policies(),
             raw=is_raw,
             callback_group=self._input_group,
+        )
+        topic = self._image_subscription.topic_name
+        self._image_gaps = GapCounter(
+            self._health.images_missed, lambda: int(self.count_publishers(topic))
         )
         self._intake = Intake(self.context, self._input_group)
         self._follow_inputs()
@@ -277,7 +288,7 @@ class VosNode(LifecycleNode):
         return (boxes is None or boxes.stop(_JOIN_S)) and is_joined
 
     def _release(self) -> None:
-        self._segmenter = None
+        self._segmenter = self._newest = None
         if self._outputs is not None:
             self._outputs.close()
             self._outputs = None
@@ -315,7 +326,10 @@ class VosNode(LifecycleNode):
     def _follow_inputs(self) -> None:
         if self._intake is not None and self._prompts is not None:
             # A mask that came before its image is taken before it.
-            self._intake.follow((*self._prompts.subscriptions, self._image_subscription))
+            self._intake.follow(
+                (*self._prompts.subscriptions, self._image_subscription),
+                {**self._prompts.gaps, self._image_subscription: self._image_gaps},
+            )
 
     @guarded
     def _on_serialized_image(self, serialized: bytes) -> None:
@@ -326,6 +340,8 @@ class VosNode(LifecycleNode):
             if self._worker is not None and not self._is_paused:
                 self._health.image_unreadable(in_words(error))
                 self.complain.log(error)
+            else:
+                self._health.image_ignored()
             return
         self._take(Arrival(msg, arrived, stamp_ns_of(msg)))
 
@@ -337,6 +353,7 @@ class VosNode(LifecycleNode):
         """Hand an image on. Runs in the intake's thread."""
         worker, boxes, msg = self._worker, self._boxes, item.msg
         if worker is None or self._is_paused:
+            self._health.image_ignored()
             return
         encoding = getattr(msg, 'encoding', '') or getattr(msg, 'format', '')
         self._health.image_arrived(encoding, item.stamp_ns)
@@ -364,11 +381,16 @@ class VosNode(LifecycleNode):
         """Report boxes that are not followed. Runs in the box drawer's thread."""
         self._reject(error)
 
+    def _on_box_note(self, line: str) -> None:
+        """Report what became of boxes. Runs in the box drawer's thread."""
+        self._health.noticed(line)
+        self.complain.warn(line)
+
     def _reject(self, error: Exception) -> None:
         self._health.mask_rejected(in_words(error))
         self.complain.log(error)
 
-    def _remove_objects(self, object_ids: list[int]) -> None:
+    def _remove_objects(self, object_ids: frozenset[int]) -> None:
         if self._boxes is not None:
             self._boxes.remove(object_ids)
         if self._worker is not None:
@@ -378,6 +400,14 @@ class VosNode(LifecycleNode):
 
     def _known_ids(self) -> tuple[int, ...]:
         return () if self._segmenter is None else self._segmenter.object_ids
+
+    def _seen_at(self) -> dict[int, Box]:
+        """Return the boxes around the objects on the newest result."""
+        newest = self._newest
+        if newest is None:
+            return {}
+        known = set(self._known_ids()).intersection(newest.object_ids)
+        return detections.boxes_of(newest.label_map, sorted(known))
 
     def _on_time_jump(self, jump: TimeJump) -> None:
         """Tell that the stamps have jumped. Runs in the worker's thread."""
@@ -439,6 +469,7 @@ class VosNode(LifecycleNode):
         if not self.context.ok() or outputs is None or prompts is None or segmenter is None:
             return
         outputs.publish_labels(segmentation, frame)
+        self._newest = segmentation
         latency_ms = (time.perf_counter() - frame.arrived) * 1e3
         self._health.published(segmentation, latency_ms, self._age_ms(segmentation.stamp_ns))
         for line in map(shortened, segmentation.warnings):
@@ -467,6 +498,11 @@ class VosNode(LifecycleNode):
         if stamp_ns == 0 or now_ns == 0:  # without /clock, simulated time is 0
             return 0.0
         return (now_ns - stamp_ns) / 1e6
+
+    def _believable_age_ms(self, stamp_ns: int) -> float:
+        """Return the age as the limits see it: 0 where the camera has another clock."""
+        age_ms = self._age_ms(stamp_ns)
+        return 0.0 if diagnostics.is_clock_other(age_ms) else age_ms
 
     @guarded
     def _on_objects_changed(self) -> None:

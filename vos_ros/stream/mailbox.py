@@ -79,6 +79,18 @@ class FrameRing(Generic[T]):
         """Return the newest frame with exactly this stamp."""
         return next((item for stamp, item, _ in reversed(self._items) if stamp == stamp_ns), None)
 
+    def nearest(self, stamp_ns: int) -> tuple[int, T] | None:
+        """Return (stamp_ns, frame) nearest to a stamp, of equals the newest; None = none kept."""
+        best: tuple[int, T] | None = None
+        for stamp, item, _ in reversed(self._items):
+            if best is None or abs(stamp - stamp_ns) < abs(best[0] - stamp_ns):
+                best = stamp, item
+        return best
+
+    def stamps(self) -> list[int]:
+        """Return the stamps of the frames kept, ns, oldest first."""
+        return [stamp for stamp, _, _ in self._items]
+
     def after(self, item: T) -> list[T]:
         """Return the frames that came after this one, oldest first; all if it is gone by now."""
         later: list[T] = []

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import dataclass, replace
 import time
 from typing import Generic, TypeVar
@@ -15,6 +15,7 @@ from vos_ros.datatypes import Prompt
 from vos_ros.engine.labels import ids_in, keep_ids
 from vos_ros.errors import VosError
 from vos_ros.stream.mailbox import FrameRing
+from vos_ros.stream.matching import Match, named, passed
 
 T = TypeVar('T')
 
@@ -22,6 +23,8 @@ T = TypeVar('T')
 QUEUE_CAPACITY = 16
 #: Late prompts that are remembered, for they may belong to what comes after a jump of the stamps.
 _MOST_LATE = 4
+#: How long one of those is held that is to be refused.
+_HOLD_S = 0.5
 
 
 @dataclass(eq=False)
@@ -29,6 +32,7 @@ class Request(Generic[T]):
     """
     What the worker does next: a prompt, or something that needs no frame.
 
+    :param ids: of the prompt: counting them takes longer than all that is done with them.
     :param act: what to do; None for a prompt.
     :param item: the frame that the prompt is for, once it is there.
     :param takes_next: any next frame will do.
@@ -39,6 +43,7 @@ class Request(Generic[T]):
     """
 
     prompt: Prompt | None = None
+    ids: frozenset[int] = frozenset()
     act: Callable[[], object] | None = None
     item: T | None = None
     takes_next: bool = False
@@ -50,6 +55,24 @@ class Request(Generic[T]):
     def has_turn(self) -> bool:
         """Whether its frame is there, or will be the next one."""
         return not self.refusal and (self.item is not None or self.takes_next)
+
+    @classmethod
+    def of(cls, prompt: Prompt, ids: Iterable[int] | None = None) -> Request[T]:
+        """Make the request of a prompt; `ids` where they are known already."""
+        return cls(prompt, frozenset(ids_in(prompt.label_map) if ids is None else ids))
+
+
+@dataclass(frozen=True, eq=False)
+class _Late(Generic[T]):
+    """A prompt that was late, by the stamps so far; `came_s` monotonic."""
+
+    came_s: float
+    request: Request[T]
+
+    @property
+    def is_doomed(self) -> bool:
+        """Whether it is refused, though nobody was told yet."""
+        return bool(self.request.refusal)
 
 
 class Requests(Generic[T]):
@@ -70,27 +93,33 @@ class Requests(Generic[T]):
         self._ring = ring
         self._acts: deque[Request[T]] = deque()
         self._waiting: deque[Request[T]] = deque()
-        self._late: deque[tuple[float, Prompt]] = deque(maxlen=_MOST_LATE)  # monotonic s, prompt
+        self._late: deque[_Late[T]] = deque()
 
-    def add_prompt(self, prompt: Prompt) -> None:
+    def add_prompt(self, prompt: Prompt, ids: Iterable[int] | None = None, note: str = '') -> None:
         """
         Queue a prompt for the frame that its stamp names, 0 = the next one.
 
         VosError when the queue is full of prompts that this one does not supersede.
+
+        :param ids: of the prompt, where they are known already.
+        :param note: what the sender should know once it is applied.
         """
-        request = Request[T](prompt)
-        self._make_room_for(prompt)
+        request = Request[T].of(prompt, ids)
+        request.note = note
+        self._make_room_for(request)
         newest = self._ring.newest()
         if prompt.stamp_ns == 0:
             request.takes_next = True
         elif newest is None:
             pass  # the wait begins with the first frame
-        elif prompt.stamp_ns > newest[0]:
+        elif prompt.stamp_ns <= newest[0]:
+            self._pass_by(request)
+        elif not self._give(request, named(self._ring, prompt.stamp_ns, is_over=False)):
             request.deadline_s = self._deadline_s()
-        else:
-            request.item = self._ring.find(prompt.stamp_ns)
-            if request.item is None:
-                self._apply_late_policy(request, *newest)
+        if request.refusal:
+            if any(late.request is request for late in self._late):
+                return
+            raise VosError(request.refusal)
         self._waiting.append(request)
         self._supersede()
 
@@ -99,45 +128,60 @@ class Requests(Generic[T]):
         self._acts.append(Request(act=act))
 
     def frame_came(self, stamp_ns: int, item: T) -> None:
-        """Give the frame just submitted to the prompts that it is for, or that it passed by."""
-        for request in self._waiting:
-            prompt = request.prompt
-            if prompt is None or request.has_turn or request.refusal:
+        """Give the frame that was just kept to the prompts that it is for, or that it passed."""
+        waited = [
+            request
+            for request in self._waiting
+            if request.prompt is not None and not request.has_turn and not request.refusal
+        ]
+        for request in waited:
+            assert request.prompt is not None
+            if stamp_ns == request.prompt.stamp_ns:
+                self._give(request, Match(item))
+            elif stamp_ns > request.prompt.stamp_ns:
+                self._pass_by(request)
+            elif self._give(request, named(self._ring, request.prompt.stamp_ns, is_over=False)):
                 continue
-            if stamp_ns == prompt.stamp_ns:
-                request.item = item
-            elif stamp_ns > prompt.stamp_ns:
-                self._apply_late_policy(request, stamp_ns, item)
             elif request.deadline_s == float('inf'):
                 request.deadline_s = self._deadline_s()
-        self._supersede()
+        doomed = {id(late.request) for late in self._late if late.is_doomed}
+        self._waiting = deque(r for r in self._waiting if id(r) not in doomed)
+        if any(request.has_turn for request in waited):
+            self._supersede()
 
     def time_jumped(self, after_ns: int) -> None:
         """
         Let prompts that came just before a jump of the stamps wait for the frames after it.
 
         A mask may overtake the first image of a bag that begins again; by the old stamps it was
-        late, and given to a frame that is now forgotten.
+        late, and given to a frame that is now forgotten, or about to be refused.
 
         :param after_ns: first stamp after the jump.
         """
         since_s = time.monotonic() - self._init.wait_s
         last_ns = after_ns + int(self._init.wait_s * 1e9)
-        late = list(self._late)
-        self._late.clear()
-        for came_s, prompt in late:
-            if came_s >= since_s and after_ns <= prompt.stamp_ns <= last_ns:
+        for late in list(self._late):
+            prompt = late.request.prompt
+            if (
+                prompt is not None
+                and (late.is_doomed or late.came_s >= since_s)
+                and after_ns <= prompt.stamp_ns <= last_ns
+            ):
                 # Where it was not applied yet, it is not refused with the forgotten frame either.
-                self._waiting = deque(r for r in self._waiting if r.prompt is not prompt)
-                self._waiting.append(Request(prompt, deadline_s=self._deadline_s()))
+                self._late.remove(late)
+                self._waiting = deque(r for r in self._waiting if r is not late.request)
+                again = Request[T].of(prompt, late.request.ids)
+                again.deadline_s = self._deadline_s()
+                self._waiting.append(again)
+        self._tell_late()
 
-    def remove(self, object_ids: Collection[int]) -> None:
+    def remove(self, object_ids: Set[int]) -> None:
         """
         Take objects out of the prompts that wait.
 
         Those would otherwise bring back what was removed after they were sent.
         """
-        self._late.clear()
+        self._tell_late()
         for request in self._waiting:
             if not request.refusal and not _keep_others(request, object_ids):
                 request.refusal = 'the objects of the prompt were removed before its turn came'
@@ -148,21 +192,24 @@ class Requests(Generic[T]):
 
         :param only_bound: those only whose frame is there.
         """
-        self._late.clear()
+        self._tell_late()
         for request in self._waiting:
-            if request.item is not None or not only_bound:
+            if not request.refusal and (request.item is not None or not only_bound):
                 request.refusal = reason
 
     def clear(self) -> int:
         """Forget all prompts, but no command: those were granted; return their number."""
-        prompts = len(self._waiting)
+        prompts = len(self._waiting) + sum(late.is_doomed for late in self._late)
         self._waiting.clear()
         self._late.clear()
         return prompts
 
     def put_back(self, prompts: Sequence[Prompt]) -> None:
         """Let prompts for the next frame wait for the one after it, before all others."""
-        self._waiting.extendleft(Request(prompt, takes_next=True) for prompt in reversed(prompts))
+        for prompt in reversed(prompts):
+            request = Request[T].of(prompt)
+            request.takes_next = True
+            self._waiting.appendleft(request)
 
     @property
     def has_acts(self) -> bool:
@@ -185,12 +232,11 @@ class Requests(Generic[T]):
         if self._acts:
             return self._acts.popleft()
         now_s = time.monotonic()
+        if any(late.is_doomed and late.came_s + _HOLD_S <= now_s for late in self._late):
+            self._tell_late()
         for request in self._waiting:
             if request.item is None and request.deadline_s <= now_s and not request.refusal:
-                request.refusal = (
-                    f'no frame with the stamp of the prompt came within {self._init.wait_s} s; '
-                    'stamp the prompt like the image that it was drawn on'
-                )
+                self._give_up(request)
             has_item = request.item is not None or (request.takes_next and has_frame)
             if request.refusal or (has_item and not prompts_wait):
                 self._waiting.remove(request)
@@ -211,24 +257,25 @@ class Requests(Generic[T]):
 
     def wait_s(self) -> float | None:
         """Return the time until the first prompt gives up waiting, None = no such."""
-        first = min((r.deadline_s for r in self._waiting if r.item is None), default=float('inf'))
+        ends = [r.deadline_s for r in self._waiting if r.item is None]
+        ends += [late.came_s + _HOLD_S for late in self._late if late.is_doomed]
+        first = min(ends, default=float('inf'))
         return None if first == float('inf') else max(0.0, first - time.monotonic())
 
     def _deadline_s(self) -> float:
         return time.monotonic() + self._init.wait_s
 
-    def _make_room_for(self, prompt: Prompt) -> None:
+    def _make_room_for(self, new: Request[T]) -> None:
         """Let the oldest prompt that this one supersedes give way where the queue is full."""
         if len(self._waiting) < QUEUE_CAPACITY:
             return
-        new = set(ids_in(prompt.label_map))
         for request in self._waiting:
-            old = request.prompt
             if (
-                old is not None
+                request.prompt is not None
+                and new.prompt is not None
                 and not request.refusal
-                and old.stamp_ns <= prompt.stamp_ns
-                and new.issuperset(ids_in(old.label_map))
+                and request.prompt.stamp_ns <= new.prompt.stamp_ns
+                and request.ids <= new.ids
             ):
                 self._waiting.remove(request)
                 self.superseded += 1
@@ -244,28 +291,46 @@ class Requests(Generic[T]):
         """Take out of the prompts whose turn has come what a later one tells anew."""
         ready = [request for request in self._waiting if request.has_turn]
         for at, old in enumerate(ready):
-            later = [new.prompt for new in ready[at + 1 :] if new.prompt and _is_later(new, old)]
-            told = {object_id for prompt in later for object_id in ids_in(prompt.label_map)}
+            told = frozenset[int]().union(*(r.ids for r in ready[at + 1 :] if _is_later(r, old)))
             if told and (self._init.mode == 'replace' or not _keep_others(old, told)):
                 self._waiting.remove(old)
                 self.superseded += 1
 
-    def _apply_late_policy(self, request: Request[T], newest_ns: int, newest: T) -> None:
-        prompt = request.prompt
-        if self._init.late_policy == 'apply_to_latest' and prompt is not None:
-            request.item = newest
-            request.note = (
-                f'no image that is still buffered has the stamp of the prompt, which is '
-                f'{(newest_ns - prompt.stamp_ns) / 1e9:.3f} s older than the newest one: it was '
-                'applied to that; stamp it like its image, send it sooner or raise '
-                'init.buffer_frames'
-            )
-            self._late.append((time.monotonic(), prompt))
+    def _give(self, request: Request[T], match: Match[T] | None) -> bool:
+        """Let a prompt have what was found for it, if anything was."""
+        if match is None:
+            return False
+        request.item, request.refusal = match.item, match.refusal
+        request.note = '; '.join(filter(None, (request.note, match.note)))
+        return True
+
+    def _pass_by(self, request: Request[T]) -> None:
+        """Decide about a prompt whose time has passed."""
+        assert request.prompt is not None
+        match = passed(self._ring, request.prompt.stamp_ns, self._init)
+        self._give(request, match)
+        if not match.is_late:
             return
-        request.refusal = (
-            'the frame of the prompt is not (or no longer) buffered; send the prompt sooner, '
-            'raise init.buffer_frames or set init.late_policy to apply_to_latest'
-        )
+        doomed = [late for late in self._late if late.is_doomed]
+        if match.refusal and len(doomed) >= _MOST_LATE:
+            return  # it is refused at once
+        if len(self._late) - len(doomed) >= _MOST_LATE and not match.refusal:
+            self._late.remove(next(late for late in self._late if not late.is_doomed))
+        self._late.append(_Late(time.monotonic(), request))
+
+    def _give_up(self, request: Request[T]) -> None:
+        """Decide about a prompt that has waited for its frame in vain."""
+        assert request.prompt is not None
+        if not self._give(request, named(self._ring, request.prompt.stamp_ns, is_over=True)):
+            request.refusal = (
+                f'no frame with the stamp of the prompt came within {self._init.wait_s} s; '
+                'stamp the prompt like the image that it was drawn on'
+            )
+
+    def _tell_late(self) -> None:
+        """Give up on late prompts: those that are to be refused are, now."""
+        self._waiting.extend(late.request for late in self._late if late.is_doomed)
+        self._late.clear()
 
 
 def _is_later(new: Request[T], old: Request[T]) -> bool:
@@ -279,15 +344,16 @@ def _is_later(new: Request[T], old: Request[T]) -> bool:
     return new.prompt.stamp_ns >= old.prompt.stamp_ns
 
 
-def _keep_others(request: Request[T], object_ids: Collection[int]) -> bool:
+def _keep_others(request: Request[T], object_ids: Set[int]) -> bool:
     """Take objects out of a prompt; False = nothing would be left, and it is as it was."""
     prompt = request.prompt
     if prompt is None:
         return True
-    found = ids_in(prompt.label_map)
-    kept = [k for k in found if k not in object_ids]
-    if found and not kept:
+    kept = request.ids - object_ids
+    if request.ids and not kept:
         return False
-    if len(kept) < len(found):
-        request.prompt = replace(prompt, label_map=keep_ids(prompt.label_map, kept))
+    if len(kept) < len(request.ids):
+        request.ids = kept
+        label_map = keep_ids(prompt.label_map, sorted(kept))
+        request.prompt = replace(prompt, label_map=label_map)
     return True

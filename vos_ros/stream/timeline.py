@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The vos_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Timeline: stamps go forward; what else they do is a jump or a small disorder."""
+"""Timeline: stamps go forward; what else they do is a jump, a small disorder or a mistake."""
 
 from __future__ import annotations
 
@@ -11,8 +11,12 @@ from typing import Literal
 TOLERANCE_NS = 100_000_000
 #: A larger step forward is another clock, not a pause of the camera.
 LONGEST_GAP_NS = 3_600_000_000_000
+#: A larger step forward needs a second image that confirms it; of slow cameras, so many steps.
+_LONG_STEP_NS = 60_000_000_000
+_LONG_STEPS = 4
 
-Step = Literal['next', 'overtaken', 'jump']
+Step = Literal['next', 'overtaken', 'odd']
+Use = Literal['next', 'odd', 'pause', 'jump']
 
 
 @dataclass(frozen=True)
@@ -31,24 +35,76 @@ class TimeJump:
 
 
 class Timeline:
-    """Judges each stamp by the one before; not locked."""
+    """
+    Judges each stamp by those before; not locked.
+
+    A stamp far from the others is odd. Only images that could be used move the present, and a jump
+    is one when a second of them, in a row, agrees with the first: one broken message, or one wrong
+    stamp, must not make a robot forget what it follows.
+    """
 
     def __init__(self) -> None:
-        self.newest_ns = 0
+        self.usable_ns = 0  # newest stamp of an image that could be used; 0 = none yet
+        self.suspect_ns = 0  # of the last such image, if it was odd
+        self._newest_ns = 0  # of any image, but odd ones
+        self._before_ns = 0  # the newest one before that
+        self._step_ns = 0  # from the usable image before the last one to that
 
     def judge(self, stamp_ns: int) -> Step:
         """
-        Say what a stamp is after the ones before, and remember it unless it was overtaken.
+        Say what the stamp of an image that came is after the ones before.
 
         :param stamp_ns: 0 = unknown, which is always the next one and not remembered.
         """
         if stamp_ns == 0:
             return 'next'
-        newest_ns = self.newest_ns
-        step = stamp_ns - newest_ns
-        if newest_ns and -TOLERANCE_NS <= step < 0:
+        if self.usable_ns and self._is_far(stamp_ns, self.usable_ns):
+            return 'odd'
+        if any(
+            before and -TOLERANCE_NS <= stamp_ns - before < 0
+            for before in (self._newest_ns, self.usable_ns)
+        ):
             return 'overtaken'
-        self.newest_ns = stamp_ns
-        if newest_ns and not 0 <= step <= LONGEST_GAP_NS:
-            return 'jump'
+        self._before_ns, self._newest_ns = self._newest_ns, stamp_ns
         return 'next'
+
+    def use(self, stamp_ns: int) -> Use:
+        """
+        Say what the stamp of an image means that can be used, and remember it.
+
+        :param stamp_ns: 0 = unknown, see `judge`.
+        :return: 'odd' = it stands alone so far; 'jump', 'pause' = it confirms the one before.
+        """
+        if stamp_ns == 0:
+            return 'next'
+        before_ns, suspect_ns = self.usable_ns, self.suspect_ns
+        if not before_ns or not self._is_far(stamp_ns, before_ns):
+            self._go_on(stamp_ns, max(0, stamp_ns - before_ns) if before_ns else 0)
+            return 'next'
+        is_pause = 0 < suspect_ns - before_ns <= LONGEST_GAP_NS
+        agrees = not self._is_far(stamp_ns, suspect_ns) or (
+            is_pause and 0 < stamp_ns - suspect_ns <= LONGEST_GAP_NS
+        )
+        if not suspect_ns or stamp_ns == suspect_ns or not agrees:
+            self.suspect_ns = stamp_ns
+            return 'odd'
+        self._go_on(stamp_ns, max(0, stamp_ns - suspect_ns))
+        self._before_ns, self._newest_ns = 0, stamp_ns
+        return 'pause' if is_pause else 'jump'
+
+    def fail(self, stamp_ns: int) -> None:
+        """
+        Forget the stamp of an image that cannot be used.
+
+        :param stamp_ns: of the image.
+        """
+        if stamp_ns == self._newest_ns:
+            self._newest_ns = max(self.usable_ns, self._before_ns)
+
+    def _go_on(self, stamp_ns: int, step_ns: int) -> None:
+        self.usable_ns, self.suspect_ns = stamp_ns, 0
+        self._step_ns = step_ns or self._step_ns
+
+    def _is_far(self, stamp_ns: int, before_ns: int) -> bool:
+        most_ns = max(_LONG_STEP_NS, _LONG_STEPS * self._step_ns)
+        return not -TOLERANCE_NS <= stamp_ns - before_ns <= most_ns

@@ -26,7 +26,7 @@ from vos_ros.stream.catch_up import CatchUp, stride
 from vos_ros.stream.mailbox import FrameRing, Mailbox
 from vos_ros.stream.overload import OverloadController, OverloadLimits, OverloadStatus
 from vos_ros.stream.requests import Request, Requests
-from vos_ros.stream.timeline import TimeJump, Timeline
+from vos_ros.stream.timeline import TimeJump, Timeline, Use
 
 T = TypeVar('T')
 Job = Callable[[], object]
@@ -35,6 +35,10 @@ Failed = Literal['frame', 'prompt', 'other']
 
 #: Warnings of late prompts kept for the next result; a camera that is silent may never send it.
 _MOST_WARNINGS = 32
+#: Ids of one prompt that are looked at one by one, whatever max_objects is.
+_MANY_IDS = 64
+#: Frames with odd stamps that are kept until a second one confirms the first.
+_ASIDE = 4
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -55,6 +59,8 @@ class WorkerStats:
     :param overtaken: came a little after a frame with a newer stamp, and were left out.
     :param frames_failed: could not be converted or segmented.
     :param frames_waiting: not decided yet: 0, 1 in the mailbox or in work, or 2.
+    :param odd_stamps: frames whose stamp was far from the one before; counted above as what became
+        of them. Two in a row are a jump (or a long pause).
     :param catch_up_frames: segmented once more, or at last, for a late prompt; never given to
         on_result, and counted above as what they were for the camera.
     :param deadline_misses: frames that took longer than deadline_ms.
@@ -75,6 +81,7 @@ class WorkerStats:
     overtaken: int = 0
     frames_failed: int = 0
     frames_waiting: int = 0
+    odd_stamps: int = 0
     catch_up_frames: int = 0
     deadline_misses: int = 0
     shrinks: int = 0
@@ -112,8 +119,9 @@ class Worker(Generic[T]):
         without it max_age_ms has no effect. Called from the worker thread.
     :param time_jump_policy: setting `on_time_jump`: 'reset' or 'ignore'.
     :param on_time_jump: called from the worker thread when the stamps jumped, after objects and
-        kept frames were forgotten (reset; with ignore the frames only) and before the first
-        frame after the jump is looked at: prompts submitted from within can still be for it.
+        kept frames were forgotten (reset; with ignore the frames only) and before the second
+        frame after the jump, which confirms it, is looked at: prompts submitted from within can
+        still be for it, or for the first.
     """
 
     def __init__(
@@ -151,6 +159,10 @@ class Worker(Generic[T]):
         )
         self._requests: Requests[T] = Requests(init, self._ring)
         self._timeline = Timeline()
+        # Frames of another time, until it is clear whether it is a mistake.
+        self._aside: FrameRing[T] = FrameRing(
+            _ASIDE, int(init.buffer_mib * 2**20), nbytes_of or (lambda item: 0)
+        )
         self._jump: TimeJump | None = None
         self._counts = dict.fromkeys(WorkerStats.__dataclass_fields__, 0)
         self._in_work = False  # a frame was taken and is not decided yet
@@ -203,6 +215,7 @@ class Worker(Generic[T]):
             self._is_stopping = True
             self._counts['frames_dropped'] += self._mailbox.take() is not None
             self._ring.clear()
+            self._aside.clear()
             unserved = self._requests.clear()
             self._counts['prompts_rejected'] += unserved
             self._changed.notify_all()
@@ -228,15 +241,16 @@ class Worker(Generic[T]):
             if self._is_stopping:
                 return None
             self._counts['frames_in'] += 1
-            before_ns = self._timeline.newest_ns
             step = self._timeline.judge(stamp_ns)
             if step == 'overtaken':
                 self._counts['overtaken'] += 1
                 return item
-            if step == 'jump':
-                self._note_jump(before_ns, stamp_ns)
-            self._ring.put(stamp_ns, item)
-            self._requests.frame_came(stamp_ns, item)
+            if step == 'odd':
+                self._counts['odd_stamps'] += 1
+                self._aside.put(stamp_ns, item)
+            else:
+                self._aside.clear()
+                self._keep(stamp_ns, item)
             dropped = self._mailbox.put(item)
             self._changed.notify_all()
             return dropped
@@ -247,19 +261,40 @@ class Worker(Generic[T]):
 
         A prompt that cannot be applied is reported to on_error; VosError when the queue is full.
         """
+        prompt, ids, note = self._capped(prompt)  # what takes time is done without the lock
         with self._changed:
             self._counts['prompts_in'] += 1
             try:
                 self._check_runs()
-                self._requests.add_prompt(prompt)
+                self._requests.add_prompt(prompt, ids, note)
             except VosError:
                 self._counts['prompts_rejected'] += 1
                 raise
             self._changed.notify_all()
 
+    def _capped(self, prompt: Prompt) -> tuple[Prompt, Sequence[int], str]:
+        """
+        Leave out ids that can never be followed: a mask of noise costs no more than others.
+
+        :return: the prompt, its ids, and what was left out in words.
+        """
+        ids = ids_in(prompt.label_map)
+        most = self._segmenter.config.max_objects
+        if len(ids) <= max(_MANY_IDS, 2 * most):
+            return prompt, ids, ''
+        known = set(self._segmenter.object_ids)
+        kept = sorted(known.intersection(ids).union([k for k in ids if k not in known][:most]))
+        refused = sorted(set(ids).difference(kept))
+        return (
+            replace(prompt, label_map=keep_ids(prompt.label_map, kept)),
+            kept,
+            f'{len(refused)} objects, {refused[0]} to {refused[-1]}, are refused, as '
+            f'max_objects = {most}; is it a mask of ids per pixel?',
+        )
+
     def submit_remove(self, ids: Iterable[int]) -> None:
         """Queue the removal of objects, also of those in the prompts that wait already."""
-        object_ids = tuple(ids)
+        object_ids = frozenset(ids)
         with self._changed:
             self._submit_act(functools.partial(self._remove, object_ids))
             self._requests.remove(object_ids)
@@ -286,6 +321,10 @@ class Worker(Generic[T]):
     def _check_runs(self) -> None:
         if self._is_stopping:
             raise VosError('the worker is stopped; activate it and send this again')
+
+    def _keep(self, stamp_ns: int, item: T) -> None:
+        self._ring.put(stamp_ns, item)
+        self._requests.frame_came(stamp_ns, item)
 
     def _note_jump(self, before_ns: int, after_ns: int) -> None:
         """Forget the frames of another time; the rest is for the worker thread."""
@@ -376,6 +415,12 @@ class Worker(Generic[T]):
             return
         watch, size = Stopwatch(), self._segmenter.input_size
         frame = self._read(item, prompts)
+        use = self._use(item, prompts)
+        if use == 'jump':
+            return
+        if use == 'odd':
+            self._answer_odd(frame)
+            return
         result = self._apply(frame, prompts) or self._segmenter.segment(frame)
         self._deliver(result, frame)
         cost_ms = watch.lap_ms()
@@ -386,12 +431,49 @@ class Worker(Generic[T]):
         if size == self._segmenter.input_size:  # else the camera changed, which cost extra
             self._note(cost_ms, age_before_ms, age_after_ms)
 
+    def _use(self, item: T, prompts: Sequence[Prompt]) -> Use:
+        """
+        Judge the stamp of a frame that can be used; a jump is crossed before the frame's turn.
+
+        Prompts for the next frame that is good for them wait on.
+        """
+        with self._changed:
+            before_ns, suspect_ns = self._timeline.usable_ns, self._timeline.suspect_ns
+            use = self._timeline.use(self._stamp_of(item))
+            if use == 'next':
+                return use
+            if use == 'jump':
+                self._note_jump(before_ns, suspect_ns)
+                self._in_work = False
+                if len(self._mailbox):
+                    self._counts['frames_dropped'] += 1
+                else:
+                    self._mailbox.put(item)
+            if use in ('jump', 'pause'):
+                for stamp_ns in self._aside.stamps():
+                    kept = self._aside.find(stamp_ns)
+                    if kept is not None and stamp_ns >= suspect_ns:
+                        self._keep(stamp_ns, kept)
+                self._aside.clear()
+            again = prompts if use != 'pause' and not self._requests.has_acts else ()
+            self._requests.put_back(again)
+        if use != 'pause':
+            for _ in range(len(prompts) - len(again)):
+                self._refuse(VosError('a command came before the prompt; send it again'))
+        return use
+
+    def _answer_odd(self, frame: Frame) -> None:
+        """Answer a frame of another time, of which nothing is remembered: it may be a mistake."""
+        result = self._segmenter.segment(replace(frame, stamp_ns=0))
+        self._deliver(replace(result, stamp_ns=frame.stamp_ns), frame)
+
     def _read(self, item: T, prompts: Sequence[Prompt]) -> Frame:
         """Convert a frame; where that fails, its prompts wait for the next one or are refused."""
         try:
             return self._to_frame(item)
         except Exception:
             with self._changed:
+                self._timeline.fail(self._stamp_of(item))
                 # A command that came since may have meant these prompts, too.
                 is_last_word = not self._requests.has_acts
                 again = [p for p in prompts if p.stamp_ns == 0 and is_last_word]
@@ -519,7 +601,7 @@ class Worker(Generic[T]):
             self._segmenter.forget_time()
         self._on_time_jump(jump)
 
-    def _remove(self, object_ids: tuple[int, ...]) -> None:
+    def _remove(self, object_ids: frozenset[int]) -> None:
         self._segmenter.remove_objects(object_ids)
         if self._catch_up is not None:
             self._catch_up.remove(object_ids)
