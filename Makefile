@@ -99,6 +99,8 @@ $(VENV)/.tools: $(VENV)/.wheels requirements/test.txt
 	@touch $@
 
 $(VENV)/.docs: $(VENV)/.wheels requirements/docs.txt
+	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info[:2] < (3, 11))' || \
+	  { echo 'make: the site needs Python 3.11 or 3.12: make clean docs PYTHON=python3.11'; exit 1; }
 	$(PIP) install -r requirements/docs.txt -c requirements/constraints.txt
 	@touch $@
 
