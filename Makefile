@@ -31,7 +31,7 @@ COPIED := setup.py setup.cfg package.xml \
   $(shell find launch config models scripts resource -not -name '__pycache__' -not -name '*.pyc' 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test quick check lint format types bench clean
+.PHONY: help venv demo test quick check lint format types docs bench clean
 .DELETE_ON_ERROR:
 
 help:  ## this list
@@ -65,11 +65,15 @@ format: $(TEST)  ## let ruff put right what it can
 types: $(TEST)  ## mypy
 	$(BIN)/mypy
 
+docs: $(VENV)/.docs  ## the pages of docs/ as a site: site/index.html; fails where a link leads nowhere
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo 'look at site/index.html'
+
 bench: $(TEST)  ## measure this machine, 15 min: benchmarks/results/<date>-<machine>/; BENCH='--davis ROOT'
 	$(BIN)/python benchmarks $(BENCH)
 
 clean:  ## remove .venv and everything that tools leave
-	rm -rf $(VENV) demo_out build *.egg-info training/*.egg-info .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) demo_out build site *.egg-info training/*.egg-info .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +
 
 # Editable: Python files are linked, so that no stale copy is ever run or tested. An editable
@@ -95,6 +99,12 @@ $(RUNTIME): $(VENV)/.wheels $(COPIED) Makefile
 
 $(VENV)/.tools: $(VENV)/.wheels requirements/test.txt
 	$(PIP) install -r requirements/test.txt -c requirements/constraints.txt
+	@touch $@
+
+$(VENV)/.docs: $(VENV)/.wheels requirements/docs.txt
+	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info[:2] < (3, 11))' || \
+	  { echo 'make: the site needs Python 3.11 or 3.12: make clean docs PYTHON=python3.11'; exit 1; }
+	$(PIP) install -r requirements/docs.txt -c requirements/constraints.txt
 	@touch $@
 
 $(VENV)/.test0: $(RUNTIME) $(VENV)/.tools

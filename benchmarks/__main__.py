@@ -6,8 +6,8 @@ All benchmarks of speed, one after another, each a process of its own; what `mak
 python benchmarks [--model M] [--davis ROOT] [--int8 DIR] [--cutie DIR --aot DIR --peers-python P]
 
 About 15 minutes on a quiet machine with two cores; with a data set and peers about 20. --quick
-takes a few frames of each, to see that all of them run. Reports go to
-benchmarks/results/<date>-<machine>/; close everything else first.
+takes a few frames of each, to see that all of them run, as drafts. Reports go to
+benchmarks/results/<date>-<machine>/ (drafts: ...-draft/); close everything else first.
 """
 
 from __future__ import annotations
@@ -19,7 +19,10 @@ import subprocess
 import sys
 import time
 
+from record import check_tree, DRAFT
+
 from vos_ros.config import RuntimeConfig
+from vos_ros.errors import VosError
 
 FOLDER = Path(__file__).resolve().parent
 
@@ -56,7 +59,9 @@ def plan(args: argparse.Namespace) -> dict[str, list[str]]:
             *(['--aot', args.aot] if args.aot else []),
             *either('--rounds 5', '--rounds 1 --warm-up 2'),
         ]
-    return {name: line for name, line in found.items() if not args.only or name in args.only}
+    draft = [DRAFT] if args.draft else []
+    wanted = {name for name in found if not args.only or name in args.only}
+    return {name: [*line, *draft] for name, line in found.items() if name in wanted}
 
 
 def main() -> int:
@@ -69,8 +74,14 @@ def main() -> int:
     parser.add_argument('--aot', default='', help='sources of aot-benchmark: adds the peers')
     parser.add_argument('--peers-python', default=sys.executable, help='has torch for the peers')
     parser.add_argument('--only', nargs='+', default=[], help='names: step, objects, memory, ...')
-    parser.add_argument('--quick', action='store_true', help='a few frames of each')
+    parser.add_argument('--quick', action='store_true', help='a few frames of each, as drafts')
+    parser.add_argument(DRAFT, action='store_true', help='although changes are not committed')
     args = parser.parse_args()
+    args.draft |= args.quick
+    try:
+        check_tree(draft=args.draft)
+    except VosError as error:
+        parser.error(str(error))
 
     spent, failed = {}, []
     for name, (script, *rest) in plan(args).items():

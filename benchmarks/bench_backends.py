@@ -18,7 +18,7 @@ import sys
 from typing import Any
 
 import numpy as np
-from record import save, table
+from record import parse_args, save, table
 from workload import (
     block,
     Clip,
@@ -70,7 +70,7 @@ def main() -> int:
     parser.add_argument('--davis', default='', help='data set in DAVIS layout; else the demo clip')
     parser.add_argument('--sequence', default='dog', help='of the data set, for the timing')
     parser.add_argument('--jf', action='store_true', help='J&F of every variant; needs --davis')
-    args = parser.parse_args()
+    args = parse_args(parser)
     if args.jf and not args.davis:
         parser.error('--jf needs --davis')
     try:

@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 
-from record import frames_of_clip, save, table
+from record import frames_of_clip, parse_args, save, table
 
 from vos_ros.bag.messages import IMAGE, image_bytes, label_bytes
 from vos_ros.bag.sequence import CAMERA, START_NS, TRUTH
@@ -69,7 +69,7 @@ def main() -> int:
     parser.add_argument('--model', default=RuntimeConfig().model, help='name or folder')
     parser.add_argument('--size', type=int, default=64, help='short side of the network input')
     parser.add_argument('--folder', default=None, help='for the bags: twice the largest one')
-    args = parser.parse_args()
+    args = parse_args(parser)
     rows, raw = [], []
     for frames in map(int, args.frames.split(',')):
         with tempfile.TemporaryDirectory(dir=args.folder) as folder:

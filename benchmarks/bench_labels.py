@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-from record import save, table
+from record import parse_args, save, table
 from workload import size_text
 
 from vos_ros.datatypes import Float
@@ -50,7 +50,7 @@ def main() -> int:
     """Measure, print and write the report."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[1])
     parser.add_argument('--rounds', type=int, default=30)
-    args = parser.parse_args()
+    args = parse_args(parser)
     cv2.setNumThreads(1)  # as in the node
     rng = np.random.default_rng(0)
     other = rng.random(4_000_000)

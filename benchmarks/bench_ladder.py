@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 import sys
 
-from record import percentiles, save, table
+from record import parse_args, percentiles, save, table
 from workload import block, Clip, Cost, costs_of, model_line, read_clip, size_text, start, turns
 
 from vos_ros.config import RuntimeConfig, SegmenterConfig
@@ -119,7 +119,7 @@ def main() -> int:
     parser.add_argument('--sizes', type=int, nargs='+', default=SIZES, help='short sides, px')
     parser.add_argument('--threads', type=int, default=0)
     parser.add_argument('--rounds', type=int, default=8, help='blocks of each, for the time')
-    args = parser.parse_args()
+    args = parse_args(parser)
 
     try:
         runners = open_all(args)

@@ -18,7 +18,7 @@ from time import perf_counter
 from typing import NamedTuple
 
 import numpy as np
-from record import frames_of_clip, percentiles, resident_mib, save, table
+from record import frames_of_clip, parse_args, percentiles, resident_mib, save, table
 from workload import model_line, open_with, size_text
 
 from vos_ros.config import RuntimeConfig
@@ -68,7 +68,7 @@ def main() -> int:
     parser.add_argument('--model', default=RuntimeConfig().model, help='name or folder')
     parser.add_argument('--size', type=int, default=0, help="short side; 0 = the model's own")
     parser.add_argument('--frames', type=int, default=1000, help='how old the old one gets')
-    args = parser.parse_args()
+    args = parse_args(parser)
 
     clip = frames_of_clip(CLIP)
     old, young = (open_with(args.model, args.size, 0) for _ in range(2))

@@ -20,7 +20,7 @@ from typing import Any
 
 import cv2
 import numpy as np
-from record import percentiles, save, table
+from record import parse_args, percentiles, save, table
 
 from vos_ros.config import RuntimeConfig, SegmenterConfig
 from vos_ros.datatypes import Frame, Prompt
@@ -155,7 +155,7 @@ def main() -> int:
     parser.add_argument('--clips', type=int, default=3, help='for each number of objects')
     parser.add_argument('--size', type=int, default=0, help="short side; 0 = the model's own")
     parser.add_argument('--threads', type=int, default=1)
-    args = parser.parse_args()
+    args = parse_args(parser)
 
     composer = Composer(args.davis)
     runtime = RuntimeConfig(threads=args.threads)

@@ -17,7 +17,7 @@ import subprocess
 import sys
 from typing import Any
 
-from record import frames_of_clip, resident_mib, save, table
+from record import frames_of_clip, parse_args, resident_mib, save, table
 from workload import model_line, prompt_for
 
 from vos_ros.config import RuntimeConfig, SegmenterConfig
@@ -64,7 +64,7 @@ def main() -> int:
     parser.add_argument('--model', default=RuntimeConfig().model, help='name or folder')
     parser.add_argument('--frames', type=int, default=40, help='how long objects are followed')
     parser.add_argument('--only', type=int, nargs=2, metavar=('SIZE', 'OBJECTS'))
-    args = parser.parse_args()
+    args = parse_args(parser)
     if args.only:
         print(json.dumps(measure(args.model, *args.only, args.frames)))
         return 0

@@ -26,7 +26,7 @@ import tempfile
 import time
 from typing import Any
 
-from record import percentiles, save, table
+from record import parse_args, percentiles, save, table
 from rig import Rig
 from workload import fit_clip, prompt_for, read_clip, size_text
 
@@ -108,7 +108,7 @@ def main() -> int:
     parser.add_argument('--frames', type=int, default=2000, help='per camera, that count')
     parser.add_argument('--objects', type=int, default=2)
     parser.add_argument('--pause', type=float, default=15.0, help='ms after each answer')
-    args = parser.parse_args()
+    args = parse_args(parser)
 
     rows, raw = [], {}
     for camera in CAMERAS:

@@ -17,7 +17,7 @@ from pathlib import Path
 import sys
 
 import numpy as np
-from record import percentiles, save, table
+from record import parse_args, percentiles, save, table
 from workload import (
     block,
     Clip,
@@ -60,7 +60,7 @@ def main() -> int:
     parser.add_argument('--size', type=int, default=0, help="short side; 0 = the model's own")
     parser.add_argument('--threads', type=int, nargs='+', default=[1, 2])
     parser.add_argument('--rounds', type=int, default=10, help='blocks of each variant')
-    args = parser.parse_args()
+    args = parse_args(parser)
 
     clip = fit_clip(read_clip('', '', CLIP), CAMERA)
     rows, raw = [], {}

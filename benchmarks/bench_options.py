@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 import onnxruntime as ort
-from record import save, table
+from record import parse_args, save, table
 from workload import block, costs_of, prompt_for, read_clip, turns
 
 from vos_ros.backends import load_manifest
@@ -84,7 +84,7 @@ def main() -> int:
     parser.add_argument('--threads', type=int, default=2)
     parser.add_argument('--objects', type=int, default=1)
     parser.add_argument('--rounds', type=int, default=9, help='blocks of each variant')
-    args = parser.parse_args()
+    args = parse_args(parser)
 
     clip = read_clip('', '', 4 * BLOCK + 2)
     frames, labels = clip

@@ -29,7 +29,7 @@ import tempfile
 from typing import Any
 
 import numpy as np
-from record import percentiles, save, table
+from record import parse_args, percentiles, save, table
 from workload import block, Clip, costs_of, fit_clip, prompt_for, read_clip, start, turns
 
 from vos_ros.config import RuntimeConfig, SegmenterConfig
@@ -188,7 +188,7 @@ def main() -> int:
     parser.add_argument('--threads', type=int, default=2)
     parser.add_argument('--rounds', type=int, default=5, help='blocks of each')
     parser.add_argument('--warm-up', type=int, default=26, help='frames before, of the peers')
-    args = parser.parse_args()
+    args = parse_args(parser)
 
     clip = fit_clip(read_clip('', '', CLIP), CAMERA)
     with tempfile.TemporaryDirectory() as folder:

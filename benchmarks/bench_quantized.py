@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from record import percentiles, save, table
+from record import parse_args, percentiles, save, table
 from workload import open_with, prompt_for, read_clip, STAGES
 
 BLOCK = 3  # frames in a row of one model, after one that is not counted: cold caches
@@ -28,7 +28,7 @@ def main() -> int:
     parser.add_argument('--size', type=int, default=0, help="short side; 0 = the model's own")
     parser.add_argument('--rounds', type=int, default=12, help='blocks of each model')
     parser.add_argument('--threads', type=int, nargs='+', default=[1, 2])
-    args = parser.parse_args()
+    args = parse_args(parser)
 
     frames, labels = read_clip('', '', BLOCK + 2)
     prompt = prompt_for(labels, OBJECTS)

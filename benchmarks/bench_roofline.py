@@ -35,7 +35,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper, TensorProto
 import onnxruntime as ort
-from record import save, table
+from record import parse_args, save, table
 
 from vos_ros.backends import load_manifest
 from vos_ros.backends.base import GRAPHS, Manifest, object_shapes
@@ -292,7 +292,7 @@ def main() -> int:
     parser.add_argument('--objects', type=int, nargs='+', default=[1, 3])
     parser.add_argument('--threads', type=int, nargs='+', default=[1, 2])
     parser.add_argument('--rounds', type=int, default=20)
-    args = parser.parse_args()
+    args = parse_args(parser)
     size = (args.size[0], args.size[1])
     texts, raw = [], {}
     for threads in args.threads:

@@ -17,7 +17,7 @@ import os
 import sys
 from typing import Any
 
-from record import percentiles, save, table
+from record import parse_args, percentiles, save, table
 from workload import (
     block,
     Clip,
@@ -84,7 +84,7 @@ def main() -> int:
     parser.add_argument('--size', type=int, default=0, help="short side; 0 = the model's own")
     parser.add_argument('--rounds', type=int, default=8, help='blocks of each variant')
     parser.add_argument('--backends', nargs='+', default=['cpu', 'openvino'], choices=BACKENDS)
-    args = parser.parse_args()
+    args = parse_args(parser)
 
     cores = len(os.sched_getaffinity(0))
     threads = sorted({1, min(2, cores), min(4, cores)})

@@ -18,7 +18,7 @@ from pathlib import Path
 import sys
 import tempfile
 
-from record import save, table
+from record import parse_args, save, table
 
 from vos_ros.bag.replay import Observers, Outcome
 from vos_ros.bag.report import REALTIME
@@ -83,7 +83,7 @@ def main() -> int:
     parser.add_argument('--size', type=int, default=256, help='short side of the network input')
     parser.add_argument('--threads', type=int, default=1)
     parser.add_argument('--costs', default='0,20,40,60,80,120,160,240,320,480', help='ms')
-    args = parser.parse_args()
+    args = parse_args(parser)
 
     costs = [float(cost) for cost in args.costs.split(',')]
     names = [name for name in args.sequences.split(',') if name]

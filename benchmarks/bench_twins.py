@@ -20,7 +20,7 @@ import sys
 from typing import Any
 
 import numpy as np
-from record import save, table
+from record import parse_args, save, table
 
 from vos_distill.data import ClipComposer, ClipConfig, load_stills, load_videos
 from vos_ros.config import RuntimeConfig, SegmenterConfig
@@ -72,7 +72,7 @@ def main() -> int:
     parser.add_argument('--model', action='append', help='name or folder; may be repeated')
     parser.add_argument('--clips', type=int, default=24)
     parser.add_argument('--threads', type=int, default=1)
-    args = parser.parse_args()
+    args = parse_args(parser)
 
     clips = compose(args.data, args.clips)
     rows, raw = [], {}

@@ -22,7 +22,7 @@ import tempfile
 from typing import Any, NamedTuple
 
 import numpy as np
-from record import frames_of_clip, save, table
+from record import frames_of_clip, parse_args, save, table
 from rig import Rig
 
 from vos_ros.config import InitConfig, RuntimeConfig
@@ -110,7 +110,7 @@ def main() -> int:
     parser.add_argument(
         '--input-size', type=int, default=0, help="short side; 0 = the model's own"
     )
-    args = parser.parse_args()
+    args = parse_args(parser)
 
     clip = open_clip(args.davis, args.late)
     base = {'model': args.model, 'input_size': args.input_size, 'threads': 1}

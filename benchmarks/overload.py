@@ -23,7 +23,7 @@ import tempfile
 import time
 from typing import Any
 
-from record import frames_of_clip, percentiles, save, table
+from record import frames_of_clip, parse_args, percentiles, save, table
 from rig import Rig, write_plot
 
 from vos_ros.config import RuntimeConfig
@@ -171,7 +171,7 @@ def main() -> int:
     parser.add_argument(
         '--input-size', type=int, default=0, help="short side; 0 = the model's own"
     )
-    args = parser.parse_args()
+    args = parse_args(parser)
 
     clip = frames_of_clip(CLIP)
     rows, lines, raw, services, uncounted = [], [], {}, [], 0

@@ -6,24 +6,84 @@ Where figures go: benchmarks/results/<date>-<machine>/, with all that they need 
 Every benchmark is one section of REPORT.md and one entry of raw.json; running one again on the
 same day replaces its own part only. The variable VOS_BENCH_RESULTS names another folder than
 benchmarks/results.
+
+A figure that nobody can repeat is none: without a commit, or with changes that are not committed,
+nothing is measured. `--draft` measures all the same, into a folder of drafts that git ignores.
 """
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Mapping, Sequence
 import json
 import os
 from pathlib import Path
 import re
 import resource
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
 
+from vos_ros.errors import VosError
 from vos_ros.evaluation.evaluate import describe_run, write_json
 from vos_ros.harness import clip
 
 RESULTS = Path(os.environ.get('VOS_BENCH_RESULTS') or Path(__file__).resolve().parent / 'results')
+
+ROOT = Path(__file__).resolve().parents[1]
+DRAFT = '--draft'
+_DRAFT_HELP = 'measure although changes are not committed; into <date>-<machine>-draft/'
+
+
+def parse_args(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """
+    Parse a benchmark's arguments, `--draft` among them; end here if the tree is not committed.
+
+    :param parser: with the benchmark's own arguments; gets `--draft`.
+    :return: its namespace, with `draft`.
+    """
+    parser.add_argument(DRAFT, action='store_true', help=_DRAFT_HELP)
+    args = parser.parse_args()
+    try:
+        check_tree(draft=args.draft)
+    except VosError as error:
+        parser.error(str(error))
+    return args
+
+
+def check_tree(root: Path = ROOT, *, draft: bool) -> str | None:
+    """
+    Return the commit that figures belong to, with '-draft' if the files are not those of it.
+
+    Results of earlier benchmarks do not count as changes, nor do files that git does not track.
+
+    :param root: of the checkout.
+    :param draft: go on although there are changes, or no commit.
+    :return: None without a commit.
+    :raises VosError: there are changes, or no commit, and `draft` is not set.
+    """
+    if not (root / '.git').exists():
+        if not draft:
+            raise VosError(f'{root} is no git checkout, so figures have no commit: add {DRAFT}')
+        return None
+    commit = _git(root, 'rev-parse', 'HEAD').strip()
+    status = ('status', '--porcelain', '--untracked-files=no')
+    changed = _git(root, *status, '--', '.', ':(exclude)benchmarks/results').splitlines()
+    if changed and not draft:
+        names = ', '.join(line[3:] for line in changed[:3]) + (' ...' if changed[3:] else '')
+        raise VosError(f'changes are not committed ({names}): commit them, or add {DRAFT}')
+    return f'{commit}-draft' if changed else commit
+
+
+def _git(root: Path, *arguments: str) -> str:
+    command = ['git', '-C', str(root), *arguments]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
+    except (OSError, subprocess.SubprocessError) as error:
+        raise VosError(f'{" ".join(command)} failed: {error}') from error
+    return done.stdout
 
 
 def percentiles(values_ms: Sequence[float]) -> dict[str, float]:
@@ -59,10 +119,12 @@ def save(section: str, command: str, text: str, raw: Mapping[str, Any]) -> Path:
     :param command: by which it can be repeated.
     :param text: its part of REPORT.md, Markdown.
     :param raw: its part of raw.json.
+    :raises VosError: the tree has changes that are not committed, and this is no draft.
     """
-    run = describe_run()
+    draft = DRAFT in sys.argv
+    run = describe_run() | {'commit': check_tree(draft=draft)}
     machine = re.sub('[^a-z0-9]+', '-', f'{run["host"]["cpu"]} {run["host"]["cores"]}c'.lower())
-    folder = RESULTS / f'{run["date"][:10]}-{machine.strip("-")}'
+    folder = RESULTS / f'{run["date"][:10]}-{machine.strip("-")}{"-draft" if draft else ""}'
     path = folder / 'raw.json'
     everything: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
     everything[section] = {'command': command, 'text': text, **run, **raw}

@@ -24,7 +24,7 @@ import tempfile
 import time
 
 import numpy as np
-from record import frames_of_clip, percentiles, save, table
+from record import frames_of_clip, parse_args, percentiles, save, table
 from rig import Rig, write_plot
 
 from vos_ros.config import RuntimeConfig
@@ -139,7 +139,7 @@ def main() -> int:
     parser.add_argument('--changes', type=int, default=500, help='times an object is added')
     parser.add_argument('--model', default=RuntimeConfig().model, help='name or folder')
     parser.add_argument('--input-size', type=int, default=128, help="network's short side, px")
-    args = parser.parse_args()
+    args = parse_args(parser)
 
     parameters = {
         'model': args.model,

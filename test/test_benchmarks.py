@@ -6,6 +6,8 @@ import argparse
 import importlib
 import importlib.util
 from pathlib import Path
+import shutil
+import subprocess
 from typing import Any
 
 import numpy as np
@@ -122,7 +124,7 @@ def test_the_driver_adds_what_needs_data_only_where_it_is_given() -> None:
     driver = _driver()
     usual = {
         **{'model': 'm', 'int8': [], 'davis': '', 'cutie': '', 'aot': ''},
-        **{'peers_python': 'python3', 'only': [], 'quick': True},
+        **{'peers_python': 'python3', 'only': [], 'quick': True, 'draft': True},
     }
     names = list(driver.plan(argparse.Namespace(**usual)))
     assert names == ['step', 'objects', 'memory', 'length', 'labels', 'roofline', 'node']
@@ -131,6 +133,7 @@ def test_the_driver_adds_what_needs_data_only_where_it_is_given() -> None:
     assert {'ladder', 'peers'} == set(plan) - set(names)
     assert 'q' in plan['ladder']
     assert all((FOLDER / line[0]).is_file() for line in plan.values())
+    assert all(line[-1] == '--draft' for line in plan.values())
 
 
 @pytest.mark.parametrize(('size', 'tile'), [((7, 9), (4, 6)), ((5, 4), (2, 2)), ((4, 6), (4, 6))])
@@ -205,6 +208,56 @@ def test_a_python_without_onnx_leaves_the_exported_peer_out(
     python.chmod(0o755)
     assert not bench.can_export(argparse.Namespace(aot=tmp_path, python=str(python)))
     assert 'left out: aott-onnx' in capsys.readouterr().out
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    if shutil.which('git') is None:
+        pytest.skip('git is not installed')
+    (tmp_path / 'benchmarks' / 'results').mkdir(parents=True)
+    for name in ('code.py', 'benchmarks/results/raw.json'):
+        (tmp_path / name).write_text('1')
+    who = ['-c', 'user.name=n', '-c', 'user.email=n@example.org']
+    for line in (['init', '-q'], ['add', '.'], [*who, 'commit', '-q', '-m', 'first']):
+        subprocess.run(['git', '-C', str(tmp_path), *line], check=True, timeout=60)
+    return tmp_path
+
+
+def test_figures_of_a_changed_tree_are_refused_unless_they_are_a_draft(checkout: Path) -> None:
+    record = importlib.import_module('record')
+    clean = record.check_tree(checkout, draft=False)
+    assert len(clean) == 40
+    (checkout / 'code.py').write_text('2')
+    with pytest.raises(VosError, match=r'not committed \(code.py\).*--draft'):
+        record.check_tree(checkout, draft=False)
+    assert record.check_tree(checkout, draft=True) == f'{clean}-draft'
+
+
+def test_results_that_a_benchmark_has_just_written_are_no_changes(checkout: Path) -> None:
+    record = importlib.import_module('record')
+    (checkout / 'benchmarks' / 'results' / 'raw.json').write_text('2')
+    assert len(record.check_tree(checkout, draft=False)) == 40
+
+
+def test_figures_without_a_commit_are_refused_unless_they_are_a_draft(tmp_path: Path) -> None:
+    record = importlib.import_module('record')
+    with pytest.raises(VosError, match='no git checkout'):
+        record.check_tree(tmp_path, draft=False)
+    assert record.check_tree(tmp_path, draft=True) is None
+
+
+def test_a_benchmark_stops_before_it_measures_anything(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    record = importlib.import_module('record')
+    check = record.check_tree
+    monkeypatch.setattr(record, 'check_tree', lambda *, draft: check(tmp_path, draft=draft))
+    monkeypatch.setattr('sys.argv', ['bench'])
+    with pytest.raises(SystemExit):
+        record.parse_args(argparse.ArgumentParser())
+    assert 'add --draft' in capsys.readouterr().err
+    monkeypatch.setattr('sys.argv', ['bench', '--draft'])
+    assert record.parse_args(argparse.ArgumentParser()).draft
 
 
 def _driver() -> Any:

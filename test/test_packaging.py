@@ -48,7 +48,31 @@ def test_manifest_names_what_the_package_uses() -> None:
 
 
 def test_version_is_the_same_everywhere() -> None:
-    assert vos_ros.__version__ == MANIFEST.findtext('version')
+    version = MANIFEST.findtext('version')
+    assert vos_ros.__version__ == version
+    training = (ROOT / 'training' / 'vos_distill' / '__init__.py').read_text()
+    assert f"__version__ = '{version}'" in training
+    assert f'version = "{version}"' in (ROOT / 'training' / 'pyproject.toml').read_text()
+    assert re.search(rf'^version: {version}$', (ROOT / 'CITATION.cff').read_text(), re.M)
+    # Changes since then stand above, under Forthcoming.
+    heads = re.findall(r'^(\S.*)\n-+$', (ROOT / 'CHANGELOG.rst').read_text(), re.M)
+    assert heads[0] == 'Forthcoming'
+    assert heads[1].split()[0] == version
+
+
+def test_ruff_before_a_commit_is_the_one_of_the_tests() -> None:
+    pinned = re.search(r'^ruff==(\S+)', (ROOT / 'requirements' / 'test.txt').read_text(), re.M)
+    hooks = (ROOT / '.pre-commit-config.yaml').read_text()
+    hook = re.search(r'ruff-pre-commit\s+rev: v(\S+)', hooks)
+    assert pinned is not None
+    assert hook is not None
+    assert pinned[1] == hook[1]
+
+
+@pytest.mark.parametrize('name', ['package.xml', 'mkdocs.yml', 'CITATION.cff'])
+def test_addresses_that_lead_nowhere_yet_are_marked_as_placeholders(name: str) -> None:
+    text = (ROOT / name).read_text()
+    assert 'example.org' not in text or 'PLACEHOLDER' in text
 
 
 def test_training_is_hidden_from_colcon() -> None:

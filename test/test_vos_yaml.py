@@ -66,3 +66,16 @@ def test_comment_explains_the_setting_with_its_unit_and_choices(name: str) -> No
         assert f'[{meta["unit"]}]' in comment
     for choice in meta['choices']:
         assert choice in comment
+
+
+def test_twelve_basic_settings_come_first_and_the_rest_is_expert() -> None:
+    basic, _, expert = FILE.read_text(encoding='utf-8').partition('== Expert')
+    assert '== Basic' in basic
+    names = yaml.safe_load(basic.rsplit('\n', 1)[0])['/**']['ros__parameters']
+    assert len(names) == 12
+    assert set(names) == {name for name in DEFAULTS if '.' not in name} - {
+        'precision',
+        'device_id',
+        'engine_cache_dir',
+    }
+    assert expert

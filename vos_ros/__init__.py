@@ -2,4 +2,4 @@
 # SPDX-License-Identifier: Apache-2.0
 """Mask-prompted video object segmentation with bounded latency and memory, for ROS 2."""
 
-__version__ = '0.1.0'
+__version__ = '0.2.0'

@@ -2,4 +2,4 @@
 # SPDX-License-Identifier: Apache-2.0
 """Offline training of finite-memory students for vos_ros: data, losses, rollout, export."""
 
-__version__ = '0.1.0'
+__version__ = '0.2.0'

@@ -173,24 +173,26 @@ def camera_pose(t: float) -> Pose:
     )
 
 
-def render(frames: int = FRAMES) -> Iterator[tuple[Image, Image]]:
+def render(frames: int = FRAMES, background: Image | None = None) -> Iterator[tuple[Image, Image]]:
     """
     Yield the clip: image (480, 640, 3) uint8 rgb and its exact label map (480, 640) uint8.
 
     Objects: the cup on its saucer, and the astronaut, who passes in front of it in mid-clip.
 
     :param frames: the same motion, in so many frames.
+    :param background: (h, w, 3) uint8 rgb, another photograph than the motorcycle's.
     """
-    coffee, astronaut, garage = load_photographs()
+    coffee, astronaut, motorcycle = load_photographs()
+    behind = motorcycle if background is None else background
     saucer = cv2.ellipse(np.zeros(coffee.shape[:2], np.uint8), _SAUCER, 255, -1)
     cup = Cutout(coffee, np.maximum(saucer, _outline(coffee, _CUP_AND_SPOON)), (278.0, 205.0))
     person = Cutout(astronaut, _outline(astronaut, _ASTRONAUT), (256.0, 300.0))
-    middle = (garage.shape[1] / 2, garage.shape[0] / 2)
+    middle = (behind.shape[1] / 2, behind.shape[0] / 2)
     noise = _Noise()
     for number in range(frames):
         t = number / frames
         canvas = cv2.warpAffine(
-            garage,
+            behind,
             camera_pose(t).matrix(middle),
             (WIDTH_PX, HEIGHT_PX),
             borderMode=cv2.BORDER_REFLECT,

@@ -155,7 +155,7 @@ def environment(logs: Path) -> dict[str, str]:
         env['ROS_LOCALHOST_ONLY'] = '1'
     env['ROS_LOG_DIR'] = str((logs / 'ros').resolve())
     env['PYTHONUNBUFFERED'] = '1'
-    # Without it, most camera images do not arrive: README, "I get no image". All sides are ours,
+    # Without it, most camera images do not arrive: docs/troubleshooting.md. All sides are ours,
     # so what is set for cameras is replaced: LARGE_DATA alone loses images on this host only.
     env.pop('FASTDDS_BUILTIN_TRANSPORTS', None)
     profile = str(find_profile())

@@ -72,7 +72,7 @@ def read_recording(playback: Path, recording: Path, labels: Path) -> Recording:
     if all(frame.latency_ms is None for frame in frames):
         raise VosError(
             f'{len(frames)} frames were played and not one mask came back; the reason is in '
-            f'{playback.parent / "node.log"}, or images do not arrive (README, "I get no image")'
+            f'{playback.parent / "node.log"}, or images do not arrive (docs/troubleshooting.md)'
         )
     return Recording(labels, tuple(frames), unknown=len(arrived))
 

@@ -103,7 +103,8 @@ class Worker(Generic[T]):
     is known yet), and join when they have caught up. Whatever fails goes to `on_error` and the
     thread lives on.
 
-    :param segmenter: used from the worker thread only, from start() to stop().
+    :param segmenter: run by the worker thread alone, from start() to stop(); other threads may
+        read its properties meanwhile, as diagnostics do.
     :param to_frame: converts what was submitted, in the worker thread; may raise VosError.
     :param stamp_of: stamp in ns of what was submitted, 0 = unknown; called by submit_frame.
     :param on_result: called from the worker thread with the result and its frame, before the
