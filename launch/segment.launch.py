@@ -237,9 +237,12 @@ def start_node(context: LaunchContext) -> list:
         parameters=[given['params_file'], overrides] if overrides else [given['params_file']],
         remappings=[
             ('image', given['image']),
-            ('image/compressed', given['image'] + '/compressed'),
+            ('image/compressed', given['image'].removesuffix('/compressed') + '/compressed'),
             ('init_mask', given['init_mask']),
-            ('init_mask/compressed', given['init_mask'] + '/compressed'),
+            (
+                'init_mask/compressed',
+                given['init_mask'].removesuffix('/compressed') + '/compressed',
+            ),
             ('init_boxes', given['init_boxes']),
             ('remove_objects', given['remove_objects']),
         ],

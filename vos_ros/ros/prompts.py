@@ -32,6 +32,7 @@ from vos_ros.ros.diagnostics import Health
 from vos_ros.ros.gaps import GapCounter
 from vos_ros.ros.guard import Complaints, guarded, in_words, shortened
 from vos_ros.ros.qos import LATCHED, profile, QosWatch, RELIABLE, VOLATILE
+from vos_ros.ros.reporting import compressed_topic
 from vos_ros.stream.requests import QUEUE_CAPACITY
 
 #: Prompts that are kept while the node cannot use them (inactive, paused); the oldest go first.
@@ -140,7 +141,7 @@ class PromptInputs:
         self._told: tuple[int, LabelMap] | None = None  # stamp, and what its masks said so far
         self._topics: dict[str, tuple[type, Callable]] = {
             'init_mask': (Image, self._on_mask),
-            'init_mask/compressed': (CompressedImage, self._on_compressed_mask),
+            compressed_topic(node, 'init_mask'): (CompressedImage, self._on_compressed_mask),
         }
         if vision is not None:
             self._topics['init_boxes'] = (vision.Detection2DArray, self._on_boxes)

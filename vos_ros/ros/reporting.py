@@ -15,14 +15,34 @@ from vos_ros.ros.parameters import Configuration
 from vos_ros.ros.qos import BEST_EFFORT, QosWatch
 from vos_ros.stream.overload import OverloadStatus
 
+_COMPRESSED = '/compressed'
+#: What a topic must carry, by the parameter image_transport.
+_TYPES = {'raw': 'sensor_msgs/msg/Image', 'compressed': 'sensor_msgs/msg/CompressedImage'}
 
-def image_topic(config: NodeConfig) -> str:
+
+def compressed_topic(node: Any, base: str) -> str:
     """
-    Name the topic of the camera, before remapping.
+    Name the compressed topic beside a raw one as image_transport does.
 
+    That resolves the base with its remappings, then appends the transport; remappings of the
+    whole name hold as well.
+
+    :param node: whose remappings count.
+    :param base: relative name of the raw topic; where it is remapped to one that ends with
+        /compressed, that is the one.
+    """
+    resolved = str(node.resolve_topic_name(base))
+    return resolved if resolved.endswith(_COMPRESSED) else resolved + _COMPRESSED
+
+
+def image_topic(node: Any, config: NodeConfig) -> str:
+    """
+    Name the topic of the camera.
+
+    :param node: whose remappings count.
     :param config: says in which form images come.
     """
-    return 'image/compressed' if config.image_transport == 'compressed' else 'image'
+    return compressed_topic(node, 'image') if config.image_transport == 'compressed' else 'image'
 
 
 @dataclass(frozen=True)
@@ -96,7 +116,7 @@ class Reporter:
         self._publisher.publish(msg)
 
     def _input(self, now: Snapshot) -> DiagnosticStatus:
-        topic = self._node.resolve_topic_name(image_topic(now.config.node))
+        topic = self._node.resolve_topic_name(image_topic(self._node, now.config.node))
         return self._health.input_status(
             now.config.node,
             now.counts,
@@ -127,7 +147,13 @@ class Reporter:
         """Say what may keep images away, as far as the graph tells."""
         offers = self._node.get_publishers_info_by_topic(topic)
         if not offers:
-            return f'nobody publishes {topic}'
+            return f'nobody publishes {topic}{self._where_else(config, topic)}'
+        wanted = _TYPES[config.image_transport]
+        types = sorted({offer.topic_type for offer in offers})
+        if wanted not in types:
+            other = next((name for name, kind in _TYPES.items() if kind in types), '')
+            remedy = f'set image_transport to {other}' if other else 'remap image to a camera'
+            return f'{topic} carries {", ".join(types)}, not {wanted}: {remedy}'
         if config.image_qos == 'reliable' and all(
             offer.qos_profile.reliability == BEST_EFFORT for offer in offers
         ):
@@ -136,3 +162,12 @@ class Reporter:
             f'{topic} has {len(offers)} publisher(s); if it is on the same host, both sides need '
             'config/fastdds_large_images.xml'
         )
+
+    def _where_else(self, config: NodeConfig, topic: str) -> str:
+        """Say whether the camera offers the other form of image beside this topic."""
+        is_raw = config.image_transport != 'compressed'
+        beside = topic + _COMPRESSED if is_raw else topic.removesuffix(_COMPRESSED)
+        if beside == topic or not self._node.count_publishers(beside):
+            return ''
+        other = 'compressed' if is_raw else 'raw'
+        return f', but somebody publishes {beside}: set image_transport to {other}'

@@ -245,7 +245,7 @@ class VosNode(LifecycleNode):
         is_raw = node.image_transport != 'compressed'
         self._image_subscription = self._watch.subscribe(
             Image if is_raw else CompressedImage,
-            image_topic(node),
+            image_topic(self, node),
             self._on_serialized_image if is_raw else self._on_image,
             profile(1, RELIABLE if node.image_qos == 'reliable' else BEST_EFFORT),
             on_lost=self._health.images_lost,
