@@ -12,11 +12,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, Field, field, fields, is_dataclass
 import math
+import re
 from typing import Any, get_type_hints, TypeVar
 
 from vos_ros.errors import VosError
 
 C = TypeVar('C')
+
+_AUTO = 'auto'
 
 
 def _setting(
@@ -304,6 +307,11 @@ class NodeConfig(_Validated):
     image_transport: str = _setting(
         'raw', 'how images come: topic image, or image/compressed', choices=('raw', 'compressed')
     )
+    image_range: str = _setting(
+        _AUTO,
+        'counts of 16 bit images that become black and white, such as [3000, 3600]; auto = by '
+        'the first image that shows something',
+    )
     image_qos: str = _setting(
         'sensor_data',
         'reliability asked from the camera: sensor_data = best effort matches every camera',
@@ -337,6 +345,29 @@ class NodeConfig(_Validated):
     publish: PublishConfig = field(default_factory=PublishConfig)
     overlay: OverlayConfig = field(default_factory=OverlayConfig)
     diagnostics: DiagnosticsConfig = field(default_factory=DiagnosticsConfig)
+
+    def __post_init__(self) -> None:
+        """Refuse a range that is none."""
+        super().__post_init__()
+        parse_range(self.image_range)
+
+
+def parse_range(text: str) -> tuple[int, int] | None:
+    """
+    Read the setting image_range.
+
+    :param text: 'auto', or two whole numbers: '[3000, 3600]' or '3000,3600'.
+    :return: lowest and highest count; None = by the first images.
+    :raises VosError: it is neither.
+    """
+    if text.strip() == _AUTO:
+        return None
+    found = re.fullmatch(r'\s*\[?\s*(\d+)\s*[,: ]\s*(\d+)\s*\]?\s*', text)
+    if found is None or not int(found[1]) < int(found[2]) <= 65535:
+        raise VosError(
+            f'image_range must be auto or LOW,HIGH with 0 <= LOW < HIGH <= 65535, not {text!r}'
+        )
+    return int(found[1]), int(found[2])
 
 
 def settings(cls: type, prefix: str = '') -> Iterator[tuple[str, Field[Any]]]:

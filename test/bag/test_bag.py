@@ -704,8 +704,8 @@ class TestRefused:
         ('messages', 'words'),
         [
             pytest.param(
-                lambda s: [(CAMERA, IMAGE, s, _image(s, 'nv12')), (TRUTH, IMAGE, s, _labels(s))],
-                ['nv12', 'not supported', CAMERA],
+                lambda s: [(CAMERA, IMAGE, s, _image(s, 'nv24')), (TRUTH, IMAGE, s, _labels(s))],
+                ['nv24', 'not supported', CAMERA],
                 id='unknown-encoding',
             ),
             pytest.param(

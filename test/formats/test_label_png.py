@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import os
 from pathlib import Path
 import struct
 import zlib
@@ -16,11 +17,9 @@ from vos_ros.formats.label_png import (
     davis_palette,
     decode_label_png,
     encode_label_png,
-    is_binary,
     present_ids,
     read_label_png,
     read_prompt_png,
-    to_object_ids,
     write_label_png,
 )
 
@@ -129,21 +128,6 @@ def test_missing_file_is_named(tmp_path: Path) -> None:
         read_label_png(tmp_path / 'nothing.png')
 
 
-@pytest.mark.parametrize(
-    ('values', 'binary'),
-    [([0, 255], True), ([255], True), ([0, 1], False), ([0, 1, 255], False), ([0], False)],
-)
-def test_binary_is_told_from_the_values(values: list[int], binary: bool) -> None:
-    assert is_binary(np.array([values], np.uint8)) is binary
-
-
-def test_binary_is_object_1_and_void_is_nothing() -> None:
-    stored = np.array([[0, 2, 255]], np.uint8)
-    assert to_object_ids(stored, binary=False).tolist() == [[0, 2, 0]]
-    assert to_object_ids(stored, binary=True).tolist() == [[0, 1, 1]]
-    assert stored.tolist() == [[0, 2, 255]]
-
-
 def test_prompt_of_16_bit_keeps_its_ids(tmp_path: Path) -> None:
     write_label_png(tmp_path / 'm.png', LABELS.astype(np.uint16) * 300)
     assert sorted(np.unique(read_prompt_png(tmp_path / 'm.png'))) == [0, 300, 600, 60000]
@@ -165,11 +149,45 @@ def test_255_is_an_id_where_there_are_16_bits(tmp_path: Path) -> None:
     write_label_png(tmp_path / 'm.png', labels)
     stored = read_prompt_png(tmp_path / 'm.png')
     np.testing.assert_array_equal(stored, labels)
-    one = np.array([[0, 255]], np.uint16)
-    np.testing.assert_array_equal(to_object_ids(one, binary=is_binary(one)), one)
 
 
 def test_ids_beyond_a_byte_are_found() -> None:
     labels = np.zeros((4, 4), np.uint16)
     labels[1, 1], labels[2, 2] = 300, 65535
     assert present_ids(labels) == (300, 65535)
+
+
+def test_a_mask_in_the_alpha_channel_is_that_and_not_the_whole_image() -> None:
+    shape = label_map((255, 10, 10, 20, 20))
+    for ink in (0, 255):
+        pixels = np.dstack([np.full((*shape.shape, 3), ink, np.uint8), shape])
+        _, data = cv2.imencode('.png', pixels)
+        np.testing.assert_array_equal(decode_label_png(data.tobytes(), 'mask'), shape)
+
+
+def test_what_is_transparent_is_no_object() -> None:
+    opacity = label_map((255, 1, 3, 20, 30))  # the second and third object are erased
+    pixels = np.dstack([davis_palette()[LABELS][..., ::-1], opacity])
+    _, data = cv2.imencode('.png', pixels)
+    expected = np.where(opacity, LABELS, 0)
+    np.testing.assert_array_equal(decode_label_png(data.tobytes(), 'mask'), expected)
+
+
+def test_one_id_painted_on_nothing_keeps_its_id() -> None:
+    opacity = label_map((255, 1, 3, 20, 30))
+    pixels = np.dstack([np.full((*opacity.shape, 3), (0, 128, 0), np.uint8), opacity])
+    _, data = cv2.imencode('.png', pixels)
+    assert np.unique(decode_label_png(data.tobytes(), 'mask')).tolist() == [0, 2]
+
+
+def test_damage_inside_is_refused() -> None:
+    data = bytearray(encode_label_png(LABELS))
+    data[-20] ^= 1
+    with pytest.raises(VosError, match=r'mask.*damaged'):
+        decode_label_png(bytes(data), 'mask')
+
+
+def test_a_named_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / 'm.png')
+    with pytest.raises(VosError, match=r'm\.png: it is no regular file'):
+        read_label_png(tmp_path / 'm.png')

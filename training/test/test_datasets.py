@@ -199,8 +199,8 @@ SPOILT: dict[str, tuple[str, Callable[[Path], None], str]] = {
     'corrupt PNG': ('png', garble, 'damaged'),
     'cut off PNG': ('png', cut_off, 'damaged'),
     'no PNG at all': ('png', lambda p: p.write_text('hello'), 'is not a PNG file'),
-    'cut off JPEG': ('jpg', cut_off, 'damaged or no image'),
-    'no JPEG at all': ('jpg', lambda p: p.write_text('hello'), 'damaged or no image'),
+    'cut off JPEG': ('jpg', cut_off, 'cut off or damaged'),
+    'no JPEG at all': ('jpg', lambda p: p.write_text('hello'), 'no image of a known format'),
     'id out of range': ('png', paint(mask(1).astype(np.uint16) * 300), 'id 300 is out of range'),
     'colours, not ids': ('png', paint(COLOURS), 'colours stand for no object ids'),
 }

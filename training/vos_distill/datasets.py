@@ -30,8 +30,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from vos_ros.datatypes import LabelMap
 from vos_ros.errors import VosError
-from vos_ros.formats.label_png import is_binary, read_label_png, VOID
+from vos_ros.formats.label_png import read_label_png
+from vos_ros.formats.masks import Reading, reading_of, VOID
 from vos_ros.sequences.folder import list_images, natural_key, read_image
 
 Image = npt.NDArray[np.uint8]
@@ -81,6 +83,15 @@ def read_photo(path: Path) -> Image:
         return read_image(path)
     except VosError as error:
         raise UnusableError(str(error)) from error
+
+
+def is_binary(stored: LabelMap) -> bool:
+    """
+    Tell a mask of 0 and 255 alone from ids.
+
+    :param stored: (H, W) uint8 or uint16.
+    """
+    return reading_of(stored) is Reading.ONE
 
 
 def read_label(path: Path) -> Image:

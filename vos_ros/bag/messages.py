@@ -14,6 +14,7 @@ from rosbags.typesys import get_typestore, Stores
 
 from vos_ros.datatypes import Frame, Image, LabelMap
 from vos_ros.errors import VosError
+from vos_ros.formats.grey import GreyRange
 from vos_ros.formats.image_codec import decode_compressed_image, decode_image, decode_labels
 from vos_ros.formats.label_png import decode_label_png
 
@@ -68,17 +69,18 @@ class Message:
         struct.pack_into(layout, data, _STAMP_AT, *divmod(stamp_ns, _NS))
         return bytes(data)
 
-    def to_frame(self) -> Frame:
+    def to_frame(self, grey: GreyRange | None = None) -> Frame:
         """
         Decode a camera image.
 
+        :param grey: the camera's stretch of 16 bits to 8; None = one for this image alone.
         :raises VosError: it cannot be read; names topic and stamp.
         """
         msg = self._deserialized()
         try:
             if self.kind == COMPRESSED:
-                return Frame(decode_compressed_image(msg), 'bgr8', self.stamp_ns, _id(msg))
-            pixels, encoding = decode_image(msg)
+                return Frame(decode_compressed_image(msg, grey), 'bgr8', self.stamp_ns, _id(msg))
+            pixels, encoding = decode_image(msg, grey)
         except VosError as error:
             raise self._named(error) from error
         return Frame(pixels, encoding, self.stamp_ns, _id(msg))

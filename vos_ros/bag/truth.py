@@ -16,8 +16,9 @@ from vos_ros.bag.reader import BagReader
 from vos_ros.datatypes import Frame, LabelMap, Prompt
 from vos_ros.errors import VosError
 from vos_ros.evaluation.evaluate import prompt_for_new
-from vos_ros.formats.image_codec import to_prompt_ids
-from vos_ros.formats.label_png import is_binary, read_label_png, read_prompt_png, to_object_ids
+from vos_ros.formats.grey import GreyRange
+from vos_ros.formats.label_png import read_label_png, read_prompt_png
+from vos_ros.formats.masks import read_prompt, Reading, reading_of, to_ids, warn_soft
 from vos_ros.sequences.folder import list_images
 
 _NS = 1_000_000_000
@@ -33,11 +34,13 @@ class BagFrame:
     :param index: from 0.
     :param message: as it was recorded.
     :param origin_ns: stamp of the first image.
+    :param grey: the camera's stretch of 16 bits to 8.
     """
 
     index: int
     message: Message
     origin_ns: int
+    grey: GreyRange | None = None
 
     @property
     def stamp_ns(self) -> int:
@@ -56,18 +59,22 @@ class BagFrame:
 
         :raises VosError: it cannot be read.
         """
-        return self.message.to_frame()
+        return self.message.to_frame(self.grey)
 
 
-def read_frames(bag: BagReader, topic: str) -> Iterator[BagFrame]:
+def read_frames(
+    bag: BagReader, topic: str, image_range: tuple[int, int] | None = None
+) -> Iterator[BagFrame]:
     """
     Read the camera's images in order; none is kept.
 
     :param bag: to read from.
     :param topic: of the images.
+    :param image_range: counts of 16 bit images that become black and white; None = by the first.
     :raises VosError: the bag is damaged, or the stamps go back.
     """
     origin_ns = newest_ns = 0
+    grey = GreyRange(image_range, topic)
     for index, message in enumerate(bag.messages([topic])):
         stamp_ns = message.stamp_ns
         if index == 0:
@@ -79,7 +86,7 @@ def read_frames(bag: BagReader, topic: str) -> Iterator[BagFrame]:
                 'loops: cut it'
             )
         newest_ns = stamp_ns
-        yield BagFrame(index, message, origin_ns)
+        yield BagFrame(index, message, origin_ns, grey)
 
 
 class Truth(Protocol):
@@ -112,15 +119,22 @@ class NoTruth:
 
 
 class _Ids:
-    """Stored numbers -> ids; the first map with an object tells whether masks are binary."""
+    """
+    Stored numbers -> ids; the first map with an object tells what the numbers of all mean.
 
-    def __init__(self) -> None:
-        self._binary: bool | None = None
+    :param name: of the ground truth, for a warning.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._reading = Reading.EMPTY
 
     def __call__(self, stored: LabelMap) -> LabelMap:
-        if self._binary is None and stored.any():
-            self._binary = is_binary(stored)
-        return to_object_ids(stored, binary=bool(self._binary))
+        if self._reading is Reading.EMPTY:
+            self._reading = reading_of(stored)
+            if self._reading is Reading.SOFT:
+                warn_soft(self._name)
+        return to_ids(stored, self._reading)
 
 
 class TopicTruth:
@@ -139,7 +153,7 @@ class TopicTruth:
         self._topic = topic
         self._messages = bag.messages([topic])
         self._next: Message | None = next(self._messages, None)
-        self._to_ids = _Ids()
+        self._to_ids = _Ids(f'the ground truth {topic}')
         self._found = 0
 
     def at(self, frame: BagFrame) -> LabelMap | None:
@@ -181,7 +195,7 @@ class FolderTruth:
             self._files = dict(enumerate(files))
         else:
             self._files = {int(file.stem): file for file in files}
-        self._to_ids = _Ids()
+        self._to_ids = _Ids(f'the ground truth in {folder}')
         self._found = 0
 
     def at(self, frame: BagFrame) -> LabelMap | None:
@@ -274,7 +288,7 @@ class TopicPrompts:
         """See Prompts; several masks for one frame are painted over each other."""
         combined: LabelMap | None = None
         for message in self._messages.get(frame.stamp_ns, {}).values():
-            labels = to_prompt_ids(message.to_labels(), what=f'a mask of {self._topic}')
+            labels = read_prompt(message.to_labels(), f'a mask of {self._topic}')
             if combined is None or combined.shape != labels.shape:
                 combined = labels
             else:

@@ -18,10 +18,8 @@ import numpy.typing as npt
 
 from vos_ros.datatypes import Encoding, Image, LabelMap
 from vos_ros.errors import VosError
-from vos_ros.formats.label_png import is_binary, to_object_ids
-
-# The largest id that labels of one byte hold (255 is void).
-_MAX_BYTE_ID = 254
+from vos_ros.formats.encoded import check_encoded, check_pixels, decode, OF_FILES, PROMISED
+from vos_ros.formats.grey import GreyRange
 
 # encoding -> (dtype, channels, cv2 conversion to bgr8 or None, encoding of the result)
 _CAMERA_ENCODINGS: dict[str, tuple[Any, int, int | None, Encoding]] = {
@@ -35,6 +33,12 @@ _CAMERA_ENCODINGS: dict[str, tuple[Any, int, int | None, Encoding]] = {
     '8UC1': (np.uint8, 1, cv2.COLOR_GRAY2BGR, 'bgr8'),
     'mono16': (np.uint16, 1, cv2.COLOR_GRAY2BGR, 'bgr8'),
     '16UC1': (np.uint16, 1, cv2.COLOR_GRAY2BGR, 'bgr8'),
+    'rgb16': (np.uint16, 3, None, 'rgb8'),
+    'bgr16': (np.uint16, 3, None, 'bgr8'),
+    '16UC3': (np.uint16, 3, None, 'bgr8'),
+    'rgba16': (np.uint16, 4, cv2.COLOR_RGBA2BGR, 'bgr8'),
+    'bgra16': (np.uint16, 4, cv2.COLOR_BGRA2BGR, 'bgr8'),
+    '16UC4': (np.uint16, 4, cv2.COLOR_BGRA2BGR, 'bgr8'),
     'yuv422': (np.uint8, 2, cv2.COLOR_YUV2BGR_UYVY, 'bgr8'),
     'uyvy': (np.uint8, 2, cv2.COLOR_YUV2BGR_UYVY, 'bgr8'),
     'yuv422_yuy2': (np.uint8, 2, cv2.COLOR_YUV2BGR_YUY2, 'bgr8'),
@@ -44,6 +48,15 @@ _CAMERA_ENCODINGS: dict[str, tuple[Any, int, int | None, Encoding]] = {
     'bayer_bggr8': (np.uint8, 1, cv2.COLOR_BayerRG2BGR, 'bgr8'),
     'bayer_gbrg8': (np.uint8, 1, cv2.COLOR_BayerGR2BGR, 'bgr8'),
     'bayer_grbg8': (np.uint8, 1, cv2.COLOR_BayerGB2BGR, 'bgr8'),
+    'bayer_rggb16': (np.uint16, 1, cv2.COLOR_BayerBG2BGR, 'bgr8'),
+    'bayer_bggr16': (np.uint16, 1, cv2.COLOR_BayerRG2BGR, 'bgr8'),
+    'bayer_gbrg16': (np.uint16, 1, cv2.COLOR_BayerGR2BGR, 'bgr8'),
+    'bayer_grbg16': (np.uint16, 1, cv2.COLOR_BayerGB2BGR, 'bgr8'),
+}
+# A plane of luma, then at half size, interleaved, one of the two chromas each.
+_SEMIPLANAR: dict[str, int] = {
+    'nv12': cv2.COLOR_YUV2BGR_NV12,
+    'nv21': cv2.COLOR_YUV2BGR_NV21,
 }
 _MASK_ENCODINGS: dict[str, Any] = {
     'mono8': np.uint8,
@@ -72,22 +85,24 @@ class CompressedFields(Protocol):
     data: Any
 
 
-def decode_image(msg: ImageFields) -> tuple[Image, Encoding]:
+def decode_image(msg: ImageFields, grey: GreyRange | None = None) -> tuple[Image, Encoding]:
     """
     Read a camera image; rgb8 and bgr8 are views of the message, others are converted to bgr8.
 
     :param msg: of any encoding in the table above; `step` and `is_bigendian` are honoured.
+    :param grey: the camera's stretch of 16 bits to 8; None = one for this image alone.
     :return: (H, W, 3) uint8, and its encoding.
     :raises VosError: the encoding is unknown, or size, step and data do not fit together.
     """
+    if msg.encoding in _SEMIPLANAR:
+        return _decode_semiplanar(msg), 'bgr8'
     if msg.encoding not in _CAMERA_ENCODINGS:
-        known = ', '.join(sorted(_CAMERA_ENCODINGS))
+        known = ', '.join(sorted([*_CAMERA_ENCODINGS, *_SEMIPLANAR]))
         raise VosError(f"image encoding '{msg.encoding}' is not supported; use one of {known}")
     dtype, channels, code, encoding = _CAMERA_ENCODINGS[msg.encoding]
     pixels = _pixels(msg, np.dtype(dtype), channels)
     if dtype is np.uint16:
-        # The high byte: an automatic gain would make brightness jump from frame to frame.
-        pixels = (pixels >> 8).astype(np.uint8)
+        pixels = (grey or GreyRange())(pixels)
     if code is not None:
         if channels == 2:
             _check(msg.width % 2 == 0, f'a {msg.encoding} image needs an even width')
@@ -95,24 +110,49 @@ def decode_image(msg: ImageFields) -> tuple[Image, Encoding]:
     return pixels, encoding
 
 
-def decode_compressed_image(msg: CompressedFields) -> Image:
+def _decode_semiplanar(msg: ImageFields) -> Image:
+    height, width = int(msg.height), int(msg.width)
+    _check(width % 2 == height % 2 == 0, f'an {msg.encoding} image needs even sides')
+    planes = _pixels(msg, np.dtype(np.uint8), 1, rows=height + height // 2)
+    code = _SEMIPLANAR[msg.encoding]
+    return np.asarray(cv2.cvtColor(np.ascontiguousarray(planes), code))
+
+
+def decode_compressed_image(msg: CompressedFields, grey: GreyRange | None = None) -> Image:
     """
     Decode a jpeg or png camera image.
 
     :param msg: as image_transport's compressed plugin publishes it.
+    :param grey: the camera's stretch of 16 bits to 8; None = one for this image alone.
     :return: (H, W, 3) uint8 bgr8.
-    :raises VosError: the data are no image that OpenCV reads.
+    :raises VosError: another format, cut off, damaged, or too large.
     """
-    data = np.frombuffer(msg.data, np.uint8)
-    try:
-        pixels = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
-    except cv2.error:  # its header announces more pixels than OpenCV takes
-        pixels = None
-    if pixels is None:
-        raise VosError(
-            f"compressed image (format '{msg.format}', {data.size} bytes) cannot be decoded; "
-            'publish jpeg or png'
-        )
+    name = f"compressed image (format '{msg.format}')"
+    return decode_picture(msg.data, name, grey)
+
+
+def decode_picture(
+    data: Any, name: str, grey: GreyRange | None, *, of_file: bool = False
+) -> Image:
+    """
+    Decode a colour or grey picture.
+
+    :param data: bytes, or what gives a view of them.
+    :param name: what to call it in an error.
+    :param grey: the stretch of 16 bits to 8; None = one for this image alone.
+    :param of_file: bmp, tiff, webp, ppm and pgm are taken, too.
+    :return: (H, W, 3) uint8 bgr8.
+    :raises VosError: another format, cut off, damaged, or too large.
+    """
+    kinds = OF_FILES if of_file else PROMISED
+    header = check_encoded(data, name, kinds)
+    is_deep = header.depth > 8 and header.kind != 'jpeg'
+    flags = cv2.IMREAD_COLOR | (cv2.IMREAD_ANYDEPTH if is_deep else 0)
+    pixels = decode(data, name, flags, header)
+    if pixels.dtype == np.uint16:
+        pixels = (grey or GreyRange())(pixels)
+    if pixels.dtype != np.uint8:
+        raise VosError(f'{name} holds {pixels.dtype} numbers; use images of 8 or 16 bits')
     return np.asarray(pixels, np.uint8)
 
 
@@ -136,47 +176,27 @@ def decode_labels(msg: ImageFields, what: str) -> LabelMap:
     return labels
 
 
-def to_prompt_ids(stored: LabelMap, binary_id: int = 1, what: str = 'init mask') -> LabelMap:
-    """
-    Read the stored numbers of an init mask as object ids.
-
-    A mask of two values, 0 and the highest there is (255 in mono8), is a binary one, as
-    thresholding gives it; else 255 of 8 bits is void (DAVIS) and read as 0.
-
-    :param stored: (H, W) uint8 or uint16.
-    :param binary_id: the object which a binary mask means.
-    :param what: name for errors.
-    :return: (H, W) uint8 or uint16, with at least one object.
-    :raises VosError: no object in it.
-    """
-    is_one_object = is_binary(stored)
-    labels = to_object_ids(stored, binary=is_one_object)
-    if is_one_object and binary_id != 1:
-        labels = labels * np.array(binary_id, np.uint8 if binary_id <= _MAX_BYTE_ID else np.uint16)
-    if not labels.any():
-        raise VosError(
-            f'{what} is empty: no pixel belongs to an object; paint ids 1, 2, ... or 255'
-        )
-    return labels
-
-
-def _pixels(msg: ImageFields, dtype: np.dtype[Any], channels: int) -> npt.NDArray[Any]:
+def _pixels(
+    msg: ImageFields, dtype: np.dtype[Any], channels: int, rows: int = 0
+) -> npt.NDArray[Any]:
     """
     View a message's data as (H, W) or (H, W, C), read-only, without the padding of its rows.
 
     :param msg: the image.
     :param dtype: of one channel, in this machine's byte order.
     :param channels: 1 gives two dimensions.
+    :param rows: that are stored, where it is not the height.
     """
-    height, width, step = int(msg.height), int(msg.width), int(msg.step)
+    height, width, step = rows or int(msg.height), int(msg.width), int(msg.step)
     row = width * channels * dtype.itemsize
-    what = f'{msg.encoding} image of {width}x{height}'
+    what = f'{msg.encoding} image of {width}x{int(msg.height)}'
     _check(height > 0 and width > 0, f'{what} is empty')
     _check(step >= row, f'{what} has step {step}, needs at least {row}')
     data = np.frombuffer(msg.data, np.uint8)
     # The last row's padding may be missing: some drivers cut it off.
     needed = (height - 1) * step + row
     _check(data.size >= needed, f'{what} with step {step} needs {needed} bytes, has {data.size}')
+    check_pixels(height, width, f'the {msg.encoding} image')
     # rclpy's array is writeable and belongs to the message: nobody may scribble into it.
     data.flags.writeable = False
     shape: tuple[int, ...] = (height, width)

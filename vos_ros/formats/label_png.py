@@ -11,7 +11,6 @@ which needs no further library.
 
 from __future__ import annotations
 
-from contextlib import suppress
 from pathlib import Path
 import struct
 from typing import Any
@@ -23,9 +22,10 @@ import numpy.typing as npt
 
 from vos_ros.datatypes import LabelMap
 from vos_ros.errors import VosError
+from vos_ros.formats.encoded import check_encoded, decode
+from vos_ros.formats.files import read_bytes
+from vos_ros.formats.masks import read_prompt, VOID
 
-#: Void in a label map of 8 bits, as in DAVIS: never an object. With 16 bits an id as any other.
-VOID = 255
 _SIGNATURE = b'\x89PNG\r\n\x1a\n'
 _GREY, _INDEXED = 0, 3
 
@@ -82,7 +82,9 @@ def decode_label_png(data: bytes, name: str) -> LabelMap:
     Decode the numbers of a label image, as they are stored.
 
     Indexed images give their indices, grey ones their values, colour ones the
-    id of each colour in DAVIS's palette (grey painted as RGB: its value).
+    id of each colour in DAVIS's palette (grey painted as RGB: its value). What
+    is transparent is no object; one colour in which only the transparency
+    differs is an object with the opacity as its shade.
 
     :param data: content of a PNG file.
     :param name: what to call it in an error.
@@ -94,15 +96,11 @@ def decode_label_png(data: bytes, name: str) -> LabelMap:
             f'{name} is not a PNG file; save the mask as PNG with an object id per pixel '
             '(jpeg would change the ids)'
         )
+    header = check_encoded(data, name, ('png',))
     depth, kind = data[24], data[25]
     if kind == _INDEXED:
         data = _as_grey(data)
-    pixels: Any = None
-    if b'IEND' in data[-64:]:  # OpenCV may return a truncated file as a half black picture
-        with suppress(cv2.error):
-            pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    if pixels is None:
-        raise VosError(f'{name} is damaged and cannot be read; write the mask again')
+    pixels: Any = decode(data, name, cv2.IMREAD_UNCHANGED, header)
     if pixels.ndim == 3:
         return _from_colours(pixels, name)
     if kind == _INDEXED and depth < 8:
@@ -118,11 +116,7 @@ def read_label_png(path: Path) -> LabelMap:
     :param path: of a PNG file.
     :raises VosError: there is no such file, or it is no label image; names the path.
     """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise VosError(f'cannot read the mask {path}: {error.strerror}') from error
-    return decode_label_png(data, str(path))
+    return decode_label_png(read_bytes(path, 'mask'), f'the mask {path}')
 
 
 def present_ids(label_map: LabelMap) -> tuple[int, ...]:
@@ -135,53 +129,16 @@ def present_ids(label_map: LabelMap) -> tuple[int, ...]:
     return tuple(int(k) for k in np.flatnonzero(np.bincount(label_map.ravel())) if k)
 
 
-def is_binary(label_map: LabelMap) -> bool:
+def read_prompt_png(path: Path, object_id: int = 1) -> LabelMap:
     """
-    Tell a binary mask (0 and 255 only, as thresholding and DAVIS-2016 write it) from ids.
-
-    A mask of 0 and 1 only is the same either way, and one without any object is not binary.
-
-    :param label_map: (H, W) uint8 or uint16.
-    """
-    top = np.iinfo(label_map.dtype).max
-    high, zeros = np.count_nonzero(label_map == top), np.count_nonzero(label_map == 0)
-    return bool(high > 0 and high + zeros == label_map.size)
-
-
-def to_object_ids(label_map: LabelMap, *, binary: bool) -> LabelMap:
-    """
-    Read stored numbers as object ids: a binary mask is object 1, else 255 of 8 bits is void, 0.
-
-    :param label_map: (H, W) uint8 or uint16; not changed.
-    :param binary: as :func:`is_binary` says of the file, or of the sequence.
-    """
-    labels: LabelMap
-    if binary:
-        labels = (label_map != 0).astype(np.uint8)
-        return labels
-    if label_map.dtype != np.uint8 or not (label_map == VOID).any():
-        return label_map
-    labels = label_map.copy()
-    labels[labels == VOID] = 0
-    return labels
-
-
-def read_prompt_png(path: Path) -> LabelMap:
-    """
-    Read a mask that names objects: ids 1, 2, ... or one binary object.
+    Read a mask that names objects: ids 1, 2, ... or one object, hard or soft.
 
     :param path: of a PNG file, 8 or 16 bit.
+    :param object_id: the object which a mask of one object means.
     :return: (H, W) uint8 or uint16, 0 = background, at least one object.
     :raises VosError: unreadable, or no object in it.
     """
-    stored = read_label_png(path)
-    labels = to_object_ids(stored, binary=is_binary(stored))
-    if not labels.any():
-        raise VosError(
-            f'the mask {path} is empty: no pixel belongs to an object; paint at least one '
-            'object with its id (1, 2, ...) or with 255'
-        )
-    return labels
+    return read_prompt(read_label_png(path), f'the mask {path}', object_id)
 
 
 def _chunk(kind: bytes, body: bytes) -> bytes:
@@ -204,10 +161,24 @@ def _as_grey(data: bytes) -> bytes:
 
 def _from_colours(pixels: npt.NDArray[Any], name: str) -> LabelMap:
     """Find the ids of a label map that some tool has saved as a colour picture (BGR)."""
-    if pixels.dtype == np.uint8:
-        colours = pixels[..., :3]
-        if (colours == colours[..., :1]).all():
-            return colours[..., 0].astype(np.uint8)
+    colours = pixels[..., :3]
+    opacity = pixels[..., 3] if pixels.shape[2] == 4 else None
+    if opacity is not None and (opacity != opacity.flat[0]).any():
+        painted = opacity > 0
+        if (colours[painted] == colours[painted][:1]).all():
+            ink = int(_ids_of(colours[painted][:1][None], name)[0, 0])
+            if ink in (0, int(np.iinfo(pixels.dtype).max)):  # black or white, or anything
+                return np.ascontiguousarray(opacity)
+        full = np.iinfo(pixels.dtype).max
+        colours = np.where((opacity > full // 2)[..., None], colours, np.zeros_like(colours))
+    return _ids_of(colours, name)
+
+
+def _ids_of(colours: npt.NDArray[Any], name: str) -> LabelMap:
+    """Return the value of each grey pixel, or the id of each colour (BGR) in the palette."""
+    if (colours == colours[..., :1]).all():
+        return np.ascontiguousarray(colours[..., 0])
+    if colours.dtype == np.uint8:
         weights = np.array([1 << 16, 1 << 8, 1])
         known = davis_palette()[:, ::-1] @ weights
         order = np.argsort(known)

@@ -22,13 +22,10 @@ from std_msgs.msg import Header
 
 from vos_ros.datatypes import Frame, Prompt, Segmentation
 from vos_ros.formats.drawing import draw_ids
-from vos_ros.formats.image_codec import (
-    decode_compressed_image,
-    decode_image,
-    decode_labels,
-    to_prompt_ids,
-)
-from vos_ros.formats.label_png import davis_palette, decode_label_png, read_label_png
+from vos_ros.formats.grey import GreyRange
+from vos_ros.formats.image_codec import decode_compressed_image, decode_image, decode_labels
+from vos_ros.formats.label_png import davis_palette, decode_label_png, read_prompt_png
+from vos_ros.formats.masks import read_prompt
 from vos_ros.ros.raw_image import frame_id_of, RawImage
 
 _NS = 1_000_000_000
@@ -75,15 +72,18 @@ def stamp_ns_of(msg: Any) -> int:
     return to_stamp_ns(msg.header.stamp)
 
 
-def to_frame(msg: Image | RawImage, arrived: float = 0.0) -> CameraFrame:
+def to_frame(
+    msg: Image | RawImage, arrived: float = 0.0, grey: GreyRange | None = None
+) -> CameraFrame:
     """
     Read a camera image; rgb8 and bgr8 are views of the message, others are converted to bgr8.
 
     :param msg: of any encoding in the table above; `step` and `is_bigendian` are honoured.
     :param arrived: `time.perf_counter()` at its arrival.
+    :param grey: the camera's stretch of 16 bits to 8; None = one for this image alone.
     :raises VosError: the encoding is unknown, or size, step and data do not fit together.
     """
-    pixels, encoding = decode_image(msg)
+    pixels, encoding = decode_image(msg, grey)
     return CameraFrame(
         image=pixels,
         encoding=encoding,
@@ -94,16 +94,19 @@ def to_frame(msg: Image | RawImage, arrived: float = 0.0) -> CameraFrame:
     )
 
 
-def to_frame_from_compressed(msg: CompressedImage, arrived: float = 0.0) -> CameraFrame:
+def to_frame_from_compressed(
+    msg: CompressedImage, arrived: float = 0.0, grey: GreyRange | None = None
+) -> CameraFrame:
     """
     Decode a jpeg or png camera image to bgr8.
 
     :param msg: as image_transport's compressed plugin publishes it.
     :param arrived: `time.perf_counter()` at its arrival.
-    :raises VosError: the data are no image that OpenCV reads.
+    :param grey: the camera's stretch of 16 bits to 8; None = one for this image alone.
+    :raises VosError: another format, cut off, damaged, or too large.
     """
     return CameraFrame(
-        image=decode_compressed_image(msg),
+        image=decode_compressed_image(msg, grey),
         encoding='bgr8',
         stamp_ns=stamp_ns_of(msg),
         frame_id=frame_id_of(msg),
@@ -126,32 +129,32 @@ class Arrival(NamedTuple):
     stamp_ns: int
 
 
-def to_any_frame(item: Arrival) -> CameraFrame:
+def to_any_frame(item: Arrival, grey: GreyRange | None = None) -> CameraFrame:
     """
     Read a camera image of either kind.
 
     :param item: as it arrived.
+    :param grey: the camera's stretch of 16 bits to 8; None = one for this image alone.
     :raises VosError: it cannot be read.
     """
     if isinstance(item.msg, CompressedImage):
-        return to_frame_from_compressed(item.msg, item.arrived)
-    return to_frame(item.msg, item.arrived)
+        return to_frame_from_compressed(item.msg, item.arrived, grey)
+    return to_frame(item.msg, item.arrived, grey)
 
 
 def to_label_map(msg: Image, binary_id: int = 1) -> np.ndarray:
     """
     Read an init mask: 0 = untouched, k = (re)initialise object k.
 
-    A mask of two values, 0 and the highest there is (255 in mono8), is a binary one, as
-    thresholding gives it; else 255 of 8 bits is void (DAVIS) and read as 0. The result owns its
-    memory: a prompt outlives its message.
+    What its numbers mean is told in `formats.masks`. The result owns its memory: a prompt outlives
+    its message.
 
     :param msg: mono8, 8UC1, mono16, 16UC1 or 32SC1.
-    :param binary_id: the object which a binary mask means.
+    :param binary_id: the object which a mask of one object means.
     :return: (H, W) uint8 or uint16, with at least one object.
     :raises VosError: another encoding, sizes that do not fit, ids outside 0 to 65535, no object.
     """
-    return to_prompt_ids(decode_labels(msg, 'init mask'), binary_id)
+    return read_prompt(decode_labels(msg, 'init mask'), 'init mask', binary_id)
 
 
 def to_label_map_from_compressed(msg: CompressedImage, binary_id: int = 1) -> np.ndarray:
@@ -159,12 +162,12 @@ def to_label_map_from_compressed(msg: CompressedImage, binary_id: int = 1) -> np
     Read an init mask that was sent as PNG, 8 or 16 bit, grey or indexed; the rules are the same.
 
     :param msg: png; jpeg is refused, for it changes ids.
-    :param binary_id: the object which a binary mask means.
+    :param binary_id: the object which a mask of one object means.
     :return: (H, W) uint8 or uint16, with at least one object.
     :raises VosError: not a PNG, damaged, or no object in it.
     """
     name = f"the compressed init mask (format '{msg.format}', {len(msg.data)} bytes)"
-    return to_prompt_ids(decode_label_png(bytes(msg.data), name), binary_id)
+    return read_prompt(decode_label_png(bytes(msg.data), name), 'init mask', binary_id)
 
 
 def to_prompt_from_file(path: str, binary_id: int = 1) -> Prompt:
@@ -172,10 +175,10 @@ def to_prompt_from_file(path: str, binary_id: int = 1) -> Prompt:
     Read a mask file as a prompt for the first frame that comes.
 
     :param path: of a PNG, indexed or grey.
-    :param binary_id: the object which a binary mask means.
+    :param binary_id: the object which a mask of one object means.
     :raises VosError: unreadable, or no object in it.
     """
-    return Prompt(to_prompt_ids(read_label_png(Path(path)), binary_id, f'init mask {path}'))
+    return Prompt(read_prompt_png(Path(path).expanduser(), binary_id))
 
 
 def to_label_msg(label_map: np.ndarray, header: Header) -> Image:

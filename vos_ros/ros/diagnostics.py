@@ -64,6 +64,7 @@ class Health:
         self._errors = 0
         self._duplicates = 0
         self._masks_in = 0
+        self._empty = 0
         self._rejected = 0
         self._rejected_why = ''
         self._notice = ''
@@ -233,6 +234,11 @@ class Health:
         """Note an init mask that came a second time."""
         with self._lock:
             self._duplicates += 1
+
+    def mask_empty(self) -> None:
+        """Note an init mask without any object: nothing was found."""
+        with self._lock:
+            self._empty += 1
 
     def error(self) -> None:
         """Note anything else that went wrong."""
@@ -422,6 +428,7 @@ class Health:
                 masks_rejected=self._rejected,
                 masks_duplicate=self._duplicates,
                 masks_lost=self._masks_lost,
+                masks_empty=self._empty,
                 last_rejection=self._rejected_why,
                 last_notice=self._notice,
             )

@@ -30,6 +30,8 @@ from vos_ros.errors import VosError
 
 #: Acts before there is anyone who could set it.
 _ONLY_AT_START = ('autostart',)
+#: May be text or a list of two numbers.
+_RANGE = 'image_range'
 _GROUPS = (RuntimeConfig, SegmenterConfig, NodeConfig)
 
 
@@ -60,8 +62,8 @@ def describe(name: str, item: Field[Any]) -> ParameterDescriptor:
         name=name,
         description=f'{meta["description"]}{unit}',
         read_only=name in _ONLY_AT_START,
-        # So that 2 may be written for 2.0; `check_value` refuses all that is no number.
-        dynamic_typing=isinstance(item.default, float),
+        # So that 2 may be written for 2.0, and a list for a range; `check_value` refuses the rest.
+        dynamic_typing=isinstance(item.default, float) or name == _RANGE,
     )
     constraints = []
     if meta['choices']:
@@ -90,7 +92,7 @@ def declare(node: Node) -> None:
     for name, item in all_settings():
         try:
             node.declare_parameter(name, item.default, describe(name, item))
-            check_value(name, node.get_parameter(name).value, item)
+            check_value(name, _value(node, name), item)
         except (InvalidParameterTypeException, InvalidParameterValueException) as error:
             # rclpy's own words name the value, ours the remedy; ours first where they apply.
             override = getattr(node, '_parameter_overrides', {}).get(name)
@@ -122,7 +124,7 @@ def read(node: Node, changes: Mapping[str, Any] = MappingProxyType({})) -> Confi
     """
     return Configuration(
         *(
-            from_settings(group, {n: changes.get(n, _value(node, n)) for n, _ in settings(group)})
+            from_settings(group, {n: _given(node, n, changes) for n, _ in settings(group)})
             for group in _GROUPS
         )
     )
@@ -138,7 +140,7 @@ def check_change(node: Node, changes: Mapping[str, Any], *, is_configured: bool)
     :raises VosError: why it is refused.
     """
     for name, item in all_settings():
-        is_changed = name in changes and changes[name] != _value(node, name)
+        is_changed = _given(node, name, changes) != _value(node, name)
         if is_changed and is_configured and not item.metadata['live']:
             raise VosError(
                 f'{name} acts only when the node is configured: deactivate and clean up '
@@ -147,4 +149,14 @@ def check_change(node: Node, changes: Mapping[str, Any], *, is_configured: bool)
 
 
 def _value(node: Node, name: str) -> Any:
-    return node.get_parameter(name).value
+    return _given(node, name, {name: node.get_parameter(name).value})
+
+
+def _given(node: Node, name: str, changes: Mapping[str, Any]) -> Any:
+    """Return the value that a parameter has, or is about to have."""
+    if name not in changes:
+        return _value(node, name)
+    value = changes[name]
+    if name == _RANGE and not isinstance(value, (str, int, float)) and value is not None:
+        return ','.join(str(number) for number in value)
+    return value

@@ -26,6 +26,7 @@ from vos_ros.datatypes import LabelMap, Prompt
 from vos_ros.engine.labels import ids_in
 from vos_ros.errors import VosError
 from vos_ros.formats.boxes import Box
+from vos_ros.formats.masks import EmptyMaskError
 from vos_ros.ros import conversions, detections
 from vos_ros.ros.detections import BoxPrompt
 from vos_ros.ros.diagnostics import Health
@@ -331,6 +332,8 @@ class PromptInputs:
         """End the block at a prompt that cannot be used, and tell."""
         try:
             yield
+        except EmptyMaskError:
+            self._health.mask_empty()  # a detector that found nothing says so with every frame
         except VosError as error:
             self._refuse(error)
 

@@ -13,6 +13,7 @@ boxes, see `box_drawer`.)
 
 from collections import Counter
 from dataclasses import asdict
+from functools import partial
 import logging
 import time
 from typing import Any
@@ -25,10 +26,12 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CompressedImage, Image
 from std_srvs.srv import SetBool, Trigger
 
+from vos_ros.config import parse_range
 from vos_ros.datatypes import Frame, Prompt, Segmentation
 from vos_ros.engine.segmenter import VideoSegmenter
 from vos_ros.errors import VosError
 from vos_ros.formats.boxes import Box
+from vos_ros.formats.grey import GreyRange
 from vos_ros.ros import conversions, detections, diagnostics, parameters
 from vos_ros.ros.box_drawer import BoxDrawer
 from vos_ros.ros.conversions import Arrival, stamp_ns_of
@@ -225,7 +228,9 @@ class VosNode(LifecycleNode):
         self._health.restart()
         self._worker = Worker(
             segmenter,
-            to_frame=conversions.to_any_frame,
+            to_frame=partial(
+                conversions.to_any_frame, grey=GreyRange(parse_range(node.image_range))
+            ),
             stamp_of=lambda item: item.stamp_ns,
             on_result=self._publish,
             on_error=self._on_worker_error,

@@ -16,7 +16,8 @@ from pathlib import Path
 
 from vos_ros.datatypes import Frame, LabelMap
 from vos_ros.errors import VosError
-from vos_ros.formats.label_png import is_binary, read_label_png, to_object_ids
+from vos_ros.formats.label_png import read_label_png
+from vos_ros.formats.masks import Reading, reading_of, to_ids, warn_soft
 from vos_ros.sequences.folder import FolderSequence, list_images, natural_key
 
 _IMAGES, _ANNOTATIONS, _SETS = 'JPEGImages', 'Annotations', 'ImageSets'
@@ -70,17 +71,24 @@ class MaskedSequence:
         return iter(self._frames)
 
     @cached_property
-    def is_binary(self) -> bool:
+    def reading(self) -> Reading:
         """
-        Whether masks are binary (2016) and not ids (2017): the first one with an object tells.
+        What the numbers of all its masks mean: the first one with an object tells.
 
-        Where ids are used, 255 is void; where masks are binary, it is the object.
+        Where ids are used (2017), 255 is void; where masks are of one object (2016), it is that.
         """
         for file in self._label_files:
-            stored = read_label_png(file) if file else None
-            if stored is not None and stored.any():
-                return is_binary(stored)
-        return False
+            found = reading_of(read_label_png(file)) if file else Reading.EMPTY
+            if found is not Reading.EMPTY:
+                if found is Reading.SOFT:
+                    warn_soft(f'the ground truth of {self.name}')
+                return found
+        return Reading.EMPTY
+
+    @property
+    def is_binary(self) -> bool:
+        """Whether masks are of one object (2016) and not ids (2017)."""
+        return self.reading in (Reading.ONE, Reading.SOFT)
 
     def label_map(self, index: int) -> LabelMap | None:
         """
@@ -91,7 +99,7 @@ class MaskedSequence:
         :raises VosError: the file cannot be read.
         """
         file = self._label_files[index]
-        return to_object_ids(read_label_png(file), binary=self.is_binary) if file else None
+        return to_ids(read_label_png(file), self.reading) if file else None
 
 
 class DavisSequence(MaskedSequence):

@@ -9,31 +9,42 @@ from pathlib import Path
 import re
 
 import cv2
-import numpy as np
 
 from vos_ros.datatypes import Frame, Image
 from vos_ros.errors import VosError
+from vos_ros.formats.files import read_bytes
+from vos_ros.formats.grey import GreyRange
+from vos_ros.formats.image_codec import decode_picture
 
 _SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.ppm', '.pgm')
-_JPEG_START_OF_SCAN, _JPEG_END = b'\xff\xda', b'\xff\xd9'
 _NS = 1_000_000_000
 
 
 class FolderSequence:
     """The images of one folder, in natural order of their names: 2.jpg before 10.jpg."""
 
-    def __init__(self, path: Path | str, *, name: str = '', rate_hz: float = 30.0) -> None:
+    def __init__(
+        self,
+        path: Path | str,
+        *,
+        name: str = '',
+        rate_hz: float = 30.0,
+        image_range: tuple[int, int] | None = None,
+    ) -> None:
         """
         List the images; none is read yet.
 
         :param path: of the folder.
         :param name: for reports; the folder's name if empty.
         :param rate_hz: from which the frames' stamps are made.
+        :param image_range: counts of 16 bit images that become black and white; None = by the
+            first image.
         :raises VosError: no such folder, or no image in it.
         """
         self.path = Path(path)
         self.name = name or self.path.resolve().name
         self.rate_hz = rate_hz
+        self.image_range = image_range
         self.files = list_images(self.path)
         if not self.files:
             raise VosError(
@@ -55,8 +66,9 @@ class FolderSequence:
 
         The first has a stamp of one period, for 0 means unknown.
         """
+        grey = GreyRange(self.image_range, str(self.path))
         for index, file in enumerate(self.files):
-            yield Frame(read_image(file), stamp_ns=round((index + 1) * _NS / self.rate_hz))
+            yield Frame(read_image(file, grey), stamp_ns=round((index + 1) * _NS / self.rate_hz))
 
 
 def list_images(path: Path) -> tuple[Path, ...]:
@@ -89,34 +101,16 @@ def natural_key(path: Path) -> tuple[tuple[int, int, str], ...]:
     return (*key, (2, 0, path.suffix))
 
 
-def read_image(path: Path) -> Image:
+def read_image(path: Path, grey: GreyRange | None = None) -> Image:
     """
     Read one image.
 
-    :param path: of any format that OpenCV reads.
+    :param path: of a jpeg, png, bmp, tiff, webp, ppm or pgm file.
+    :param grey: the stretch of 16 bits to 8; None = one for this image alone.
     :return: (H, W, 3) uint8 rgb8.
-    :raises VosError: missing, no image, or cut off; names the path.
+    :raises VosError: missing, no image, cut off, damaged, or too large; names the path.
     """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise VosError(f'cannot read the image {path}: {error.strerror}') from error
-    pixels = None
-    if data and not _is_truncated(data):
-        try:
-            pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-        except cv2.error:
-            pixels = None
-    if pixels is None:
-        raise VosError(
-            f'the image {path} is damaged or no image ({len(data)} bytes); replace or remove it'
-        )
+    data = read_bytes(path, 'image')
+    pixels = decode_picture(data, f'the image {path}', grey, of_file=True)
     image: Image = cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)  # type: ignore[assignment]
     return image
-
-
-def _is_truncated(data: bytes) -> bool:
-    """Find files cut off in copying, which OpenCV would show as half grey pictures."""
-    if data.startswith(b'\xff\xd8'):
-        return data.rfind(_JPEG_END) < data.rfind(_JPEG_START_OF_SCAN)
-    return data.startswith(b'\x89PNG') and b'IEND' not in data
