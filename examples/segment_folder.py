@@ -28,7 +28,7 @@ def main() -> None:
     args = parser.parse_args()
 
     segmenter = VideoSegmenter.open(args.model)
-    sequence = open_sequence(args.source)
+    sequence = open_sequence(args.source, without=[args.mask])
     prompt: Prompt | None = Prompt(read_prompt_png(args.mask))
     for name, frame in zip(sequence.frame_names, sequence):
         result = segmenter.step(frame, prompt)

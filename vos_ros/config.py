@@ -19,6 +19,8 @@ from vos_ros.errors import VosError
 
 C = TypeVar('C')
 
+#: Labels of 8 bits hold no more ids.
+MOST_OBJECTS = 254
 _AUTO = 'auto'
 
 
@@ -164,7 +166,9 @@ class SegmenterConfig(_Validated):
         limits=(0, 2160),
     )
     max_objects: int = _setting(
-        10, 'objects followed at once; memory is allocated for all of them', limits=(1, 254)
+        10,
+        'objects followed at once; memory is allocated for all of them',
+        limits=(1, MOST_OBJECTS),
     )
     guided: bool = _setting(
         True,

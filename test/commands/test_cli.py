@@ -333,3 +333,58 @@ def test_command_line_starts_without_heavy_imports() -> None:
         [sys.executable, '-c', code], capture_output=True, text=True, check=True, env=environment
     )
     assert done.stdout.strip() == ''
+
+
+def test_a_mask_beside_the_frames_is_no_frame(folder: Path) -> None:
+    (folder / 'first.png').rename(folder / 'frames/00000.png')
+    given = read_label_png(folder / 'frames/00000.png')
+    assert run(folder, '--no-overlay', mask='frames/00000.png') == 0
+    written = sorted((folder / 'out/masks').iterdir())
+    assert [file.name for file in written] == [f'{i:05d}.png' for i in range(5)]
+    assert np.array_equal(read_label_png(written[0]), given)
+
+
+def test_a_mask_one_pixel_off_is_taken_as_the_node_takes_it(folder: Path) -> None:
+    height, width = read_label_png(folder / 'first.png').shape
+    near = label_map((1, 9, 9, 20, 20), size=(4 * height, 4 * width - 1))
+    write_label_png(folder / 'near.png', near)
+    assert run(folder, '--no-overlay', mask='near.png') == 0
+    assert read_label_png(folder / 'out/masks/00000.png').shape == (height, width)
+
+
+def test_eval_takes_truth_one_pixel_off(davis: Path, tmp_path: Path) -> None:
+    for file in (davis / 'Annotations/480p/car').iterdir():
+        stored = read_label_png(file)
+        near = np.kron(stored, np.ones((4, 4), np.uint8))[:, :-1]
+        write_label_png(file, near)
+    out = str(tmp_path / 'out')
+    assert main(['eval', str(davis), *FAST, '--no-baselines', '--out', out]) == 0
+
+
+def test_as_many_objects_are_followed_as_the_mask_holds(folder: Path, capsys: Captured) -> None:
+    boxes = [(k + 1, 2 + 14 * (k % 4), 2 + 20 * (k // 4), 10, 10) for k in range(12)]
+    write_label_png(folder / 'first.png', label_map(*boxes))
+    assert run(folder, '--no-overlay', '--json') == 0
+    assert json.loads(capsys.readouterr().out)['objects'] == [*range(1, 13)]
+    assert run(folder, '--no-overlay', '--json', '--max-objects', '3') == 0
+    assert json.loads(capsys.readouterr().out)['objects'] == [1, 2, 3]
+
+
+def test_eval_holds_as_many_objects_as_the_truth(tmp_path: Path, capsys: Captured) -> None:
+    boxes = [(k + 1, 2 + 14 * (k % 4), 2 + 20 * (k // 4), 10, 10) for k in range(12)]
+    write_sequence(tmp_path / 'data', 'crowd', [label_map(*boxes)] * 4)
+    arguments = [str(tmp_path / 'data'), *FAST, '--no-baselines', '--json']
+    assert main(['eval', *arguments, '--out', str(tmp_path / 'out')]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert not any('refused' in line for line in report['sequences']['crowd']['warnings'])
+
+
+@pytest.mark.parametrize(
+    'command', [['run'], ['eval'], ['bag', 'eval'], ['demo']], ids=lambda command: command[-1]
+)
+def test_every_command_that_follows_objects_says_how_many(
+    command: list[str], capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv('COLUMNS', '200')
+    assert main([*command, '--help']) == 0
+    assert '--max-objects' in capsys.readouterr().out

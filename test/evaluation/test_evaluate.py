@@ -184,7 +184,7 @@ def test_mask_of_another_size_is_named(tmp_path: Path) -> None:
     write_sequence(tmp_path, 'car', moving(1, 3))
     image = np.zeros((30, 40, 3), np.uint8)
     assert cv2.imwrite(str(tmp_path / 'JPEGImages/480p/car/00001.jpg'), image)
-    with pytest.raises(VosError, match=r'car/00001: the mask is 96x64 but the image 40x30'):
+    with pytest.raises(VosError, match=r'car/00001: the mask is 96x64 but the frame is 40x30'):
         evaluate_root(tmp_path, CopyFirstMask)
 
 

@@ -50,7 +50,8 @@ def probability(hard: LabelMap, slope_px: float) -> LabelMap:
     inside = (hard > 0).astype(np.uint8)
     distance: Any = cv2.distanceTransform(inside, cv2.DIST_L2, 5)
     distance = distance - cv2.distanceTransform(1 - inside, cv2.DIST_L2, 5)
-    shades: LabelMap = (255 / (1 + np.exp(-(distance - 0.5).clip(-50, 50) / slope_px))).astype(np.uint8)
+    climb = np.exp(-(distance - 0.5).clip(-50, 50) / slope_px)
+    shades: LabelMap = (255 / (1 + climb)).astype(np.uint8)
     return shades
 
 

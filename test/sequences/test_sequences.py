@@ -47,6 +47,21 @@ def test_images_come_in_natural_order_as_rgb(tmp_path: Path) -> None:
     assert (frames[0].stamp_ns, frames[2].stamp_ns) == (33_333_333, 100_000_000)
 
 
+def test_names_of_seconds_are_in_their_order(tmp_path: Path) -> None:
+    names = ['0.9', '1', '1.0', '1.25', '1.5', '1.75', '2.5', '10.25', 'a1.25', 'a1.5']
+    for name in names[::-1]:
+        write_image(tmp_path / f'{name}.png', textured(label_map()))
+    assert list(FolderSequence(tmp_path).frame_names) == names
+
+
+def test_two_images_of_one_name_are_refused(tmp_path: Path) -> None:
+    for suffix in ('.jpg', '.png'):
+        write_image(tmp_path / f'0{suffix}', textured(label_map()))
+    with pytest.raises(VosError, match=r'0\.jpg and 0\.png .*two images of one name'):
+        FolderSequence(tmp_path)
+    assert len(FolderSequence(tmp_path, without=[tmp_path / '0.png'])) == 1
+
+
 def test_grey_images_become_rgb(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / '0.png'), np.full((4, 6), 7, np.uint8))
     assert next(iter(FolderSequence(tmp_path))).image.tolist() == [[[7, 7, 7]] * 6] * 4

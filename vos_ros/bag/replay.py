@@ -22,7 +22,7 @@ import numpy as np
 from vos_ros.bag.truth import BagFrame, Prompts, Truth
 from vos_ros.datatypes import LabelMap, ObjectState, Prompt, Segmentation, StepTiming
 from vos_ros.errors import VosError
-from vos_ros.evaluation.evaluate import Speed, Stepper
+from vos_ros.evaluation.evaluate import fit_mask, Speed, Stepper
 from vos_ros.evaluation.metrics import ObjectScore, SequenceScorer
 from vos_ros.latency import Stopwatch
 from vos_ros.stream.mailbox import Mailbox
@@ -397,7 +397,7 @@ def score_frame(
     :param gt: (H, W) true ids.
     :param scorer: of this sequence.
     :return: the frame's record, without its latency; and the mask, zero before the first one.
-    :raises VosError: truth and image are of different size.
+    :raises VosError: truth and image are of different aspect.
     """
     mask, age_ms = newest or (None, None)
     scores: Scores = {}
@@ -414,11 +414,9 @@ def score(scorer: SequenceScorer, frame: BagFrame, mask: LabelMap, gt: LabelMap)
     """
     Score a mask against the truth; parameters as of `score_frame`.
 
-    :raises VosError: truth and image are of different size.
+    :raises VosError: truth and image are of different aspect.
     """
     if mask.shape != gt.shape:
-        raise VosError(
-            f'image {frame.index}: the true mask is {gt.shape[1]}x{gt.shape[0]} but the image '
-            f'{mask.shape[1]}x{mask.shape[0]}; they must be of one size'
-        )
+        size = mask.shape[0], mask.shape[1]
+        gt = fit_mask(gt, size, f'the true mask of image {frame.index}')
     return scorer.feed(mask, gt)

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,10 +25,12 @@ from vos_ros.bag.truth import (
     read_frames,
     Truth,
 )
+from vos_ros.config import parse_range
 from vos_ros.errors import VosError
-from vos_ros.evaluation.evaluate import Stepper, write_json
+from vos_ros.evaluation.evaluate import objects_for, Stepper, write_json
 from vos_ros.evaluation.page import Figure
 from vos_ros.evaluation.results import writing
+from vos_ros.formats.label_png import present_ids
 
 REPORT, PAGE, LOGS = 'report.json', 'index.html', 'logs'
 _CAMERAS = (CAMERA, f'{CAMERA}/compressed')
@@ -45,6 +47,7 @@ class Input:
     :param gt: topic, folder or 'none'; see `open_truth`.
     :param init: 'first', 'topic' or a file; see `open_prompts`.
     :param init_topic: of the init masks.
+    :param image_range: counts of 16 bit images that become black and white, or 'auto'.
     """
 
     bag: BagReader
@@ -53,6 +56,11 @@ class Input:
     gt: str
     init: str
     init_topic: str
+    image_range: str = 'auto'
+
+    def images(self) -> Iterator[BagFrame]:
+        """Read the camera's images in order."""
+        return read_frames(self.bag, self.image, parse_range(self.image_range))
 
     def digest(self) -> str:
         """Hash what of the bag is used, so that a report says what it is about."""
@@ -75,6 +83,7 @@ def open_input(
     gt: str = TRUTH,
     init: str = 'first',
     init_topic: str = INIT,
+    image_range: str = 'auto',
 ) -> Input:
     """
     Open a bag and find what is needed in it, so that nothing is wrong later.
@@ -84,12 +93,14 @@ def open_input(
     :param gt: topic, folder of PNG files, or 'none'.
     :param init: 'first', 'topic' or the path of a PNG file.
     :param init_topic: of the init masks.
+    :param image_range: counts of 16 bit images that become black and white, as LOW,HIGH, or auto.
     :raises VosError: something is missing or damaged; says what to do.
     """
+    parse_range(image_range)
     bag = BagReader(bag) if isinstance(bag, Path) else bag
     image = image or next((name for name in _CAMERAS if name in bag.topics), CAMERA)
     topic = bag.require(image, 'the camera', '--image')
-    found = Input(bag, image, topic.count, gt, init, init_topic)
+    found = Input(bag, image, topic.count, gt, init, init_topic, image_range)
     has_truth = not isinstance(found.truth(), NoTruth)
     if init == 'first' and not has_truth:
         raise VosError(
@@ -98,6 +109,24 @@ def open_input(
         )
     found.prompts()
     return found
+
+
+def most_objects(given: Input) -> int:
+    """
+    Count the objects that a segmenter must hold at once.
+
+    :param given: whose true and init masks are all read; of the images only their headers.
+    :return: at least the default of `max_objects`, at most what can be set.
+    :raises VosError: a mask cannot be read.
+    """
+    found: set[int] = set()
+    truth, prompts = given.truth(), given.prompts()
+    for frame in given.images():
+        label_map = truth.at(frame)
+        prompt = prompts.at(frame, label_map)
+        for part in (label_map, None if prompt is None else prompt.label_map):
+            found.update(() if part is None else present_ids(part))
+    return objects_for(len(found))
 
 
 def simulate(
@@ -114,8 +143,7 @@ def simulate(
     :raises VosError: bad input.
     """
     cost = None if mode == OFFLINE else Cost(cost_ms)
-    frames = read_frames(given.bag, given.image)
-    return replay(frames, segmenter, given.truth(), given.prompts(), cost, observers)
+    return replay(given.images(), segmenter, given.truth(), given.prompts(), cost, observers)
 
 
 def evaluate(
@@ -190,6 +218,6 @@ def write_results(
 
 def first_image(given: Input) -> BagFrame:
     """Return the first camera image, decoded, so that a wrong encoding shows at once."""
-    frame = next(read_frames(given.bag, given.image))
+    frame = next(given.images())
     _ = frame.image
     return frame

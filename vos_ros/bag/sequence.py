@@ -22,7 +22,7 @@ from vos_ros.bag.messages import (
 from vos_ros.bag.reader import BagReader, Topic
 from vos_ros.datatypes import Frame, LabelMap
 from vos_ros.errors import VosError
-from vos_ros.evaluation.evaluate import prompt_for_new
+from vos_ros.evaluation.evaluate import fit_mask, prompt_for_new
 from vos_ros.sequences import DavisSequence, Sequence
 
 CAMERA, TRUTH, INIT = '/camera/image_raw', '/gt/labels', '/init_mask'
@@ -96,12 +96,9 @@ class SequenceBag(BagReader):
             truth = self._truth(index) if wanted - {self.camera} else None
             if truth is None:
                 continue
-            if frame is not None and truth.shape != frame.size:
-                raise VosError(
-                    f'{self.sequence.name}: the mask of frame {index} is '
-                    f'{truth.shape[1]}x{truth.shape[0]} but the image '
-                    f'{frame.size[1]}x{frame.size[0]}; draw the mask on that frame'
-                )
+            if frame is not None:
+                name = f'{self.sequence.name}: the mask of frame {index}'
+                truth = fit_mask(truth, frame.size, name)
             if TRUTH in wanted:
                 yield _labels(TRUTH, truth, stamp_ns)
             prompt = prompt_for_new(truth, known) if INIT in wanted else None

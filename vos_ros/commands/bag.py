@@ -21,8 +21,10 @@ from vos_ros.commands.shared import (
     engine_line,
     FAILED,
     guard,
+    IMAGE_RANGE,
     JSON,
     make_folder,
+    MAX_OBJECTS,
     MODEL,
     open_segmenter,
     PRECISION,
@@ -34,7 +36,7 @@ from vos_ros.commands.shared import (
     THREADS,
     wide_console,
 )
-from vos_ros.config import RuntimeConfig, SegmenterConfig
+from vos_ros.config import parse_range, RuntimeConfig, SegmenterConfig
 from vos_ros.errors import VosError
 
 if TYPE_CHECKING:
@@ -81,6 +83,7 @@ def make_command(
         '', '--compressed', help='jpeg or png: CompressedImage instead of Image.'
     ),
     storage: str = typer.Option('mcap', '--storage', help='mcap or sqlite3.'),
+    image_range: str = IMAGE_RANGE,
     as_json: bool = JSON,
 ) -> None:
     """Make a bag from a sequence: camera, ground truth and init masks, with one header each."""
@@ -89,7 +92,7 @@ def make_command(
     from vos_ros.formats.label_png import read_prompt_png
     from vos_ros.sequences import DavisSequence
 
-    opened = _open_source(source, sequence)
+    opened = _open_source(source, sequence, mask, parse_range(image_range))
     if mask and isinstance(opened, DavisSequence):
         raise VosError('a data set has masks of its own; --mask is for a video or a folder')
     first_mask: LabelMap | None = read_prompt_png(Path(mask)) if mask else None
@@ -163,6 +166,8 @@ def eval_command(
     ),
     model: str = MODEL,
     size: int = SIZE,
+    max_objects: int = MAX_OBJECTS,
+    image_range: str = IMAGE_RANGE,
     threads: int = THREADS,
     backend: str = BACKEND,
     precision: str = PRECISION,
@@ -170,22 +175,30 @@ def eval_command(
 ) -> None:
     """Score a recorded drive: accuracy and latency together, with gates for a CI."""
     from vos_ros.bag.report import MODES, Setting
-    from vos_ros.bag.run import evaluate, open_input, simulate
+    from vos_ros.bag.run import evaluate, most_objects, open_input, simulate
 
     if mode not in MODES:
         raise VosError(f'--mode must be one of {", ".join(MODES)}, not {mode!r}')
     _check_options(mode, cost_ms, rate, loops)
     if gt == 'none' and fail_under_jf > 0:
         raise VosError('--fail-under-jf needs ground truth, so not --gt none')
-    given = open_input(path, image=image, gt=gt, init=init, init_topic=init_topic)
+    given = open_input(
+        path,
+        image=image,
+        gt=gt,
+        init=init,
+        init_topic=init_topic,
+        image_range=image_range,
+    )
     cost = cost_ms if mode == 'realtime' and cost_ms >= 0 else None
     setting = Setting(given.bag.name, given.image, gt, init, mode, cost, rate, loops, deadline_ms)
     make_folder(out)
     runtime = RuntimeConfig(model=model, threads=threads, backend=backend, precision=precision)
-    config = SegmenterConfig(input_size=size)
+    held = max_objects or most_objects(given)
+    config = SegmenterConfig(input_size=size, max_objects=held)
 
     def play_simulated(observers: Observers) -> tuple[Outcome, Mapping[str, Any]]:
-        segmenter = open_segmenter(model, size, threads, backend, precision)
+        segmenter = open_segmenter(model, size, threads, backend, precision, held)
         outcome = simulate(given, segmenter, mode=mode, cost_ms=cost, observers=observers)
         return outcome, {**describe_model(segmenter, size), 'threads': threads}
 
@@ -234,14 +247,18 @@ def compare_command(
         raise typer.Exit(FAILED)
 
 
-def _open_source(source: Path, sequence: str) -> DavisSequence | FolderSequence | VideoSequence:
+def _open_source(
+    source: Path, sequence: str, mask: str, image_range: tuple[int, int] | None
+) -> DavisSequence | FolderSequence | VideoSequence:
     from vos_ros.sequences import open_davis, open_sequence
 
     if not (source / 'JPEGImages').is_dir():
         if sequence:
             raise VosError(f'{source} is no data set in DAVIS layout, so it has no {sequence}')
-        return open_sequence(source)
-    found = open_davis(source, names=[sequence] if sequence else [], split='all')
+        without = [Path(mask)] if mask else []
+        return open_sequence(source, without=without, image_range=image_range)
+    chosen = [sequence] if sequence else []
+    found = open_davis(source, names=chosen, split='all', image_range=image_range)
     if len(found) > 1:
         names = ', '.join(part.name for part in found)
         raise VosError(f'a bag holds one sequence; name one of {source} with --sequence: {names}')

@@ -31,9 +31,11 @@ from vos_ros.commands.shared import (
     engine_line,
     FAILED,
     guard,
+    IMAGE_RANGE,
     JSON,
     log_on_stderr,
     make_folder,
+    MAX_OBJECTS,
     milliseconds,
     MODEL,
     open_segmenter,
@@ -47,8 +49,7 @@ from vos_ros.commands.shared import (
     THREADS,
     wide_console,
 )
-from vos_ros.config import RuntimeConfig
-from vos_ros.errors import VosError
+from vos_ros.config import parse_range, RuntimeConfig
 
 if TYPE_CHECKING:
     from vos_ros.commands.doctor import Check
@@ -97,6 +98,8 @@ def run_command(
     ),
     model: str = MODEL,
     size: int = SIZE,
+    max_objects: int = MAX_OBJECTS,
+    image_range: str = IMAGE_RANGE,
     threads: int = THREADS,
     backend: str = BACKEND,
     precision: str = PRECISION,
@@ -106,22 +109,24 @@ def run_command(
     as_json: bool = JSON,
 ) -> None:
     """Segment a video or a folder of images, given a mask for the first frame."""
-    from vos_ros.evaluation.evaluate import evaluate_sequence, MaskWriter, PromptedSequence
+    from vos_ros.evaluation.evaluate import (
+        evaluate_sequence,
+        fit_mask,
+        MaskWriter,
+        objects_for,
+        PromptedSequence,
+    )
     from vos_ros.evaluation.results import writing
     from vos_ros.evaluation.video import OverlayVideo
-    from vos_ros.formats.label_png import read_prompt_png
+    from vos_ros.formats.label_png import present_ids, read_prompt_png
     from vos_ros.sequences import open_sequence
 
-    frames = open_sequence(source)
+    frames = open_sequence(source, without=[mask], image_range=parse_range(image_range))
     labels = read_prompt_png(mask)
-    first = next(iter(frames))
-    if labels.shape != first.size:
-        raise VosError(
-            f'the mask {mask} is {labels.shape[1]}x{labels.shape[0]} but the first frame of '
-            f'{source} is {first.size[1]}x{first.size[0]}; draw the mask on that frame'
-        )
+    labels = fit_mask(labels, next(iter(frames)).size, f'{mask} for {source}')
     make_folder(out)
-    segmenter = open_segmenter(model, size, threads, backend, precision)
+    held = max_objects or objects_for(len(present_ids(labels)))
+    segmenter = open_segmenter(model, size, threads, backend, precision, held)
     codec = ''
     with ExitStack() as stack:
         inputs = [source, mask, segmenter.manifest.folder]
@@ -179,6 +184,8 @@ def eval_command(
     out: Path = typer.Option(
         Path('eval_out'), '--out', help='Folder for report.json, worst_frames.png and the rest.'
     ),
+    max_objects: int = MAX_OBJECTS,
+    image_range: str = IMAGE_RANGE,
     save_masks: bool = typer.Option(
         False, '--save-masks', help='Write OUT/masks/SEQ/NAME.png, indexed, palette of DAVIS.'
     ),
@@ -199,6 +206,7 @@ def eval_command(
         describe_run,
         evaluate_sequences,
         MaskWriter,
+        most_objects,
         OverlayWriter,
         Stepper,
         WorstFramesObserver,
@@ -209,9 +217,10 @@ def eval_command(
     from vos_ros.sequences import open_labelled
 
     names = [name.strip() for name in sequences.split(',') if name.strip()]
-    opened = open_labelled(root, split=split, names=names)
+    opened = open_labelled(root, split=split, names=names, image_range=parse_range(image_range))
     make_folder(out)
-    segmenter = open_segmenter(model, size, threads, backend, precision)
+    held = max_objects or most_objects(opened)
+    segmenter = open_segmenter(model, size, threads, backend, precision, held)
     methods: dict[str, Callable[[], Stepper]] = {segmenter.manifest.name: lambda: segmenter}
     if baselines:
         methods |= {CopyFirstMask.name: CopyFirstMask, FlowWarp.name: FlowWarp}
@@ -275,6 +284,7 @@ def demo_command(
     frames: int = typer.Option(0, '--frames', help='Only so many frames; 0 = all.'),
     rate_hz: float = typer.Option(0.0, '--rate', help="Camera rate in Hz; 0 = the clip's own."),
     size: int = SIZE,
+    max_objects: int = MAX_OBJECTS,
     threads: int = THREADS,
     backend: str = BACKEND,
     precision: str = PRECISION,
@@ -292,6 +302,7 @@ def demo_command(
         frames=frames or None,
         rate_hz=rate_hz or None,
         size=size,
+        max_objects=max_objects,
         runtime=RuntimeConfig(threads=threads, backend=backend, precision=precision),
     )
     if report is None:

@@ -42,6 +42,16 @@ MODEL = typer.Option(
 SIZE = typer.Option(
     0, '--size', help='Short side of the network input in px; 0 = what the model was trained for.'
 )
+MAX_OBJECTS = typer.Option(
+    0,
+    '--max-objects',
+    help='Objects followed at once, at most 254; 0 = as many as the masks hold, at least 10.',
+)
+IMAGE_RANGE = typer.Option(
+    'auto',
+    '--image-range',
+    help='Counts of 16 bit images that become black and white, as 3000,3600; auto = by the first.',
+)
 THREADS = typer.Option(0, '--threads', help='Threads of the network; 0 = chosen by itself.')
 BACKEND = typer.Option(
     RuntimeConfig().backend,
@@ -78,10 +88,12 @@ def guard(command: F) -> F:
 
 
 def open_segmenter(
-    model: str, size: int, threads: int, backend: str, precision: str
+    model: str, size: int, threads: int, backend: str, precision: str, max_objects: int
 ) -> VideoSegmenter:
     """
     Open a model; parameters as the options of the same name.
+
+    :param max_objects: above 0.
 
     :raises VosError: the model or a setting is wrong.
     """
@@ -89,7 +101,7 @@ def open_segmenter(
 
     return VideoSegmenter.open(
         model,
-        config=SegmenterConfig(input_size=size),
+        config=SegmenterConfig(input_size=size, max_objects=max_objects),
         runtime=RuntimeConfig(model=model, threads=threads, backend=backend, precision=precision),
     )
 

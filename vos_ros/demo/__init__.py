@@ -30,10 +30,11 @@ from vos_ros.config import RuntimeConfig, SegmenterConfig
 from vos_ros.datatypes import Image, LabelMap, Prompt
 from vos_ros.engine.segmenter import VideoSegmenter
 from vos_ros.errors import VosError
+from vos_ros.evaluation.evaluate import objects_for
 from vos_ros.evaluation.results import writing
 from vos_ros.evaluation.video import OverlayVideo
 from vos_ros.formats.drawing import draw_ids, draw_overlay, to_rgb
-from vos_ros.formats.label_png import write_label_png
+from vos_ros.formats.label_png import present_ids, write_label_png
 from vos_ros.harness import through_node
 from vos_ros.harness.play import check_ros, Engine, print_failure
 from vos_ros.harness.processes import ProcessError
@@ -74,6 +75,7 @@ def run(
     frames: int | None = None,
     rate_hz: float | None = None,
     size: int = 0,
+    max_objects: int = 0,
     runtime: RuntimeConfig | None = None,
 ) -> dict[str, Any] | None:
     """
@@ -87,6 +89,7 @@ def run(
     :param frames: only so many.
     :param rate_hz: of the camera; None = the clip's, or what this machine can follow.
     :param size: short side of the network's input in px; 0 = the model's own.
+    :param max_objects: followed at once; 0 = as many as the first mask holds, at least 10.
     :param runtime: backend, precision and threads; its model is not looked at.
     :return: content of report.json; None if a process failed, which has been printed.
     :raises VosError: input that cannot be used; says what to do.
@@ -99,10 +102,12 @@ def run(
     out = Path(out)
     paths = [None if p is None else Path(p) for p in (video, mask, davis)]
     manifest = load_manifest(model or RuntimeConfig().model)
-    engine = Engine(SegmenterConfig(input_size=size), runtime or RuntimeConfig())
     check_files(manifest)  # a corrupt one shows here as one line, not in the node's log
     # Everything is looked at before anything that an earlier demo left is deleted.
     given = open_source(video=paths[0], mask=paths[1], davis=paths[2], frames=frames)
+    first = [] if given is None else present_ids(given.first)
+    config = SegmenterConfig(input_size=size, max_objects=max_objects or objects_for(len(first)))
+    engine = Engine(config, runtime or RuntimeConfig())
     inputs = [path for path in (*paths, manifest.folder) if path is not None]
     with writing(out, _RESULTS, inputs=inputs) as deleted:
         if deleted:

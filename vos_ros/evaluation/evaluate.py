@@ -23,7 +23,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from vos_ros.config import MOST_OBJECTS, SegmenterConfig
 from vos_ros.datatypes import Frame, LabelMap, Prompt, Segmentation, StepTiming
+from vos_ros.engine.preprocess import fit_label_map
 from vos_ros.errors import VosError
 from vos_ros.evaluation.metrics import (
     ObjectScore,
@@ -233,11 +235,8 @@ def evaluate_sequence(
         # A video may hold more frames than its header says.
         name = names[index] if index < len(names) else f'{index:05d}'
         gt = sequence.label_map(index)
-        if gt is not None and gt.shape != frame.size:
-            raise VosError(
-                f'{sequence.name}/{name}: the mask is {_size_text(gt.shape)} but the image '
-                f'{_size_text(frame.size)}; draw the mask at the size of the image'
-            )
+        if gt is not None:
+            gt = fit_mask(gt, frame.size, f'{sequence.name}/{name}')
         is_first = not known
         prompt = None if gt is None else prompt_for_new(gt, known)
         label_map: LabelMap
@@ -415,6 +414,50 @@ class WorstFramesObserver:
         self.frames.offer(seen.sequence.name, seen.index / len(seen.sequence), shown)
 
 
+def fit_mask(label_map: LabelMap, size: tuple[int, int], name: str) -> LabelMap:
+    """
+    Bring a mask to the size of its image, as the node does: of the same aspect, give or take 1 %.
+
+    :param label_map: (H, W) ids.
+    :param size: (H, W) of the image.
+    :param name: what to call it in an error.
+    :return: (H, W) of the image; no id is invented.
+    :raises VosError: it is of another aspect.
+    """
+    try:
+        return fit_label_map(label_map, size)
+    except VosError as error:
+        raise VosError(f'{name}: {error}') from error
+
+
+def most_objects(sequences: Iterable[LabelledSequence]) -> int:
+    """
+    Count the objects that a segmenter must hold at once for any of these sequences.
+
+    :param sequences: whose masks are all read.
+    :return: at least the default of `max_objects`, at most what can be set.
+    :raises VosError: a mask cannot be read.
+    """
+    most = 0
+    for sequence in sequences:
+        found: set[int] = set()
+        for index in range(len(sequence)):
+            label_map = sequence.label_map(index)
+            if label_map is not None:
+                found.update(present_ids(label_map))
+        most = max(most, len(found))
+    return objects_for(most)
+
+
+def objects_for(count: int) -> int:
+    """
+    Give the setting `max_objects` that holds so many objects.
+
+    :param count: of objects.
+    """
+    return max(SegmenterConfig().max_objects, min(count, MOST_OBJECTS))
+
+
 def prompt_for_new(gt: LabelMap, known: set[int]) -> Prompt | None:
     """
     Cut the objects out of a true label map that were not there before, and note them.
@@ -492,10 +535,6 @@ class _Meter:
 
     def speed(self) -> Speed:
         return Speed(self._frames, self._seconds, tuple(self._timings))
-
-
-def _size_text(shape: tuple[int, ...]) -> str:
-    return f'{shape[1]}x{shape[0]}'
 
 
 def _summary_dict(summary: Summary | None) -> dict[str, float | None]:

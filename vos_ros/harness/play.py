@@ -43,6 +43,7 @@ class Engine:
         """Give them as the node's parameters."""
         return {
             'input_size': self.config.input_size,
+            'max_objects': self.config.max_objects,
             'threads': self.runtime.threads,
             'backend': self.runtime.backend,
             'precision': self.runtime.precision,

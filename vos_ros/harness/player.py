@@ -168,7 +168,7 @@ def _open(args: argparse.Namespace) -> BagReader:
     if args.davis_sequence:
         sequence = DavisSequence(args.bag, args.davis_sequence)
     else:
-        sequence = open_sequence(args.bag)
+        sequence = open_sequence(args.bag, without=args.without)
     return SequenceBag(sequence, args.bag, rate_hz=args.hz, limit=args.frames)
 
 
@@ -181,6 +181,13 @@ def main() -> int:
     )
     parser.add_argument(
         '--davis-sequence', help='with --hz: bag is a DAVIS root with this sequence'
+    )
+    parser.add_argument(
+        '--without',
+        type=Path,
+        action='append',
+        default=[],
+        help='with --hz: not a frame',
     )
     parser.add_argument('--frames', type=int, default=None, help='with --hz: only the first N')
     parser.add_argument('--image', required=True, help='topic of the camera in the bag')

@@ -122,7 +122,7 @@ def _with_truth(sequence: DavisSequence, rate_hz: float, limit: int | None) -> S
 
 
 def _open_video(video: Path, mask: Path, limit: int | None) -> Source:
-    sequence = open_sequence(video)
+    sequence = open_sequence(video, without=[mask])
     labels = read_prompt_png(mask)
     height, width = next(iter(sequence)).size
     ratio = (labels.shape[1] / labels.shape[0]) / (width / height)

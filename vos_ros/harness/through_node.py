@@ -30,7 +30,6 @@ from vos_ros.bag.replay import (
 from vos_ros.bag.replay import score as score_mask
 from vos_ros.bag.run import first_image, Input, LOGS
 from vos_ros.bag.sequence import SequenceBag
-from vos_ros.bag.truth import read_frames
 from vos_ros.datatypes import LabelMap
 from vos_ros.errors import VosError
 from vos_ros.evaluation.metrics import ObjectScore, SequenceScorer
@@ -86,6 +85,7 @@ def play(
     parameters = {
         'model': manifest.folder.resolve(),
         'image_transport': 'compressed' if compressed else 'raw',
+        'image_range': given.image_range,
         **engine.parameters,
     }
     play_through_node(
@@ -122,6 +122,8 @@ def _where(bag: BagReader) -> list[str]:
     arguments = [str(bag.path), '--hz', str(bag.rate_hz)]
     if isinstance(bag.sequence, DavisSequence):
         arguments += ['--davis-sequence', bag.sequence.name]
+    for file in getattr(bag.sequence, 'without', ()):
+        arguments += ['--without', str(file)]
     if bag.limit is not None:
         arguments += ['--frames', str(bag.limit)]
     return arguments
@@ -166,7 +168,7 @@ def _score_loop(
     truth = given.truth()
     arrivals = _Arrivals(recording, played)
     records = []
-    for frame, sent in zip(read_frames(given.bag, given.image), played):
+    for frame, sent in zip(given.images(), played):
         gt = truth.at(frame)
         record, mask = score_frame(frame, arrivals.newest(sent.stamp_ns), gt, scorer)
         record.sent_ns = sent.stamp_ns - played[0].stamp_ns
@@ -218,7 +220,7 @@ def _write_prompts(given: Input, folder: Path) -> None:
     """Find the init masks before anything is started: the player must not lose time with it."""
     truth, prompts = given.truth(), given.prompts()
     found = False
-    for frame in read_frames(given.bag, given.image):
+    for frame in given.images():
         prompt = prompts.at(frame, truth.at(frame))
         if prompt is not None:
             write_label_png(folder / f'{frame.index}.png', prompt.label_map)

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from vos_ros.errors import VosError
@@ -26,16 +27,23 @@ __all__ = [
 ]
 
 
-def open_sequence(path: Path | str) -> FolderSequence | VideoSequence:
+def open_sequence(
+    path: Path | str,
+    *,
+    without: Iterable[Path] = (),
+    image_range: tuple[int, int] | None = None,
+) -> FolderSequence | VideoSequence:
     """
     Open a folder of images or a video file, whichever `path` is.
 
     :param path: of a folder or a file.
+    :param without: files in the folder that are no frames, such as the mask.
+    :param image_range: counts of 16 bit images that become black and white; None = by the first.
     :raises VosError: nothing is there, or it holds no frame.
     """
     path = Path(path)
     if path.is_dir():
-        return FolderSequence(path)
+        return FolderSequence(path, without=without, image_range=image_range)
     if path.is_file():
         return VideoSequence(path)
     raise VosError(f'there is no video or folder {path}; check the path')

@@ -105,21 +105,34 @@ class MaskedSequence:
 class DavisSequence(MaskedSequence):
     """One sequence of a data set in DAVIS's layout."""
 
-    def __init__(self, root: Path | str, name: str) -> None:
+    def __init__(
+        self, root: Path | str, name: str, *, image_range: tuple[int, int] | None = None
+    ) -> None:
         """
         List the frames; none is read yet.
 
         :param root: of the data set.
         :param name: of the sequence.
+        :param image_range: counts of 16 bit images that become black and white; None = by the
+            first image.
         :raises VosError: images or annotations are missing.
         """
         self.root = Path(root)
-        frames = FolderSequence(_folder(self.root, _IMAGES, name), name=name, rate_hz=_RATE_HZ)
+        frames = FolderSequence(
+            _folder(self.root, _IMAGES, name),
+            name=name,
+            rate_hz=_RATE_HZ,
+            image_range=image_range,
+        )
         super().__init__(frames, _folder(self.root, _ANNOTATIONS, name))
 
 
 def open_davis(
-    root: Path | str, *, split: str = '', names: Sequence[str] = ()
+    root: Path | str,
+    *,
+    split: str = '',
+    names: Sequence[str] = (),
+    image_range: tuple[int, int] | None = None,
 ) -> list[DavisSequence]:
     """
     Open the sequences of a data set: those named, or of a split, or all that are there.
@@ -128,6 +141,7 @@ def open_davis(
     :param split: a list in ImageSets, for instance val or train; empty = val where there is one,
         else every sequence found; 'all' = every sequence found.
     :param names: only these, in this order.
+    :param image_range: see DavisSequence.
     :raises VosError: no such data set, split or sequence.
     """
     root = Path(root)
@@ -140,7 +154,7 @@ def open_davis(
     chosen = list(names) or _listed(root, split) or _found(root)
     if not chosen:
         raise VosError(f'no folder in {root / _IMAGES} holds images; is it in DAVIS layout?')
-    return [DavisSequence(root, name) for name in dict.fromkeys(chosen)]
+    return [DavisSequence(root, name, image_range=image_range) for name in dict.fromkeys(chosen)]
 
 
 def _folder(root: Path, part: str, name: str) -> Path:

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 import re
 
@@ -18,6 +18,10 @@ from vos_ros.formats.image_codec import decode_picture
 
 _SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.ppm', '.pgm')
 _NS = 1_000_000_000
+#: The fraction of a decimal number, a number, or what is none.
+_PARTS = re.compile(r'(?<=[0-9])\.[0-9]+|[0-9]+|[^0-9.]+|\.')
+#: Longer numbers are told apart by their text.
+_MOST_DIGITS = 4000
 
 
 class FolderSequence:
@@ -29,6 +33,7 @@ class FolderSequence:
         *,
         name: str = '',
         rate_hz: float = 30.0,
+        without: Iterable[Path] = (),
         image_range: tuple[int, int] | None = None,
     ) -> None:
         """
@@ -37,19 +42,25 @@ class FolderSequence:
         :param path: of the folder.
         :param name: for reports; the folder's name if empty.
         :param rate_hz: from which the frames' stamps are made.
+        :param without: files that are no frames, such as the mask that lies beside them.
         :param image_range: counts of 16 bit images that become black and white; None = by the
             first image.
-        :raises VosError: no such folder, or no image in it.
+        :raises VosError: no such folder, no image in it, or two images of one name.
         """
         self.path = Path(path)
         self.name = name or self.path.resolve().name
         self.rate_hz = rate_hz
         self.image_range = image_range
-        self.files = list_images(self.path)
+        self.without = tuple(without)
+        others = {file.resolve() for file in self.without}
+        self.files = tuple(
+            file for file in list_images(self.path) if not others or file.resolve() not in others
+        )
         if not self.files:
             raise VosError(
                 f'there is no image in {self.path}; images end in {", ".join(_SUFFIXES)}'
             )
+        _refuse_twins(self.files)
 
     @property
     def frame_names(self) -> tuple[str, ...]:
@@ -90,14 +101,32 @@ def list_images(path: Path) -> tuple[Path, ...]:
     return tuple(sorted(images, key=natural_key))
 
 
+def _refuse_twins(files: tuple[Path, ...]) -> None:
+    """Refuse images that differ in their suffix only: their masks would have one name."""
+    seen: dict[str, Path] = {}
+    for file in files:
+        other = seen.setdefault(file.stem, file)
+        if other is not file:
+            raise VosError(
+                f'{other.name} and {file.name} in {file.parent} are two images of one name, so '
+                'their masks would be one file; keep one of each'
+            )
+
+
 def natural_key(path: Path) -> tuple[tuple[int, int, str], ...]:
     """
-    Order names as people do, numbers by their value.
+    Order names as people do, numbers by their value, decimal ones too: 1.25 before 1.5.
 
     :param path: only its name counts.
     """
-    parts = re.findall(r'[0-9]+|[^0-9]+', path.stem)
-    key = tuple((0, int(p), p) if p.isdecimal() else (1, 0, p) for p in parts)
+    key: list[tuple[int, int, str]] = []
+    for part in _PARTS.findall(path.stem):
+        if part[0] == '.' and part[1:].isdecimal():
+            key.append((3, 0, part))  # behind its whole number alone; digits count one by one
+        elif part.isdecimal():
+            key.append((0, int(part[:_MOST_DIGITS]), part))
+        else:
+            key.append((1, 0, part))
     return (*key, (2, 0, path.suffix))
 
 

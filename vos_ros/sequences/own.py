@@ -19,7 +19,11 @@ _IMAGES, _MASKS = 'images', 'masks'
 
 
 def open_labelled(
-    root: Path | str, *, split: str = '', names: Sequence[str] = ()
+    root: Path | str,
+    *,
+    split: str = '',
+    names: Sequence[str] = (),
+    image_range: tuple[int, int] | None = None,
 ) -> Sequence[MaskedSequence]:
     """
     Open a data set in DAVIS's layout, or one's own clips, whichever `root` holds.
@@ -28,11 +32,12 @@ def open_labelled(
     :param split: a list in ImageSets, for instance val or train; empty = val where there is one,
         else everything found; 'all' = everything found.
     :param names: only these, in this order.
+    :param image_range: counts of 16 bit images that become black and white; None = by the first.
     :raises VosError: neither is there, or no such split or sequence.
     """
     root = Path(root)
     if any((root / part).is_dir() for part in ('JPEGImages', 'Annotations')):
-        return open_davis(root, split=split, names=names)
+        return open_davis(root, split=split, names=names, image_range=image_range)
     clips = _own_clips(root)
     if not clips:
         raise VosError(
@@ -46,7 +51,10 @@ def open_labelled(
         if name not in clips:
             raise VosError(f'there is no clip {name!r} in {root}; found are: {", ".join(clips)}')
     return [
-        MaskedSequence(FolderSequence(clips[name] / _IMAGES, name=name), clips[name] / _MASKS)
+        MaskedSequence(
+            FolderSequence(clips[name] / _IMAGES, name=name, image_range=image_range),
+            clips[name] / _MASKS,
+        )
         for name in dict.fromkeys(chosen)
     ]
 
