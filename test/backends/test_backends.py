@@ -1,10 +1,12 @@
 # SPDX-FileCopyrightText: 2026 The vos_ros authors
 # SPDX-License-Identifier: Apache-2.0
+from collections.abc import Iterator
 import hashlib
 import json
 import os
 from pathlib import Path
 import shutil
+import struct
 from typing import Any
 
 import numpy as np
@@ -12,9 +14,10 @@ import pytest
 
 from vos_ros import backends
 from vos_ros.backends import load_manifest, open_backend
-from vos_ros.backends.base import Job, processors
+from vos_ros.backends.base import GRAPHS, Job, processors
 from vos_ros.backends.onnx_backend import OnnxBackend, open_cpu, Registry, session_options
-from vos_ros.config import RuntimeConfig
+from vos_ros.config import RuntimeConfig, SegmenterConfig
+from vos_ros.engine.segmenter import VideoSegmenter
 from vos_ros.errors import VosError
 
 _SIZE = (64, 96)
@@ -149,6 +152,50 @@ def test_graph_of_another_role_is_refused(model: Path) -> None:
         _open(model)
 
 
+def test_weights_in_another_file_are_refused(model: Path) -> None:
+    # An entry of external_data, as the format has it; where it stands does not matter here.
+    entry = b'\x0a\x08location\x12\x0b../w.bin'
+    _replace_graph(model, 'segment', (model / 'segment.onnx').read_bytes() + entry)
+    with pytest.raises(VosError, match=r'segment\.onnx keeps weights in another file'):
+        _open(model)
+
+
+def _fields(data: bytes, at: int, end: int) -> Iterator[tuple[int, int, int]]:
+    """Yield (number, begin, end) of every field of a protobuf message that has a length."""
+
+    def varint() -> int:
+        nonlocal at
+        value = shift = 0
+        while True:
+            byte = data[at]
+            value |= (byte & 127) << shift
+            at, shift = at + 1, shift + 7
+            if byte < 128:
+                return value
+
+    while at < end:
+        number, kind = divmod(varint(), 8)
+        length = varint() if kind in (0, 2) else {1: 8, 5: 4}[kind]
+        if kind == 0:
+            continue
+        if kind == 2:
+            yield number, at, at + length
+        at += length
+
+
+def test_a_model_that_gives_no_numbers_is_refused_when_it_is_opened(model: Path) -> None:
+    data = bytearray((model / 'segment.onnx').read_bytes())
+    nan = struct.pack('<f', float('nan'))
+    for number, begin, end in list(_fields(bytes(data), 0, len(data))):
+        for part, first, last in list(_fields(bytes(data), begin, end)) if number == 7 else ():
+            for field, low, high in _fields(bytes(data), first, last) if part == 5 else ():
+                if field == 9 and (high - low) >= 256:  # raw data of a tensor of weights
+                    data[low:high] = nan * ((high - low) // 4)
+    _replace_graph(model, 'segment', bytes(data))
+    with pytest.raises(VosError, match='gives no finite numbers'):
+        VideoSegmenter.open(model, runtime=_ONE_THREAD, config=SegmenterConfig(input_size=64))
+
+
 @pytest.mark.parametrize(
     ('changes', 'part'),
     [
@@ -157,6 +204,15 @@ def test_graph_of_another_role_is_refused(model: Path) -> None:
         pytest.param({'key_dim': 'many'}, 'many', id='not a number'),
         pytest.param({'key_dim': 0}, 'above 0', id='zero'),
         pytest.param({'input': {}}, 'color', id='no input'),
+        pytest.param({'key_dim': 1e308}, 'at most', id='huge'),
+        pytest.param({'key_dim': float('inf')}, 'infinity', id='infinite'),
+        pytest.param({'name': 'a/../b'}, 'name', id='name that is a path'),
+        pytest.param({'input': []}, 'must be', id='a list for a group'),
+        pytest.param(
+            {'graphs': {name: {'file': '../x.onnx', 'sha256': ''} for name in GRAPHS}},
+            'not in the folder',
+            id='graph elsewhere',
+        ),
         pytest.param({'objects_per_call': -1}, 'objects_per_call', id='objects per call'),
         pytest.param(
             {'fixed': {'height': 0, 'width': 96, 'objects': 1}}, 'of fixed', id='fixed to nothing'
@@ -172,7 +228,7 @@ def test_broken_manifest_is_refused_with_the_reason(
     assert 'manifest.json' in str(caught.value)
 
 
-@pytest.mark.parametrize('text', ['', '[]', '{"format": 1', '"text"', '\xff'])
+@pytest.mark.parametrize('text', ['', '[]', '{"format": 1', '"text"', '\xff', '[' * 100_000])
 def test_manifest_that_is_no_json_object_is_refused(model: Path, text: str) -> None:
     (model / 'manifest.json').write_bytes(text.encode('latin-1'))
     with pytest.raises(VosError, match=r'manifest\.json'):

@@ -6,8 +6,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 from pathlib import Path
+import re
 import sys
 from typing import Any
 
@@ -31,6 +33,11 @@ __all__ = ['Backend', 'Features', 'Manifest', 'BACKENDS', 'load_manifest', 'open
 
 _FORMAT = 1
 _MANIFEST = 'manifest.json'
+#: How a tensor of ONNX names the file that holds its data: an entry of the key `location`.
+_EXTERNAL = b'\x0a\x08location\x12'
+#: Sizes above this are mistakes, not networks.
+_MOST = 1 << 16
+_NAME = re.compile(r'[\w.+-][\w .+-]{0,99}')
 
 
 def model_folders() -> list[Path]:
@@ -73,7 +80,10 @@ def load_manifest(model: str | Path) -> Manifest:
     try:
         raw = path.read_bytes()
         return _parse(json.loads(raw), folder, hashlib.sha256(raw).hexdigest())
-    except (ValueError, KeyError, TypeError, OSError) as error:
+    except (
+        *(ValueError, KeyError, TypeError, AttributeError),
+        *(OverflowError, RecursionError, OSError),
+    ) as error:
         reason = f'{error} is missing' if isinstance(error, KeyError) else str(error)
         raise VosError(
             f'{path} is not a model manifest: {reason}; export the model again'
@@ -89,12 +99,16 @@ def _parse(content: dict[str, Any], folder: Path, sha256: str) -> Manifest:
     if model_input['color'] != 'rgb':
         raise ValueError(f'color {model_input["color"]!r} is not rgb')
     mean, std = (tuple(float(v) for v in model_input[k]) for k in ('mean', 'std'))
-    if len(mean) != 3 or len(std) != 3 or min(std) <= 0:
+    if len(mean) != 3 or len(std) != 3 or not all(map(math.isfinite, mean + std)) or min(std) <= 0:
         raise ValueError('mean and std must be three numbers each, std above 0')
     graphs = {
-        name: Graph(folder / content['graphs'][name]['file'], content['graphs'][name]['sha256'])
+        name: Graph(
+            folder / _inside(content['graphs'][name]['file']), content['graphs'][name]['sha256']
+        )
         for name in GRAPHS
     }
+    if not _NAME.fullmatch(str(content['name'])):
+        raise ValueError('its name must be letters, digits, and . + - _, at most 100')
     whole = {
         name: int(part[name])
         for part, names in (
@@ -103,6 +117,8 @@ def _parse(content: dict[str, Any], folder: Path, sha256: str) -> Manifest:
         )
         for name in names
     }
+    if max(whole.values()) > _MOST:
+        raise ValueError(f'sizes must be at most {_MOST}')
     if min(whole.values()) <= 0 or whole['multiple'] % whole['stride']:
         raise ValueError('sizes must be above 0, and multiple a multiple of stride')
     objects_per_call = int(content.get('objects_per_call', 0))
@@ -114,8 +130,8 @@ def _parse(content: dict[str, Any], folder: Path, sha256: str) -> Manifest:
             int(content['fixed'][name]) for name in ('height', 'width', 'objects')
         )
         fixed = height, width, objects
-        if min(fixed) <= 0:
-            raise ValueError('height, width and objects of fixed must be above 0')
+        if min(fixed) <= 0 or max(fixed) > _MOST:
+            raise ValueError(f'height, width and objects of fixed must lie in 1 .. {_MOST}')
     return Manifest(
         name=str(content['name']),
         folder=folder,
@@ -130,16 +146,31 @@ def _parse(content: dict[str, Any], folder: Path, sha256: str) -> Manifest:
     )
 
 
+def _inside(file: str) -> str:
+    """Refuse the path of a graph that leads out of the model's folder."""
+    if Path(file).is_absolute() or '..' in Path(file).parts:
+        raise ValueError(f'the graph {file!r} is not in the folder of the model')
+    return file
+
+
 def check_files(manifest: Manifest) -> None:
-    """Raise VosError when a graph is missing or is not the file that was exported."""
+    """Raise VosError when a graph is missing, not the one that was exported, or not all of it."""
     for name, graph in manifest.graphs.items():
         try:
-            found = hashlib.sha256(graph.path.read_bytes()).hexdigest()
+            if graph.path.exists() and not graph.path.is_file():
+                raise OSError('it is no file')
+            content = graph.path.read_bytes()
         except OSError as error:
             raise VosError(
                 f'model {manifest.name}: cannot read {name} at {graph.path} '
                 f'({error.strerror or error}); fetch or export the model again'
             ) from None
+        found = hashlib.sha256(content).hexdigest()
+        if _EXTERNAL in content:
+            raise VosError(
+                f'model {manifest.name}: {graph.path} keeps weights in another file, which no '
+                'sha256 vouches for; export the model with all weights inside'
+            )
         if found != graph.sha256:
             raise VosError(
                 f'model {manifest.name}: {graph.path} is corrupt or was replaced: sha256 expected '

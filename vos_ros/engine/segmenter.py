@@ -175,11 +175,34 @@ class VideoSegmenter:
         :param model: name or folder; None = the one in `runtime`.
         """
         manifest = load_manifest(runtime.model if model is None else model)
-        return cls(
+        segmenter = cls(
             manifest,
             lambda size: open_backend(manifest, runtime, size, config.max_objects),
             config,
         )
+        segmenter._probe()
+        return segmenter
+
+    def _probe(self) -> None:
+        """Run the model once: one that loads may still not run, or give no numbers."""
+        frame = Frame(np.full((*self._camera, 3), 128, np.uint8))
+        label_map = np.zeros(frame.size, np.uint8)
+        height, width = frame.size
+        label_map[height // 3 : 2 * height // 3, width // 3 : 2 * width // 3] = 1
+        work, prompt = self._work, Prompt(label_map)
+        prob = self.step(frame, prompt).prob
+        # What the engine makes of them is always finite: it takes no number for nothing seen.
+        features = work.backend.encode_image(work.prepare(frame))
+        made = [*features.values(), work.encode(features, prob, self.object_ids, self.object_ids)]
+        made.append(work.read_and_decode(features))
+        is_finite = all(np.isfinite(part).all() for part in made)
+        self.reset()
+        self._doubts.clear()
+        if not is_finite:
+            raise VosError(
+                f'model {self.manifest.name} gives no finite numbers on {self.backend_name}; '
+                'export it again or take another backend'
+            )
 
     @property
     def memory(self) -> MemoryBank:

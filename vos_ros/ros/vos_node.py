@@ -18,7 +18,6 @@ import logging
 import time
 from typing import Any
 
-import numpy as np
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
@@ -208,7 +207,6 @@ class VosNode(LifecycleNode):
     def _load(self, config: parameters.Configuration) -> VideoSegmenter:
         began = time.perf_counter()
         segmenter = VideoSegmenter.open(config=config.segmenter, runtime=config.runtime)
-        _probe(segmenter)
         if config.node.overload.policy == 'shrink':
             segmenter.open_sizes()
         self._load_s = time.perf_counter() - began
@@ -567,18 +565,3 @@ class VosNode(LifecycleNode):
             self._segmenter.lost = self._config.segmenter.lost
         if self._worker is not None:
             self._worker.set_limits(OverloadLimits.of(self._config.node))
-
-
-def _probe(segmenter: VideoSegmenter) -> None:
-    """Run the model once: one that loads may still not run, and no frame should find that out."""
-    frame = Frame(np.full((480, 640, 3), 128, np.uint8))
-    label_map = np.zeros(frame.size, np.uint8)
-    label_map[160:320, 200:440] = 1
-    segmenter.step(frame, Prompt(label_map))
-    result = segmenter.step(frame)
-    segmenter.reset()
-    if not np.isfinite(result.prob).all():
-        raise VosError(
-            f'model {segmenter.manifest.name} gives no finite numbers on '
-            f'{segmenter.backend_name}; export it again or take another backend'
-        )
