@@ -182,6 +182,48 @@ class TestFiles:
         assert [digest == first for digest in others] == [True, True, False]
         assert open_input(tmp_path / 'a', gt='none', init='topic').digest() != first
 
+    @pytest.mark.parametrize('packed', [False, True])
+    def test_a_changed_byte_is_found(self, tmp_path: Path, packed: bool) -> None:
+        with BagWriter(tmp_path / 'b', packed=packed) as bag:
+            pixels = np.random.default_rng(0).integers(0, 255, (64, 96, 3), np.uint8)
+            bag.write(CAMERA, IMAGE, START_NS, image_bytes(pixels, 'rgb8', START_NS, 'c'))
+        (file,) = (tmp_path / 'b').glob('*.mcap')
+        whole = file.read_bytes()
+        assert len(list(BagReader(file).messages([CAMERA]))) == 1
+        file.write_bytes(whole[:9000] + bytes([whole[9000] ^ 1]) + whole[9001:])
+        with pytest.raises(VosError, match='damaged'):
+            list(BagReader(file).messages([CAMERA]))
+
+    def test_a_bag_of_a_video_has_the_times_of_the_video(self, tmp_path: Path) -> None:
+        frames = [
+            Frame(np.zeros((64, 96, 3), np.uint8), stamp_ns=stamp)
+            for stamp in (40_000_000, 70_000_000, 300_000_000)
+        ]
+
+        class Clip(FolderSequence):
+            def __iter__(self) -> Iterator[Frame]:
+                return iter(frames)
+
+        square(tmp_path, frames=3)
+        make_bag(Clip(tmp_path / 'JPEGImages/square'), tmp_path / 'b', rate_hz=0)
+        stamps = [m.stamp_ns - START_NS for m in BagReader(tmp_path / 'b').messages([CAMERA])]
+        assert stamps == [0, 30_000_000, 260_000_000]
+
+    def test_other_kinds_of_bags_are_named_with_what_to_do(self, tmp_path: Path) -> None:
+        (tmp_path / 'old.bag').write_bytes(b'#ROSBAG V2.0\n' + bytes(100))
+        with pytest.raises(VosError, match=r'ROS 1; convert it: rosbags-convert --src old\.bag'):
+            BagReader(tmp_path / 'old.bag')
+        channel = b'\x0a\0\0\0jsonschema' + b'\x04\0\0\0json'
+        (tmp_path / 'f.mcap').write_bytes(b'\x89MCAP0\r\n' + channel)
+        with pytest.raises(VosError, match='JSON messages, as Foxglove writes'):
+            BagReader(tmp_path / 'f.mcap')
+        folder = _write(tmp_path / 'b', (CAMERA, IMAGE, START_NS, _image(START_NS)))
+        metadata = folder / 'metadata.yaml'
+        text = metadata.read_text().replace('storage_identifier: mcap', "storage_identifier: ''")
+        metadata.write_text(text)
+        with pytest.raises(VosError, match='does not name its storage'):
+            BagReader(folder)
+
     def test_a_file_is_read_as_its_folder_is(self, drive: Path) -> None:
         (file,) = drive.glob('*.mcap')
         assert BagReader(file).topics == BagReader(drive).topics

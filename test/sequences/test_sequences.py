@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+import subprocess
 
 import cv2
 from davis_factory import label_map, moving, textured, write_image, write_sequence
@@ -99,6 +100,39 @@ def test_video_gives_its_frames_as_rgb(tmp_path: Path) -> None:
     assert (sequence.name, sequence.rate_hz) == ('clip', 20.0)
     assert sequence.frame_names[:2] == ('00000', '00001')
     assert (frames[0].stamp_ns, frames[1].stamp_ns) == (50_000_000, 100_000_000)
+
+
+def test_frames_of_a_video_have_the_times_that_the_file_gives(tmp_path: Path) -> None:
+    times = "setpts='if(lt(N,6),N/30,0.2+(N-6)/5)/TB'"
+    source = f'-f lavfi -i testsrc=size=160x120:rate=30:duration=0.4 -vf {times} -fps_mode vfr'
+    executable = pytest.importorskip('imageio_ffmpeg').get_ffmpeg_exe()
+    command = [executable, '-loglevel', 'error', *source.split(), '-pix_fmt', 'yuv420p']
+    subprocess.run([*command, str(tmp_path / 'v.mp4')], check=True)
+    stamps = [frame.stamp_ns for frame in VideoSequence(tmp_path / 'v.mp4')]
+    expected = [k / 30 if k < 6 else 0.2 + (k - 6) / 5 for k in range(12)]
+    found = [(stamp - stamps[0]) / 1e9 for stamp in stamps]
+    assert found == pytest.approx(expected, abs=1e-3)
+    assert stamps[0] > 0
+
+
+def test_a_turned_image_is_said_once_a_folder(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    exif = b'Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x03\0\0\0\0\0\0\0'
+    for name in '01':
+        write_image(tmp_path / f'{name}.jpg', textured(label_map()))
+        data = (tmp_path / f'{name}.jpg').read_bytes()
+        app = b'\xff\xe1' + (len(exif) + 2).to_bytes(2, 'big') + exif
+        (tmp_path / f'{name}.jpg').write_bytes(data[:2] + app + data[2:])
+    list(FolderSequence(tmp_path))
+    assert ['Exif orientation (3)' in line for line in caplog.messages] == [True]
+
+
+def test_the_layout_of_sa_v_is_named(tmp_path: Path) -> None:
+    (tmp_path / 'JPEGImages_24fps').mkdir()
+    (tmp_path / 'Annotations_6fps').mkdir()
+    with pytest.raises(VosError, match='layout of SA-V'):
+        open_davis(tmp_path)
 
 
 @pytest.mark.parametrize('content', [b'', b'no video at all ' * 100], ids=['empty', 'text'])

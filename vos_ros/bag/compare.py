@@ -11,6 +11,7 @@ from typing import Any
 
 from vos_ros.bag.report import OFFLINE
 from vos_ros.errors import VosError
+from vos_ros.formats.files import read_bytes
 
 #: Of two settings that differ, figures do not say which code is better.
 _SETTINGS = ('mode', 'cost_ms', 'rate', 'loops', 'input_size', 'backend', 'precision')
@@ -40,10 +41,8 @@ def load_report(path: Path) -> dict[str, Any]:
     :raises VosError: it cannot be read or is none.
     """
     try:
-        content = json.loads(path.read_text())
-    except OSError as error:
-        raise VosError(f'cannot read {path}: {error.strerror}') from error
-    except ValueError as error:
+        content = json.loads(read_bytes(path, 'report'))
+    except (ValueError, RecursionError) as error:
         raise VosError(f'{path} is no JSON: {error}') from error
     needed = {'overall', 'sequences', 'latency_ms', 'age_ms', 'hashes', 'dropped', 'mode'}
     if not isinstance(content, dict) or not needed <= content.keys():

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 import hashlib
 from pathlib import Path
+import re
 import struct
 
 from rosbags.rosbag2 import Reader
@@ -15,6 +16,17 @@ from rosbags.rosbag2 import Reader
 from vos_ros.bag.messages import COMPRESSED, IMAGE, Message
 from vos_ros.errors import VosError
 
+_MCAP = b'\x89MCAP0\r\n'
+_CDR = b'\x03\0\0\0cdr'
+#: How a channel of an mcap names the encoding of its messages.
+_OTHER_ENCODINGS = {
+    'JSON': b'\x04\0\0\0json',
+    'Protobuf': b'\x08\0\0\0protobuf',
+    'FlatBuffers': b'\x0a\0\0\0flatbuffer',
+    'ROS 1': b'\x04\0\0\0ros1',
+}
+_NO_STORAGE = re.compile(r"^\s*storage_identifier:\s*(''|\"\")?\s*$", re.MULTILINE)
+_END = 1 << 20
 _LOGGED = struct.Struct('<qQ')
 
 
@@ -124,12 +136,37 @@ class BagReader:
                 f'{self.path} has no metadata.yaml, so it is no rosbag2 folder or its recording '
                 'was cut off; name the .mcap or .db3 file in it, or run `ros2 bag reindex` on it'
             )
+        self._refuse_other_kinds()
         try:
             reader = Reader(self.path)
             reader.open()
         except Exception as error:  # a damaged file can make any error in the parser
             raise self._damaged(error) from error
         return reader
+
+    def _refuse_other_kinds(self) -> None:
+        """Name what is no rosbag2 of CDR messages, and how to make one of it."""
+        if self.path.is_dir():
+            text = _ends_of(self.path / 'metadata.yaml').decode('utf-8', 'replace')
+            if _NO_STORAGE.search(text):
+                raise VosError(
+                    f'{self.path / "metadata.yaml"} does not name its storage '
+                    '(storage_identifier is empty, as some versions of `ros2 bag reindex` leave '
+                    'it): write mcap or sqlite3 there, or name the .mcap or .db3 file itself'
+                )
+            return
+        ends = _ends_of(self.path)
+        if ends.startswith(b'#ROSBAG'):
+            raise VosError(
+                f'{self.path} is a bag of ROS 1; convert it: rosbags-convert --src '
+                f'{self.path.name} --dst {self.path.stem}'
+            )
+        found = next((name for name, mark in _OTHER_ENCODINGS.items() if mark in ends), '')
+        if ends.startswith(_MCAP) and found and _CDR not in ends:
+            raise VosError(
+                f'{self.path} holds {found} messages, as Foxglove writes them, and no ROS 2 '
+                'messages (CDR); record the topics with `ros2 bag record -s mcap`'
+            )
 
     def _damaged(self, error: Exception) -> VosError:
         reason = ' '.join(str(error).split()) or type(error).__name__
@@ -138,3 +175,16 @@ class BagReader:
             f'({reason.rstrip(".")}); try `mcap recover FILE.mcap` or `ros2 bag reindex`, or '
             'record it again'
         )
+
+
+def _ends_of(path: Path) -> bytes:
+    """Read the beginning and the end of a file; nothing where it cannot be read."""
+    try:
+        if not path.is_file():
+            return b''
+        with path.open('rb') as file:
+            head = file.read(_END)
+            file.seek(max(_END, path.stat().st_size - _END))
+            return head + file.read(_END)
+    except OSError:
+        return b''

@@ -42,7 +42,7 @@ class SequenceBag(BagReader):
 
     :param sequence: frames; true masks are taken from a DavisSequence.
     :param path: where it lies.
-    :param rate_hz: of the stamps.
+    :param rate_hz: of the stamps; 0 = those of the sequence, of a video those in the file.
     :param compressed: 'jpeg' or 'png' = as CompressedImage on /camera/image_raw/compressed.
     :param first_mask: (H, W) ids on the first frame, for a sequence without true masks.
     :param limit: only so many frames; None = all.
@@ -59,7 +59,7 @@ class SequenceBag(BagReader):
         first_mask: LabelMap | None = None,
         limit: int | None = None,
     ) -> None:
-        if not 0.01 <= rate_hz <= 10_000:
+        if rate_hz and not 0.01 <= rate_hz <= 10_000:
             raise VosError(f'the rate must lie in 0.01 .. 10000 Hz, not {rate_hz}')
         if compressed not in COMPRESSIONS:
             raise VosError(f'compressed images are jpeg or png, not {compressed!r}')
@@ -86,12 +86,18 @@ class SequenceBag(BagReader):
         """See BagReader; images are read only where they are wanted."""
         wanted = self.topics.keys() & topics
         frames: Iterable[Frame | None] = self.sequence
-        if self.camera not in wanted:
+        if self.camera not in wanted and self.rate_hz:
             frames = [None] * len(self.sequence)
         known: set[int] = set()
+        origin_ns = 0
         for index, frame in enumerate(islice(frames, self.limit)):
-            stamp_ns = START_NS + round(index * _NS / self.rate_hz)
-            if frame is not None:
+            if self.rate_hz:
+                stamp_ns = START_NS + round(index * _NS / self.rate_hz)
+            else:
+                assert frame is not None
+                origin_ns = frame.stamp_ns if index == 0 else origin_ns
+                stamp_ns = START_NS + frame.stamp_ns - origin_ns
+            if frame is not None and self.camera in wanted:
                 yield self._image(frame, stamp_ns)
             truth = self._truth(index) if wanted - {self.camera} else None
             if truth is None:

@@ -7,8 +7,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+import struct
 from types import TracebackType
-from typing import Final
+from typing import Any, Final
+from zlib import crc32
 
 from rosbags.interfaces import (
     Qos,
@@ -28,6 +30,9 @@ from vos_ros.errors import VosError
 from vos_ros.sequences import Sequence
 
 STORAGES = {'mcap': StoragePlugin.MCAP, 'sqlite3': StoragePlugin.SQLITE3}
+# After opcode and length: the times of the first and last message, and the size.
+_CRC_IN_CHUNK = 9 + 24
+_NS = 1_000_000_000
 # What Humble and Jazzy both read.
 _VERSION: Final = 8
 _FOREVER = QosTime(9223372036, 854775807)
@@ -70,6 +75,7 @@ class BagWriter:
             self._writer.open()
         except OSError as error:
             raise VosError(f'cannot write {self.path}: {error.strerror}') from error
+        _add_checksums(self._writer.storage)
         return self
 
     def __exit__(
@@ -79,7 +85,11 @@ class BagWriter:
         traceback: TracebackType | None,
     ) -> None:
         """Write the index and metadata.yaml; also after an error, so that the rest can be read."""
-        self._writer.close()
+        try:
+            self._writer.close()
+        except OSError as failure:
+            if error is None:
+                raise VosError(f'cannot write {self.path}: {failure.strerror}') from failure
 
     def write(self, topic: str, kind: str, log_ns: int, data: bytes) -> None:
         """
@@ -133,12 +143,33 @@ def make_bag(
     made = SequenceBag(
         sequence, path, rate_hz=rate_hz, compressed=compressed, first_mask=first_mask
     )
+    first_ns = last_ns = frames = 0
     with BagWriter(path, storage=storage, latched=(INIT,)) as bag:
         for message in made.messages([*made.topics]):
             bag.write(message.topic, message.kind, message.log_ns, message.data)
             if message.topic == made.camera:
+                first_ns = first_ns or message.log_ns
+                last_ns, frames = message.log_ns, frames + 1
                 on_frame()
-    return Made(dict(bag.counts), rate_hz)
+    mean_hz = (frames - 1) * _NS / (last_ns - first_ns) if frames > 1 else 0.0
+    return Made(dict(bag.counts), rate_hz or mean_hz)
+
+
+def _add_checksums(storage: Any) -> None:
+    """Let an mcap writer give each chunk its CRC, so that damage is found; rosbags writes none."""
+    close_chunk = getattr(storage, 'close_chunk', None)
+    if close_chunk is None:  # sqlite3
+        return
+
+    def close_with_checksum() -> None:
+        start, checksum = storage.bio.tell(), crc32(storage.chunk.bio.getvalue())
+        close_chunk()
+        end = storage.bio.tell()
+        storage.bio.seek(start + _CRC_IN_CHUNK)
+        storage.bio.write(struct.pack('<I', checksum))
+        storage.bio.seek(end)
+
+    storage.close_chunk = close_with_checksum
 
 
 def _qos(latched: bool) -> Qos:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TYPE_CHECKING
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 import typer
 
@@ -102,7 +103,7 @@ def make_command(
         made = make_bag(
             opened,
             out,
-            rate_hz=rate_hz or opened.rate_hz,
+            rate_hz=rate_hz,
             compressed=compressed,
             storage=storage,
             first_mask=first_mask,
@@ -350,7 +351,7 @@ def report_table(report: Mapping[str, Any]) -> Table:
         for name, part in report['sequences'].items():
             for object_id, score in part['objects'].items():
                 found = 'J {j:.4f}, F {f:.4f}'.format(**score)
-                table.add_row(f'  {name}, object {object_id}', found)
+                table.add_row(escape(f'  {name}, object {object_id}'), found)
     for name, key in (('latency, ms', 'latency_ms'), ('age of the newest mask, ms', 'age_ms')):
         part = report[key]
         figures = '-' if part is None else ', '.join(f'{k} {v:.1f}' for k, v in part.items())
@@ -380,7 +381,9 @@ def _compare_table(rows: list[Row]) -> Table:
             difference = 'differs'
         difference += '  worse' if row.is_worse else ''
         cells = [_cell(row.before), _cell(row.after), difference]
-        table.add_row(row.name, *cells, style='bold red' if row.is_worse else '')
+        table.add_row(
+            escape(row.name), *map(escape, cells), style='bold red' if row.is_worse else ''
+        )
     return table
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from vos_ros.datatypes import Frame, LabelMap
 from vos_ros.errors import VosError
+from vos_ros.formats.files import read_bytes
 from vos_ros.formats.label_png import read_label_png
 from vos_ros.formats.masks import Reading, reading_of, to_ids, warn_soft
 from vos_ros.sequences.folder import FolderSequence, list_images, natural_key
@@ -147,6 +148,12 @@ def open_davis(
     root = Path(root)
     for part in (_IMAGES, _ANNOTATIONS):
         if not (root / part).is_dir():
+            if any(root.glob(f'{_IMAGES}_*fps')) or any(root.glob('sav_*')):
+                raise VosError(
+                    f'{root} is in the layout of SA-V, with a mask file per object; write one PNG '
+                    f'with ids per pixel for each frame, as {_ANNOTATIONS}/SEQUENCE/*.png beside '
+                    f'{_IMAGES}/SEQUENCE/*.jpg'
+                )
             raise VosError(
                 f'{root} has no folder {part}; give the root of a data set in DAVIS layout: '
                 f'{_IMAGES}/480p/SEQUENCE/*.jpg and {_ANNOTATIONS}/480p/SEQUENCE/*.png'
@@ -226,7 +233,8 @@ def read_list(file: Path) -> list[str]:
     :raises VosError: the file cannot be read.
     """
     try:
-        lines = [line.split()[0] for line in file.read_text().splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_bytes(file, 'list').decode()
+        lines = [line.split()[0] for line in text.splitlines() if line.strip()]
+    except UnicodeDecodeError as error:
         raise VosError(f'cannot read the list {file}: {error}') from error
     return list(dict.fromkeys(line.split('/')[-2] if '/' in line else line for line in lines))

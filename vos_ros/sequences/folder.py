@@ -5,6 +5,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
+import logging
 from pathlib import Path
 import re
 
@@ -12,12 +14,14 @@ import cv2
 
 from vos_ros.datatypes import Frame, Image
 from vos_ros.errors import VosError
+from vos_ros.formats.encoded import check_encoded, OF_FILES
 from vos_ros.formats.files import read_bytes
 from vos_ros.formats.grey import GreyRange
 from vos_ros.formats.image_codec import decode_picture
 
 _SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.ppm', '.pgm')
 _NS = 1_000_000_000
+_log = logging.getLogger(__name__)
 #: The fraction of a decimal number, a number, or what is none.
 _PARTS = re.compile(r'(?<=[0-9])\.[0-9]+|[0-9]+|[^0-9.]+|\.')
 #: Longer numbers are told apart by their text.
@@ -48,7 +52,7 @@ class FolderSequence:
         :raises VosError: no such folder, no image in it, or two images of one name.
         """
         self.path = Path(path)
-        self.name = name or self.path.resolve().name
+        self.name = printable(name or self.path.resolve().name)
         self.rate_hz = rate_hz
         self.image_range = image_range
         self.without = tuple(without)
@@ -101,6 +105,26 @@ def list_images(path: Path) -> tuple[Path, ...]:
     return tuple(sorted(images, key=natural_key))
 
 
+@lru_cache(maxsize=64)
+def _warn_turned(folder: str, orientation: int) -> None:
+    """Say once of a folder: a mask of the same size, drawn on the picture as stored, is wrong."""
+    _log.warning(
+        'images in %s are turned as their Exif orientation (%d) says; a mask must be drawn on the '
+        'turned picture, as viewers show it',
+        folder,
+        orientation,
+    )
+
+
+def printable(name: str) -> str:
+    """
+    Replace the bytes of a name that are no UTF-8.
+
+    :param name: of a file, as Python reads it.
+    """
+    return name.encode('utf-8', 'surrogateescape').decode('utf-8', 'replace')
+
+
 def _refuse_twins(files: tuple[Path, ...]) -> None:
     """Refuse images that differ in their suffix only: their masks would have one name."""
     seen: dict[str, Path] = {}
@@ -141,5 +165,8 @@ def read_image(path: Path, grey: GreyRange | None = None) -> Image:
     """
     data = read_bytes(path, 'image')
     pixels = decode_picture(data, f'the image {path}', grey, of_file=True)
+    header = check_encoded(data, f'the image {path}', OF_FILES)
+    if header.orientation > 1:
+        _warn_turned(str(path.parent), header.orientation)
     image: Image = cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)  # type: ignore[assignment]
     return image

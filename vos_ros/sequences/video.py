@@ -13,6 +13,7 @@ import cv2
 
 from vos_ros.datatypes import Frame
 from vos_ros.errors import VosError
+from vos_ros.sequences.folder import printable
 
 _NS = 1_000_000_000
 _DEFAULT_RATE_HZ = 30.0
@@ -34,7 +35,7 @@ class VideoSequence:
         :raises VosError: no such file, or nothing in it can be decoded.
         """
         self.path = Path(path)
-        self.name = self.path.stem
+        self.name = printable(self.path.stem)
         capture = self._open()
         try:
             if not capture.read()[0]:
@@ -57,22 +58,34 @@ class VideoSequence:
         return self._length
 
     def __iter__(self) -> Iterator[Frame]:
-        """Decode frame after frame, as rgb8."""
+        """Decode frame after frame, as rgb8, with the times that the file gives them."""
         capture = self._open()
         promised, read = self._length, 0
+        period_ns = round(_NS / self.rate_hz)
+        first_ns = stamp_ns = 0
         try:
             while True:
                 done, pixels = capture.read()
                 if not done:
                     break
                 image = cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
-                read += 1  # the first stamp is one period, for 0 means unknown
-                yield Frame(image, stamp_ns=round(read * _NS / self.rate_hz))  # type: ignore[arg-type]
+                # The decoder's own time, for a phone's rate varies; one period later, for 0 means
+                # unknown.
+                time_ns = round(1e6 * capture.get(cv2.CAP_PROP_POS_MSEC))
+                if read == 0:
+                    first_ns, stamp_ns = time_ns, period_ns
+                elif time_ns - first_ns + period_ns > stamp_ns:
+                    stamp_ns = time_ns - first_ns + period_ns
+                else:  # a file without times, or with broken ones
+                    stamp_ns += period_ns
+                read += 1
+                yield Frame(image, stamp_ns=stamp_ns)  # type: ignore[arg-type]
         finally:
             capture.release()
         if read < _COMPLETE * promised:
             _log.warning(
-                '%s ended after %d of %d frames; the file may be damaged',
+                '%s ended after %d of %d frames; the file may be damaged, or was cut with -c copy '
+                'before its first key frame: cut it again with -c:v libx264',
                 self.path,
                 read,
                 promised,
@@ -97,5 +110,6 @@ class VideoSequence:
     def _unreadable(self) -> str:
         return (
             f'the video {self.path} cannot be opened; it is damaged or in a format that OpenCV '
-            'does not read: convert it, for instance with ffmpeg -i IN -c:v libx264 OUT.mp4'
+            'does not read, or was cut with -c copy and holds no key frame: convert it, or cut it '
+            'again, for instance with ffmpeg -i IN -c:v libx264 OUT.mp4'
         )
