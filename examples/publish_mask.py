@@ -14,6 +14,7 @@ pixel becomes object 1. A detector of yours does the same with what it has found
 import argparse
 from pathlib import Path
 import sys
+import time
 
 import numpy as np
 import rclpy
@@ -22,9 +23,10 @@ from rclpy.qos import qos_profile_sensor_data
 from rclpy.utilities import remove_ros_args
 from sensor_msgs.msg import Image
 
+from vos_ros.errors import VosError
 from vos_ros.formats.label_png import read_prompt_png
 
-PATIENCE = Duration(seconds=10)
+PATIENCE_S = 10
 
 
 def main() -> None:
@@ -34,7 +36,10 @@ def main() -> None:
     given.add_argument('mask', type=Path, nargs='?', help='PNG of the ids')
     given.add_argument('--box', type=int, nargs=4, metavar=('X0', 'Y0', 'X1', 'Y1'), help='in px')
     args = parser.parse_args(remove_ros_args(sys.argv)[1:])
-    labels = None if args.mask is None else read_prompt_png(args.mask)
+    try:
+        labels = None if args.mask is None else read_prompt_png(args.mask)
+    except VosError as error:
+        sys.exit(str(error))
 
     rclpy.init()
     node = rclpy.create_node('publish_mask')
@@ -47,22 +52,24 @@ def main() -> None:
             images.append(image)
 
     node.create_subscription(Image, 'image', on_image, qos_profile_sensor_data)
-    end = node.get_clock().now() + PATIENCE
+    end = time.monotonic() + PATIENCE_S  # simulated time may stand still
     while not images:
         rclpy.spin_once(node, timeout_sec=0.1)
-        if node.get_clock().now() > end:
+        if time.monotonic() > end:
             missing = 'image' if masks.get_subscription_count() else 'segmenter'
             sys.exit(f'no {missing} after 10 s: are the topics right (-r image:=/camera/...)?')
     if labels is None:
         x0, y0, x1, y1 = args.box
         labels = np.zeros((images[0].height, images[0].width), np.uint8)
-        labels[y0:y1, x0:x1] = 1
+        labels[max(0, y0) : max(0, y1), max(0, x0) : max(0, x1)] = 1
+        if not labels.any():
+            sys.exit(f'the box {args.box} lies outside of the image of {labels.shape[::-1]} px')
     mask = Image(header=images[0].header, height=labels.shape[0], width=labels.shape[1])
     mask.encoding = 'mono8' if labels.dtype == np.uint8 else 'mono16'
     mask.step = labels.shape[1] * labels.itemsize
     mask.data = labels.tobytes()
     masks.publish(mask)
-    masks.wait_for_all_acked(PATIENCE)
+    masks.wait_for_all_acked(Duration(seconds=PATIENCE_S))
     ids = ', '.join(str(k) for k in np.unique(labels) if k)
     stamp = mask.header.stamp
     print(f'sent objects {ids} for the image of {stamp.sec}.{stamp.nanosec:09d}')

@@ -388,3 +388,34 @@ def test_every_command_that_follows_objects_says_how_many(
     monkeypatch.setenv('COLUMNS', '200')
     assert main([*command, '--help']) == 0
     assert '--max-objects' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize('name', ['[link=x]car', '[bold]', 'a\nb', 'a\udcff', 'straße'])
+def test_a_sequence_may_have_any_name(tmp_path: Path, capsys: Captured, name: str) -> None:
+    write_sequence(tmp_path / 'data', 'plain', moving(1, 4))
+    for part in ('JPEGImages', 'Annotations'):
+        (tmp_path / 'data' / part / '480p/plain').rename(tmp_path / 'data' / part / '480p' / name)
+    arguments = ['eval', str(tmp_path / 'data'), *FAST, '--no-baselines', '--save-masks']
+    for _ in range(2):  # the second run deletes what the first one wrote
+        assert main([*arguments, '--out', str(tmp_path / 'out')]) == 0
+    printed = capsys.readouterr().out
+    assert name.split('\n')[0].replace('\udcff', '\N{REPLACEMENT CHARACTER}') in printed
+    assert len(list((tmp_path / 'out/masks').rglob('*.png'))) == 4
+
+
+def test_a_full_disk_is_one_line(folder: Path) -> None:
+    code = (
+        'import resource, sys\n'
+        'from vos_ros.commands.cli import main\n'
+        'resource.setrlimit(resource.RLIMIT_FSIZE, (2048, 2048))\n'
+        'sys.exit(main(sys.argv[1:]))\n'
+    )
+    bag = ['bag', 'make', str(folder / 'frames'), '--out', str(folder / 'bag')]
+    video = ['run', str(folder / 'frames'), '--mask', str(folder / 'first.png'), *FAST]
+    for command in (bag, [*video, '--out', str(folder / 'out')]):
+        done = subprocess.run(
+            [sys.executable, '-c', code, *command], capture_output=True, text=True
+        )
+        assert done.returncode in (1, 2), done
+        assert 'Traceback' not in done.stderr
+        assert done.stderr.startswith('vos: ')

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+import os
 from pathlib import Path
 
 import pytest
@@ -107,3 +108,27 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     write(tmp_path / 'file')
     with pytest.raises(VosError, match='choose another --out'):
         run(tmp_path / 'file')
+
+
+def test_a_link_in_place_of_the_list_is_refused_and_its_target_kept(tmp_path: Path) -> None:
+    (tmp_path / 'mine.txt').write_text('mine')
+    out = tmp_path / 'out'
+    out.mkdir()
+    (out / LIST).symlink_to(tmp_path / 'mine.txt')
+    with pytest.raises(VosError, match='is a link'), writing(out, ['masks']):
+        pass
+    assert (tmp_path / 'mine.txt').read_text() == 'mine'
+
+
+def test_a_named_pipe_in_place_of_the_list_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / LIST)
+    with pytest.raises(VosError, match='no file'), writing(tmp_path, ['masks']):
+        pass
+
+
+@pytest.mark.parametrize('name', ['a\nb', 'a\\nb', 'a\rb', 'a\x85b', 'a\u2028b', 'a\udcffb'])
+def test_any_name_stays_on_the_list(tmp_path: Path, name: str) -> None:
+    for _ in range(2):  # what the first run wrote, the second one deletes
+        with writing(tmp_path, ['masks']):
+            (tmp_path / 'masks').mkdir(exist_ok=True)
+            (tmp_path / 'masks' / name).write_text('x')

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
+import subprocess
+import sys
 
 import cv2
 from davis_factory import label_map, textured
@@ -67,3 +69,25 @@ def test_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / 'file').write_text('')
     with pytest.raises(VosError, match='choose another folder'):
         OverlayVideo(tmp_path / 'file' / 'o.mp4').write_image(IMAGE)
+
+
+def test_a_video_that_the_disk_did_not_take_is_said(tmp_path: Path) -> None:
+    code = (
+        'import resource, sys\n'
+        'import numpy as np\n'
+        'from vos_ros.evaluation.video import OverlayVideo\n'
+        'from vos_ros.errors import VosError\n'
+        'resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n'
+        'rng = np.random.default_rng(0)\n'
+        'try:\n'
+        '    with OverlayVideo(sys.argv[1]) as video:\n'
+        '        for _ in range(20):\n'
+        '            video.write_image(rng.integers(0, 255, (64, 96, 3), np.uint8))\n'
+        'except VosError as error:\n'
+        '    sys.exit(str(error))\n'
+    ).replace('OverlayVideo(sys.argv[1])', "OverlayVideo(__import__('pathlib').Path(sys.argv[1]))")
+    done = subprocess.run(
+        [sys.executable, '-c', code, str(tmp_path / 'o.mp4')], capture_output=True, text=True
+    )
+    assert done.returncode == 1, done
+    assert 'is not whole' in done.stderr

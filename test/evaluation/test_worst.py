@@ -49,3 +49,10 @@ def test_sheet_has_two_frames_a_row(tmp_path: Path, count: int, rows: int) -> No
     read = cv2.imread(str(tmp_path / 'sheet.png'))
     assert read is not None
     assert (read[..., ::-1] == sheet).all()
+
+
+@pytest.mark.parametrize('title', ['a\udcff', 'straße', 'car'])
+def test_a_title_that_is_no_ascii_does_no_harm(title: str) -> None:
+    frames = WorstFrames(1)
+    frames.offer('x', 0.5, ScoredFrame(title, 0.1, IMAGE, LABELS, LABELS))
+    assert frames.draw() is not None

@@ -14,11 +14,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+import io
 from pathlib import Path
 import sys
 from typing import Any, TYPE_CHECKING
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 import typer
@@ -339,6 +341,8 @@ def main(arguments: list[str] | None = None) -> int:
     :param arguments: without the program's name; None = those of this process.
     :return: exit code.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a name of a file may be no UTF-8
+        sys.stdout.reconfigure(errors='backslashreplace')
     try:
         with log_on_stderr():
             app(arguments, prog_name='vos')
@@ -408,7 +412,7 @@ def _eval_table(reports: Mapping[str, EvalReport]) -> Table:
         objects = f'({overall.objects})' if overall else '-'
         beside = [_jf(r.overall) for _, r in others] if position == 0 else blank
         table.add_row(
-            f'overall, {name}',
+            escape(f'overall, {name}'),
             objects,
             *scores(overall),
             *beside,
@@ -431,12 +435,12 @@ def _add_sequence(
 ) -> None:
     speed = [*milliseconds(sequence.speed.latency), f'{sequence.speed.fps:.1f}']
     if not sequence.objects:
-        table.add_row(name, '-', '-', '-', '-', *('-' for _ in others), *speed)
+        table.add_row(escape(name), '-', '-', '-', '-', *('-' for _ in others), *speed)
     for position, (object_id, score) in enumerate(sequence.objects.items()):
         scores = [score.j.mean, score.f.mean, score.jf]
         beside = [other.objects[object_id].jf for other in others]
         table.add_row(
-            name if position == 0 else '',
+            escape(name) if position == 0 else '',
             str(object_id),
             *(f'{value:.3f}' for value in (*scores, *beside)),
             *(speed if position == 0 else ['', '', '', '']),

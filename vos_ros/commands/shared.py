@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+import errno
 import functools
 import json
 import logging
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 F = TypeVar('F', bound=Callable[..., Any])
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 _PIPED_COLUMNS = 120
+#: What a disk says that is full, read only, over its quota or broken.
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO)
 
 MODEL = typer.Option(
     RuntimeConfig().model, '--model', help='Name of a shipped model, or path of a model folder.'
@@ -80,6 +83,16 @@ def guard(command: F) -> F:
         except VosError as error:
             print(f'vos: {error}', file=sys.stderr)
             raise typer.Exit(BAD_INPUT) from None
+        except OSError as error:
+            if error.errno not in _DISK:
+                raise
+            where = f' {error.filename}' if error.filename else ''
+            reason = error.strerror or type(error).__name__
+            print(
+                f'vos: cannot write{where}: {reason}; free some space or choose another --out',
+                file=sys.stderr,
+            )
+            raise typer.Exit(FAILED) from None
         except KeyboardInterrupt:
             print('vos: interrupted', file=sys.stderr)
             raise typer.Exit(INTERRUPTED) from None
@@ -184,7 +197,7 @@ def progress_bars() -> Iterator[Progress]:
     """Draw bars on stderr, where it is a terminal."""
     console = Console(stderr=True)
     with Progress(
-        TextColumn('{task.description}'),
+        TextColumn('{task.description}', markup=False),  # it holds names of files
         BarColumn(),
         TextColumn('{task.completed:.0f}/{task.total:.0f}'),
         TimeElapsedColumn(),

@@ -18,6 +18,7 @@ from typing import Any
 import cv2
 import numpy as np
 from rich.console import Console
+from rich.markup import escape
 
 from vos_ros.backends import check_files, load_manifest
 from vos_ros.backends.base import Manifest
@@ -33,7 +34,7 @@ from vos_ros.errors import VosError
 from vos_ros.evaluation.evaluate import objects_for
 from vos_ros.evaluation.results import writing
 from vos_ros.evaluation.video import OverlayVideo
-from vos_ros.formats.drawing import draw_ids, draw_overlay, to_rgb
+from vos_ros.formats.drawing import draw_ids, draw_overlay, drawable, to_rgb
 from vos_ros.formats.label_png import present_ids, write_label_png
 from vos_ros.harness import through_node
 from vos_ros.harness.play import check_ros, Engine, print_failure
@@ -111,12 +112,14 @@ def run(
     inputs = [path for path in (*paths, manifest.folder) if path is not None]
     with writing(out, _RESULTS, inputs=inputs) as deleted:
         if deleted:
-            console.print(f'deleted {deleted} files of an earlier demo in {out}')
+            console.print(f'deleted {deleted} files of an earlier demo in {escape(str(out))}')
         with console.status('preparing the clip'):
             source = given or make_source(out / 'clip', frames)
         with console.status(f'measuring {manifest.name} on this machine'):
             pace = choose_pace(source, manifest, rate_hz, engine)
-        console.print(f'[b]{source.name}[/b] with model [b]{manifest.name}[/b] at {pace.reason}')
+        console.print(
+            f'[b]{escape(source.name)}[/b] with model [b]{manifest.name}[/b] at {pace.reason}'
+        )
         try:
             return _play(source, pace, manifest, engine, out, console)
         except ProcessError as error:
@@ -221,6 +224,6 @@ def _film_image(image: Image, labels: LabelMap, record: FrameRecord) -> Image:
     for colour, thickness in (((0, 0, 0), 3), ((255, 255, 255), 1)):
         at = (round(10 * scale * 2), round(20 * scale * 2))
         font = cv2.FONT_HERSHEY_SIMPLEX
-        cv2.putText(picture, text, at, font, scale, colour, thickness, cv2.LINE_AA)
+        cv2.putText(picture, drawable(text), at, font, scale, colour, thickness, cv2.LINE_AA)
     drawn: Image = picture
     return drawn

@@ -13,10 +13,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 import os
 from pathlib import Path, PurePosixPath
+import re
 
 from vos_ros.errors import VosError
 
 LIST = '.written_by_vos'
+# A name may hold a line break: it must stay one line.
+_WRITTEN = {'\\': '\\\\', '\n': '\\n', '\r': '\\r'}
+_MEANT = {written: meant for meant, written in _WRITTEN.items()}
+_SPECIAL, _ESCAPED = re.compile(r'[\\\n\r]'), re.compile(r'\\[\\nr]')
 _HEAD = '# Files that vos wrote here. Its next run with this --out deletes them, and no others.'
 
 
@@ -36,6 +41,7 @@ def writing(folder: Path, names: Sequence[str], *, inputs: Iterable[Path] = ()) 
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        _refuse_strange_list(folder / LIST)
         listed = _read_list(folder)
         old = _files(folder, names)
     except OSError as error:
@@ -89,13 +95,29 @@ def _read_list(folder: Path) -> set[PurePosixPath]:
     path = folder / LIST
     if not path.is_file():
         return set()
-    lines = path.read_text(errors='surrogateescape').splitlines()
-    return {PurePosixPath(line) for line in lines if line and not line.startswith('#')}
+    lines = path.read_text('utf-8', 'surrogateescape').split('\n')
+    return {
+        PurePosixPath(_ESCAPED.sub(lambda found: _MEANT[found[0]], line))
+        for line in lines
+        if line and not line.startswith('#')
+    }
 
 
 def _write_list(folder: Path, files: Iterable[PurePosixPath]) -> None:
-    text = '\n'.join([_HEAD, *sorted(map(str, files))]) + '\n'
-    (folder / LIST).write_text(text, errors='surrogateescape')
+    names = sorted(_SPECIAL.sub(lambda found: _WRITTEN[found[0]], str(file)) for file in files)
+    text = '\n'.join([_HEAD, *names]) + '\n'
+    # A new file in its place: whatever a link of this name points to is not ours.
+    draft = folder / f'{LIST}.{os.getpid()}'
+    draft.write_text(text, 'utf-8', 'surrogateescape')
+    draft.replace(folder / LIST)
+
+
+def _refuse_strange_list(path: Path) -> None:
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        raise VosError(
+            f'{path} is a link or no file, so vos did not write it; remove it or choose an empty '
+            '--out'
+        )
 
 
 def _cannot_write(folder: Path, error: OSError) -> VosError:

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 import importlib
 from pathlib import Path
 import shutil
@@ -57,7 +57,8 @@ class OverlayVideo:
         traceback: TracebackType | None,
     ) -> None:
         """Finish the file, so that it plays also after an error or Ctrl-C."""
-        self.close()
+        with suppress(VosError) if error is not None else nullcontext():
+            self.close()
 
     def write(self, frame: Frame, label_map: LabelMap) -> None:
         """
@@ -84,20 +85,34 @@ class OverlayVideo:
             try:
                 self._ffmpeg.stdin.write(picture.tobytes())
             except OSError as error:
-                raise VosError(f'cannot write the video {self.path}: is the disk full?') from error
+                raise self._cut_off(error.strerror or 'ffmpeg has ended') from error
         else:
             self._cv2.write(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
         self.frames += 1
 
     def close(self) -> None:
-        """Finish the file; harmless if done twice."""
-        if self._ffmpeg is not None and self._ffmpeg.stdin is not None:
-            with suppress(OSError):
-                self._ffmpeg.stdin.close()
-            self._ffmpeg.wait()
-        if self._cv2 is not None:
-            self._cv2.release()
+        """
+        Finish the file; harmless if done twice.
+
+        :raises VosError: it is not whole, for instance because the disk is full.
+        """
+        ffmpeg, writer = self._ffmpeg, self._cv2
         self._ffmpeg = self._cv2 = None
+        if ffmpeg is not None and ffmpeg.stdin is not None:
+            with suppress(OSError):
+                ffmpeg.stdin.close()
+            if ffmpeg.wait():
+                raise self._cut_off(f'ffmpeg ended with exit code {ffmpeg.returncode}')
+        if writer is not None:
+            writer.release()
+            if not self.path.stat().st_size:
+                raise self._cut_off('nothing was written')
+
+    def _cut_off(self, reason: str) -> VosError:
+        return VosError(
+            f'the video {self.path} is not whole ({reason}): is the disk full? Free some space, '
+            'or go without the overlay'
+        )
 
     def _open(self, height: int, width: int) -> None:
         # H.264 in its usual form stores colour at half size: sides must be even.

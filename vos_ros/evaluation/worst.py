@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from vos_ros.datatypes import Image, LabelMap
 from vos_ros.evaluation.page import Figure
-from vos_ros.formats.drawing import draw_overlay, draw_truth
+from vos_ros.formats.drawing import draw_overlay, draw_truth, drawable
 
 _TILE_WIDTH_PX = 426
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
@@ -133,4 +133,5 @@ def _tile(shown: ScoredFrame, true: LabelMap) -> Image:
 
 def _put_text(image: npt.NDArray[np.uint8], text: str, x_px: int) -> None:
     white = (255, 255, 255)
+    text = drawable(text)
     cv2.putText(image, text, (x_px, _CAPTION_PX - 7), _FONT, 0.45, white, 1, cv2.LINE_AA)

@@ -117,6 +117,15 @@ def to_rgb(frame: Frame) -> Image:
     return frame.image if frame.encoding == 'rgb8' else frame.image[..., ::-1]
 
 
+def drawable(text: str) -> str:
+    """
+    Replace what OpenCV cannot draw: it knows ASCII, and dies of what is no text at all.
+
+    :param text: such as the name of a file.
+    """
+    return text.encode('ascii', 'replace').decode()
+
+
 def write_image(path: Path, image: Image) -> None:
     """
     Write a picture, and the folders above it where they are missing.

@@ -21,7 +21,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from vos_ros.datatypes import Frame, Prompt, Segmentation
-from vos_ros.formats.drawing import draw_ids
+from vos_ros.formats.drawing import draw_ids, drawable
 from vos_ros.formats.grey import GreyRange
 from vos_ros.formats.image_codec import decode_compressed_image, decode_image, decode_labels
 from vos_ros.formats.label_png import davis_palette, decode_label_png, read_prompt_png
@@ -262,7 +262,7 @@ def to_overlay(
         # Black below, so that it can be read on anything.
         for ink, thickness in (((0, 0, 0), 3), ((255, 255, 255), 1)):
             at = (left + 2 * side, bottom)
-            cv2.putText(image, line, at, _FONT, scale, ink, thickness, cv2.LINE_AA)
+            cv2.putText(image, drawable(line), at, _FONT, scale, ink, thickness, cv2.LINE_AA)
     return image
 
 
