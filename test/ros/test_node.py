@@ -4,6 +4,7 @@
 
 from collections.abc import Iterator
 
+import cv2
 import numpy as np
 import pytest
 
@@ -76,12 +77,11 @@ def test_a_binary_mask_is_object_1(robot: Robot) -> None:
 @pytest.mark.parametrize(
     ('mask', 'encoding', 'reason'),
     [
-        (np.zeros((HEIGHT, WIDTH), np.uint8), 'mono8', 'empty'),
         (np.ones((HEIGHT, WIDTH + 32), np.uint8), 'mono8', f'{WIDTH}'),
         (SCENE, 'rgb8', 'rgb8'),
         (np.full((HEIGHT, WIDTH), -3, np.int32), '32SC1', '-3'),
     ],
-    ids=['empty', 'other size', 'colour', 'negative ids'],
+    ids=['other size', 'colour', 'negative ids'],
 )
 def test_a_useless_mask_is_reported_and_nothing_dies(robot: Robot, mask, encoding, reason) -> None:
     rejected = int(robot.fresh('objects')['masks_rejected'])
@@ -96,6 +96,21 @@ def test_a_useless_mask_is_reported_and_nothing_dies(robot: Robot, mask, encodin
     assert 'Traceback' not in robot.process.log
 
 
+def test_a_detector_that_found_nothing_is_no_error(robot: Robot) -> None:
+    before = robot.fresh('objects')
+    assert not to_array(robot.prompt(np.zeros((HEIGHT, WIDTH), np.uint8))).any()
+    report = robot.fresh('objects')
+    assert int(report['masks_empty']) == int(before['masks_empty']) + 1
+    assert report['masks_rejected'] == before['masks_rejected']
+    assert 'is empty' not in robot.process.log
+
+
+def test_a_mask_with_soft_edges_is_one_object(robot: Robot) -> None:
+    soft = cv2.GaussianBlur((MASK > 0).astype(np.uint8) * np.uint8(255), (0, 0), 1)
+    assert np.array_equal(to_array(robot.prompt(soft)), soft >= 128)
+    assert 'init mask has soft edges' in robot.process.log
+
+
 def _short(stamp: tuple[int, int]) -> Image:
     msg = image_msg(SCENE, 'rgb8', stamp)
     msg.data = msg.data[:1000]
@@ -106,7 +121,7 @@ def _short(stamp: tuple[int, int]) -> Image:
     ('make', 'reason'),
     [
         (_short, 'needs 36864 bytes, has 1000'),
-        (lambda stamp: image_msg(SCENE, 'nv12', stamp), "encoding 'nv12' is not supported"),
+        (lambda stamp: image_msg(SCENE, 'nv24', stamp), "encoding 'nv24' is not supported"),
         (lambda stamp: serialize_message(image_msg(SCENE, 'rgb8', stamp))[:500], 'cannot be read'),
     ],
     ids=['short', 'encoding', 'cut off'],
