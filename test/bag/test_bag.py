@@ -36,7 +36,7 @@ from vos_ros.bag.replay import Cost, FrameRecord, Observers, Outcome, Published,
 from vos_ros.bag.report import build, performance, Setting
 from vos_ros.bag.run import open_input, simulate
 from vos_ros.bag.sequence import CAMERA, INIT, SequenceBag, START_NS, TRUTH
-from vos_ros.bag.truth import read_frames
+from vos_ros.bag.truth import open_truth, read_frames
 from vos_ros.bag.writer import BagWriter, make_bag
 from vos_ros.commands import bag as bag_cli
 from vos_ros.commands.cli import main
@@ -743,6 +743,25 @@ class TestRefused:
         assert_refused(['eval', str(tmp_path)], capsys, 'metadata.yaml', 'reindex')
 
     @pytest.mark.parametrize(
+        'stamps', [(0, 33, 33, 99), (0, 66, 33, 99)], ids=['twice', 'swapped']
+    )
+    def test_one_bad_stamp_is_left_out_and_said_and_rounded_truth_is_found(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture, stamps: tuple[int, ...]
+    ) -> None:
+        with BagWriter(tmp_path / 'bag') as bag:
+            for number, ms in enumerate(stamps):
+                stamp_ns = 10**18 + ms * 10**6 + 1
+                bag.write(CAMERA, IMAGE, 10**18 + number, _image(stamp_ns))
+                labels = _labels(stamp_ns - 1, (1, 9, 9, 9, 9))
+                bag.write(TRUTH, IMAGE, 10**18 + number, labels)
+        reader = BagReader(tmp_path / 'bag')
+        truth = open_truth(reader, TRUTH)
+        frames = list(read_frames(reader, CAMERA))
+        assert [frame.index for frame in frames] == [0, 1, 2]
+        assert all(truth.at(frame) is not None for frame in frames)
+        assert '1 images were left out' in caplog.text
+
+    @pytest.mark.parametrize(
         ('messages', 'words'),
         [
             pytest.param(
@@ -758,7 +777,7 @@ class TestRefused:
             pytest.param(
                 lambda s: [
                     (CAMERA, IMAGE, s, _image(s)),
-                    (TRUTH, IMAGE, s, _labels(s + 1, (1, 9, 9, 9, 9))),
+                    (TRUTH, IMAGE, s, _labels(s + 10**9, (1, 9, 9, 9, 9))),
                 ],
                 ['no message of', TRUTH, 'stamp'],
                 id='truth-with-other-stamps',
@@ -809,7 +828,7 @@ class TestRefused:
         path = _write(
             tmp_path / 'b',
             (CAMERA, IMAGE, s, _image(s)),
-            (INIT, IMAGE, s, _labels(s + 1, (1, 9, 9, 9, 9))),
+            (INIT, IMAGE, s, _labels(s + 10**9, (1, 9, 9, 9, 9))),
         )
         arguments = ['eval', str(path), *FAST, '--out', str(tmp_path / 'o'), '--no-masks']
         start = ['--gt', 'none', '--init', 'topic']

@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+import logging
 from pathlib import Path
 from typing import Protocol
 
@@ -20,8 +21,11 @@ from vos_ros.formats.grey import GreyRange
 from vos_ros.formats.label_png import read_label_png, read_prompt_png
 from vos_ros.formats.masks import read_prompt, Reading, reading_of, to_ids, warn_soft
 from vos_ros.sequences.folder import list_images
+from vos_ros.stream.matching import ROUNDING_NS
+from vos_ros.stream.timeline import TOLERANCE_NS
 
 _NS = 1_000_000_000
+_LOGGER = logging.getLogger(__name__)
 # A number this large is a stamp in ns, not an index: 10^15 ns are 11 days after 1970.
 _LEAST_STAMP = 10**15
 
@@ -68,25 +72,46 @@ def read_frames(
     """
     Read the camera's images in order; none is kept.
 
+    An image that is not newer than one before, by up to 0.1 s, is left out as the node does with
+    images that were overtaken; how many is logged.
+
     :param bag: to read from.
     :param topic: of the images.
     :param image_range: counts of 16 bit images that become black and white; None = by the first.
     :raises VosError: the bag is damaged, or the stamps go back.
     """
+    left_out = index = 0
     origin_ns = newest_ns = 0
     grey = GreyRange(image_range, topic)
-    for index, message in enumerate(bag.messages([topic])):
+    for number, message in enumerate(bag.messages([topic])):
         stamp_ns = message.stamp_ns
-        if index == 0:
+        if number == 0:
             origin_ns = stamp_ns
-        elif stamp_ns <= newest_ns:
+        elif newest_ns - TOLERANCE_NS <= stamp_ns <= newest_ns:
+            left_out += 1
+            continue
+        elif stamp_ns < newest_ns:
             raise VosError(
-                f'{topic}: the stamp of image {index}, {stamp_ns / _NS:.6f} s, is not later than '
+                f'{topic}: the stamp of image {number}, {stamp_ns / _NS:.6f} s, is not later than '
                 f'the one before, {newest_ns / _NS:.6f} s; a bag must hold one drive, without '
                 'loops: cut it'
             )
         newest_ns = stamp_ns
         yield BagFrame(index, message, origin_ns, grey)
+        index += 1
+    if left_out and left_out >= index:
+        raise VosError(
+            f'{topic}: the stamps of {left_out} of {left_out + index} images are not later than '
+            'those before; the driver must stamp each image anew, and a bag hold one drive, '
+            'without loops'
+        )
+    if left_out:
+        _LOGGER.warning(
+            '%s: %d images were left out, whose stamp is that of the image before or up to 0.1 s '
+            'older: the driver stamps them wrongly, or they were overtaken',
+            topic,
+            left_out,
+        )
 
 
 class Truth(Protocol):
@@ -158,9 +183,9 @@ class TopicTruth:
 
     def at(self, frame: BagFrame) -> LabelMap | None:
         """See Truth."""
-        while self._next is not None and self._next.stamp_ns < frame.stamp_ns:
+        while self._next is not None and self._next.stamp_ns < frame.stamp_ns - ROUNDING_NS:
             self._next = next(self._messages, None)
-        if self._next is None or self._next.stamp_ns != frame.stamp_ns:
+        if self._next is None or self._next.stamp_ns > frame.stamp_ns + ROUNDING_NS:
             return None
         self._found += 1
         return self._to_ids(self._next.to_labels())
@@ -287,7 +312,7 @@ class TopicPrompts:
     def at(self, frame: BagFrame, truth: LabelMap | None) -> Prompt | None:
         """See Prompts; several masks for one frame are painted over each other."""
         combined: LabelMap | None = None
-        for message in self._messages.get(frame.stamp_ns, {}).values():
+        for message in self._of(frame):
             labels = read_prompt(message.to_labels(), f'a mask of {self._topic}')
             if combined is None or combined.shape != labels.shape:
                 combined = labels
@@ -295,6 +320,15 @@ class TopicPrompts:
                 combined = combined.astype(labels.dtype)
                 combined[labels > 0] = labels[labels > 0]
         return None if combined is None else Prompt(combined)
+
+    def _of(self, frame: BagFrame) -> list[Message]:
+        """Return the masks for a frame, as recorded: stamps may be rounded, 0 is for the first."""
+        return [
+            message
+            for stamp_ns, messages in self._messages.items()
+            if abs(stamp_ns - frame.stamp_ns) <= ROUNDING_NS or not (stamp_ns or frame.index)
+            for message in messages.values()
+        ]
 
     def missing(self) -> str:
         """See Prompts."""

@@ -21,7 +21,7 @@ from vos_ros.stream.mailbox import FrameRing
 T = TypeVar('T')
 
 #: What rounding makes of a stamp; so near, nobody waits for a better frame.
-_ROUNDING_NS = 1_000_000
+ROUNDING_NS = 1_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +66,7 @@ def named(ring: FrameRing[T], stamp_ns: int, *, is_over: bool) -> Match[T] | Non
     if off_ns == 0:
         return Match(found[1])
     period_ns = period_of(ring.stamps())
-    if 2 * abs(off_ns) >= (period_ns if is_over else min(period_ns // 2, 2 * _ROUNDING_NS)):
+    if 2 * abs(off_ns) >= (period_ns if is_over else min(period_ns // 2, 2 * ROUNDING_NS)):
         return None
     return Match(
         found[1],
