@@ -26,7 +26,7 @@ import numpy.typing as npt
 from scipy.interpolate import RBFInterpolator
 
 from vos_distill.datasets import Image, Still, Stills, UnusableError, Video
-from vos_ros.formats.label_png import VOID
+from vos_ros.formats.masks import VOID
 
 Array = npt.NDArray[np.float32]
 Matrix = npt.NDArray[Any]

@@ -16,7 +16,7 @@ from vos_distill.datasets import (
     UnusableError,
     Video,
 )
-from vos_ros.formats.label_png import VOID
+from vos_ros.formats.masks import VOID
 
 __all__ = [
     'ClipComposer',
