@@ -21,6 +21,7 @@ from vos_distill.data import check_data
 from vos_distill.evaluate import evaluate_finite, evaluate_infinite, evaluate_true_recent
 from vos_distill.export import export_model, FixedShape, GRAPHS
 from vos_distill.generate import generate
+from vos_distill.labelling.command import label as label_raw_videos
 from vos_distill.narrow import narrow_checkpoint
 from vos_distill.pack import pack, unpack
 from vos_distill.presets import build_student, count_parameters, PRESETS
@@ -132,6 +133,9 @@ def label(
     """
     frames = write_pseudo_labels(teacher, root, out, short_side=short_side, sure=sure)
     typer.echo(f'{out}: {frames} frames labelled; name {out.name} in videos: of a recipe')
+
+
+app.command(name='label')(label_raw_videos)
 
 
 @app.command(name='average')

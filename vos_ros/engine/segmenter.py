@@ -10,7 +10,7 @@ import copy
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
-from typing import TypeVar
+from typing import cast, TypeVar
 
 import numpy as np
 
@@ -328,7 +328,7 @@ class VideoSegmenter:
             states=_Later(object_ids, lambda: _states_of(verdict().tracks)),
         )
 
-    def memorize(self, instead: LabelMap | None = None) -> None:
+    def memorize(self, instead: LabelMap | Float | None = None) -> None:
         """
         Make the last segmented frame the recent one, every `mem_every` frames; else do nothing.
 
@@ -336,8 +336,10 @@ class VideoSegmenter:
         prompted frame: memorising a wrong mask is how drift starts, and so it can be found
         again.
 
-        :param instead: (H, W) ids at the camera's size, to be remembered and believed in place of
-            what was found; of an object without a pixel there, its prompted frame stays.
+        :param instead: to be remembered and believed in place of what was found: (H, W) ids at the
+            camera's size, or probabilities (K + 1, h, w) of any size, rows as in the
+            Segmentation's. Of an object without a pixel there, its prompted frame stays.
+        :raises VosError: another number of objects.
         """
         watch = Stopwatch()
         newest, self._newest = self._newest, None
@@ -347,13 +349,21 @@ class VideoSegmenter:
             self._remember(newest)
         self.last_memorize_ms = watch.lap_ms()
 
-    def _corrected(self, newest: _Newest, label_map: LabelMap) -> _Newest:
+    def _corrected(self, newest: _Newest, instead: LabelMap | Float) -> _Newest:
         """Put known masks in the place of those that were found."""
-        prob = np.zeros_like(newest.prob)
-        there = [k for k in newest.object_ids if (label_map == k).any()]
-        rows = [1 + newest.object_ids.index(k) for k in there]
-        prob[rows] = masks_at_stride(label_map, there, self._work.mask_size)
-        prob[0] = np.clip(1 - prob.sum(axis=0), 0, 1)
+        if instead.ndim == 3:
+            if len(instead) != len(newest.prob):
+                raise VosError(
+                    f'{len(instead)} rows of probabilities were given to memorise; background and '
+                    f'{len(newest.object_ids)} objects are {len(newest.prob)}'
+                )
+            prob = resize_prob(np.asarray(instead, np.float32), self._work.mask_size)
+        else:
+            prob = np.zeros_like(newest.prob)
+            there = [k for k in newest.object_ids if (instead == k).any()]
+            rows = [1 + newest.object_ids.index(k) for k in there]
+            prob[rows] = masks_at_stride(cast(LabelMap, instead), there, self._work.mask_size)
+            prob[0] = np.clip(1 - prob.sum(axis=0), 0, 1)
         sights = dict(zip(newest.object_ids, look(prob)))
         least = self.config.memory.min_score
         verdict = _judge(sights, self._tracks, newest.seconds, self.lost, least)

@@ -1,0 +1,307 @@
+# SPDX-FileCopyrightText: 2026 The vos_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Raw videos become a data set: on drawn clips, with a segmenter that finds what is red."""
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+onnx = pytest.importorskip('onnx', reason='the segmenter of a test is written with onnx')
+
+from onnx import helper, TensorProto  # noqa: E402
+
+from vos_distill.datasets import load_videos  # noqa: E402
+from vos_distill.labelling.agreement import label_clip, propose, runs_of  # noqa: E402
+from vos_distill.labelling.follow import StudentTracker  # noqa: E402
+from vos_distill.labelling.process import crop_around, iou, Looked, parts_of, Rules  # noqa: E402
+from vos_distill.labelling.run import find_videos, label_videos, measure, Options  # noqa: E402
+from vos_distill.labelling.salient import OnnxSalient  # noqa: E402
+from vos_ros.formats.label_png import read_label_png  # noqa: E402
+
+SIZE = 160
+
+
+def red_finder(path: Path, side: int = 128) -> Path:
+    """Write a network that finds red: sigmoid(40 (R - G) - 8), through a Resize of baked size."""
+    weight = np.zeros((1, 3, 1, 1), np.float32)
+    weight[0, :2, 0, 0] = 40, -40
+    half = np.array([1, 1, side // 2, side // 2], np.int64)
+    whole = np.array([1, 1, side, side], np.int64)
+    nodes = [
+        helper.make_node('Conv', ['input', 'weight', 'bias'], ['red']),
+        *(
+            helper.make_node('Constant', [], [name], value=onnx.numpy_helper.from_array(value))
+            for name, value in (('half', half), ('whole', whole))
+        ),
+        helper.make_node('Resize', ['red', '', '', 'half'], ['small'], mode='linear'),
+        helper.make_node('Resize', ['small', '', '', 'whole'], ['large'], mode='linear'),
+        helper.make_node('Sigmoid', ['large'], ['output']),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        'red',
+        [helper.make_tensor_value_info('input', TensorProto.FLOAT, [1, 3, side, side])],
+        [helper.make_tensor_value_info('output', TensorProto.FLOAT, [1, 1, side, side])],
+        [
+            onnx.numpy_helper.from_array(weight, 'weight'),
+            onnx.numpy_helper.from_array(np.array([-8], np.float32), 'bias'),
+        ],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid('', 15)], ir_version=8)
+    onnx.save(model, path)
+    return path
+
+
+def scene(count: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Draw a red thing that moves and grows a second red part, and its true masks."""
+    rng = np.random.default_rng(1)
+    ground = cv2.resize(rng.integers(40, 160, (12, 16, 1), np.uint8), (SIZE * 4 // 3, SIZE))
+    images, masks = [], []
+    for t in range(count):
+        image = np.repeat(ground[..., None], 3, axis=2)
+        mask = np.zeros(ground.shape, np.uint8)
+        cv2.circle(mask, (50 + 4 * t, 80), 22, 1, -1)
+        body = mask > 0
+        cv2.rectangle(mask, (50 + 4 * t, 60), (72 + 4 * t + 3 * t, 100), 1, -1)
+        image[mask > 0] = (200, 40, 90)  # what comes in is of another red
+        image[body] = (230, 30, 30)
+        images.append(image)
+        masks.append(mask)
+    return images, masks
+
+
+@pytest.fixture(scope='module')
+def salient(tmp_path_factory: pytest.TempPathFactory) -> OnnxSalient:
+    return OnnxSalient(red_finder(tmp_path_factory.mktemp('onnx') / 'red.onnx'), threads=1)
+
+
+@pytest.fixture(scope='module')
+def tracker() -> StudentTracker:
+    return StudentTracker('fast_mb_slim', 160, threads=1)
+
+
+def write_video(folder: Path, images: list[np.ndarray]) -> None:
+    folder.mkdir(parents=True)
+    for t, image in enumerate(images):
+        cv2.imwrite(str(folder / f'{t:05d}.png'), cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+
+
+def test_a_segmenter_runs_at_another_size_and_finds_the_same(tmp_path: Path) -> None:
+    path = red_finder(tmp_path / 'red.onnx')
+    image, mask = (x[3] for x in scene(4))
+    whole, small = OnnxSalient(path, threads=1), OnnxSalient(path, 64, threads=1)
+    assert (whole.side, small.side) == (128, 64)
+    for one in (whole, small):
+        assert iou(one(image) > 0.5, mask > 0) > 0.85
+
+
+@pytest.mark.parametrize(
+    ('side', 'said'), [(100, 'multiple of 32'), (0, 'cannot be read as an ONNX')]
+)
+def test_a_segmenter_that_cannot_be_used_is_one_message(
+    tmp_path: Path, side: int, said: str
+) -> None:
+    path = tmp_path / 'red.onnx'
+    if side:
+        red_finder(path)
+    else:
+        path.write_bytes(b'not a network')
+    with pytest.raises(ValueError, match=said):
+        OnnxSalient(path, side)
+
+
+def test_the_segmenter_takes_in_what_the_tracker_has_never_seen(
+    salient: OnnxSalient, tracker: StudentTracker
+) -> None:
+    images, masks = scene(8)
+    found = label_clip(images, masks[0], tracker, salient)
+    assert len(found.labels) == 8
+    assert (found.labels[0] == masks[0]).all()
+    assert iou(found.best[-1] == 1, masks[-1] > 0) > 0.9
+    assert min(found.agreement) > 0.5
+    assert found.confidence[-1][:20].min() > 200  # far from the object all is sure
+
+
+def test_a_segmenter_that_draws_something_else_around_the_first_mask_is_not_asked_again(
+    salient: OnnxSalient, tracker: StudentTracker
+) -> None:
+    images, masks = scene(4)
+    half = masks[0].copy()
+    half[:80] = 0  # the prompt is the lower half only
+    found = label_clip(images, half, tracker, salient)
+    assert found.asked == 1
+
+
+def test_a_crop_that_hardly_moves_is_looked_at_once(salient: OnnxSalient) -> None:
+    image = scene(1)[0][0]
+    looked = Looked(salient)
+    looked.at(0, image, (20, 30, 100, 90))
+    looked.at(0, image, (22, 31, 100, 90))
+    assert looked.asked == 1
+    looked.at(0, image, (60, 60, 80, 60))
+    looked.at(1, image, (60, 60, 80, 60))
+    assert looked.asked == 3
+
+
+def test_of_the_segmenter_only_parts_count_that_the_track_touches() -> None:
+    found = np.zeros((20, 20), np.float32)
+    found[2:8, 2:8] = found[12:18, 12:18] = 0.9
+    track = np.zeros((20, 20), np.uint8)
+    track[5, 5] = 1
+    kept = parts_of(found, track)
+    assert kept[3, 3] > 0.5
+    assert kept[15, 15] == 0
+
+
+def test_a_crop_stays_inside_of_the_picture() -> None:
+    mask = np.zeros((50, 60), np.uint8)
+    mask[0:20, 40:60] = 1
+    assert crop_around(mask, 0.5) == (30, 0, 30, 30)
+
+
+def test_a_clip_is_cut_where_nothing_agrees() -> None:
+    agreement = [1, 1, 1, 1, 0.2, 1, 1, 0.1, 0.9, 0.9, 0.9, 0.9, 0.9]
+    assert [run.tolist() for run in runs_of(agreement)] == [[0, 1, 2, 3], [8, 9, 10, 11, 12]]
+    assert runs_of([0.1, 0.2]) == []
+
+
+def test_things_that_are_apart_are_proposed_as_objects_of_their_own(salient: OnnxSalient) -> None:
+    image = np.full((120, 160, 3), 90, np.uint8)
+    image[20:60, 20:60] = image[70:100, 100:140] = (230, 20, 20)
+    image[5:9, 150:154] = (230, 20, 20)  # too small to be asked for
+    label = propose(image, salient)
+    assert label[40, 40] == 1
+    assert label[85, 120] == 2
+    assert set(np.unique(label)) == {0, 1, 2}
+    assert not propose(np.full((64, 64, 3), 90, np.uint8), salient).any()
+
+
+def test_raw_videos_become_a_data_set_that_the_trainer_reads(
+    tmp_path: Path, salient: OnnxSalient, tracker: StudentTracker
+) -> None:
+    images, masks = scene(8)
+    for name in ('one', 'two'):
+        write_video(tmp_path / 'raw' / name, images)
+    (tmp_path / 'raw' / 'broken.mp4').write_bytes(b'no video')
+    told: list[str] = []
+    frames = label_videos(tmp_path / 'raw', tmp_path / 'set', tracker, salient, tell=told.append)
+    assert frames == 16
+    assert any('broken' in line and 'left out' in line for line in told)
+    videos = load_videos([tmp_path / 'set'])
+    assert sorted(video.name for video in videos) == ['one_00000', 'two_00000']
+    assert len(videos[0]) == 8
+    stored = read_label_png(tmp_path / 'set/Annotations/480p/one_00000/00007.png')
+    assert iou(stored == 1, masks[7] > 0) > 0.85
+    confidence = cv2.imread(
+        str(tmp_path / 'set/Confidences/480p/one_00000/00007.png'), cv2.IMREAD_UNCHANGED
+    )
+    assert confidence.shape == stored.shape
+    page = (tmp_path / 'set' / 'index.html').read_text()
+    assert page.count('data:image/jpeg') == 16
+    assert 'two_00000: 8 frames' in page
+
+
+def test_a_video_that_is_done_is_not_done_again_and_a_half_one_is(
+    tmp_path: Path, salient: OnnxSalient, tracker: StudentTracker
+) -> None:
+    images, _ = scene(5)
+    for name in ('one', 'two'):
+        write_video(tmp_path / 'raw' / name, images)
+    out = tmp_path / 'set'
+    label_videos(tmp_path / 'raw', out, tracker, salient, tell=lambda line: None)
+    first = out / 'JPEGImages/480p/one_00000/00000.jpg'
+    kept = first.stat().st_mtime_ns
+    (out / 'labels' / 'two.json').unlink()  # as a call leaves it that was killed in the middle
+    (out / 'JPEGImages/480p/two_00000/00003.jpg').unlink()
+    assert label_videos(tmp_path / 'raw', out, tracker, salient, tell=lambda line: None) == 5
+    assert first.stat().st_mtime_ns == kept
+    assert (out / 'JPEGImages/480p/two_00000/00003.jpg').is_file()
+
+
+def test_a_given_mask_a_box_and_windows_are_taken(
+    tmp_path: Path, salient: OnnxSalient, tracker: StudentTracker
+) -> None:
+    images, masks = scene(9)
+    write_video(tmp_path / 'raw' / 'masked', images)
+    write_video(tmp_path / 'raw' / 'boxed', images)
+    (tmp_path / 'masks').mkdir()
+    cv2.imwrite(str(tmp_path / 'masks' / 'masked.png'), masks[0] * 255)
+    label_videos(
+        tmp_path / 'raw', tmp_path / 'set', tracker, salient, masks=tmp_path / 'masks',
+        boxes={'boxed': [(26, 56, 76, 104)]}, options=Options(every=2, most=8),
+        tell=lambda line: None,
+    )  # fmt: skip
+    for name in ('masked', 'boxed'):
+        told = json.loads((tmp_path / 'set' / 'labels' / f'{name}.json').read_text())
+        assert told['clips'][0]['frames'] == [0, 2, 4, 6, 8]
+        stored = read_label_png(tmp_path / f'set/Annotations/480p/{name}_00000/00000.png')
+        assert iou(stored == 1, masks[0] > 0) > 0.9
+
+
+def test_what_was_asked_for_is_never_replaced_by_something_else(
+    tmp_path: Path, salient: OnnxSalient, tracker: StudentTracker
+) -> None:
+    images, _ = scene(5)
+    write_video(tmp_path / 'raw' / 'thing', images)
+    told: list[str] = []
+    with pytest.raises(ValueError, match='none of 1 videos'):
+        label_videos(
+            tmp_path / 'raw', tmp_path / 'set', tracker, salient,
+            boxes={'thing': [(150, 100, 200, 150)]}, tell=told.append,
+        )  # fmt: skip
+    assert 'finds nothing in the box (150, 100, 200, 150)' in told[0]
+    (tmp_path / 'masks').mkdir()
+    cv2.imwrite(str(tmp_path / 'masks' / 'thing.png'), np.full((100, 300), 255, np.uint8))
+    with pytest.raises(ValueError, match='none of 1 videos'):
+        label_videos(
+            tmp_path / 'raw', tmp_path / 'set', tracker, salient, masks=tmp_path / 'masks',
+            tell=told.append,
+        )  # fmt: skip
+    assert 'another aspect ratio' in told[1]
+
+
+def test_boxes_are_in_pixels_of_the_video_not_of_what_it_was_reduced_to(
+    tmp_path: Path, salient: OnnxSalient, tracker: StudentTracker
+) -> None:
+    images, masks = scene(5)
+    doubled = [cv2.resize(image, None, fx=2, fy=2) for image in images]
+    write_video(tmp_path / 'raw' / 'thing', doubled)
+    label_videos(
+        tmp_path / 'raw', tmp_path / 'set', tracker, salient,
+        boxes={'thing': [(52, 112, 152, 208)]}, options=Options(short_side=SIZE),
+        tell=lambda line: None,
+    )  # fmt: skip
+    stored = read_label_png(tmp_path / 'set/Annotations/480p/thing_00000/00000.png')
+    assert iou(stored == 1, masks[0] > 0) > 0.85
+
+
+def test_two_videos_of_one_name_are_refused(
+    tmp_path: Path, salient: OnnxSalient, tracker: StudentTracker
+) -> None:
+    write_video(tmp_path / 'raw' / 'thing', scene(3)[0])
+    (tmp_path / 'raw' / 'thing.mp4').write_bytes(b'-')
+    with pytest.raises(ValueError, match='several videos are called thing'):
+        label_videos(tmp_path / 'raw', tmp_path / 'set', tracker, salient)
+
+
+def test_no_videos_is_one_message(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match='no videos'):
+        find_videos(tmp_path)
+
+
+def test_the_process_is_measured_beside_the_tracker(
+    tmp_path: Path, salient: OnnxSalient, tracker: StudentTracker
+) -> None:
+    images, masks = scene(8)
+    for t, (image, mask) in enumerate(zip(images, masks, strict=True)):
+        for part, data in (('JPEGImages', image), ('Annotations', mask * 255)):
+            folder = tmp_path / part / '480p' / 'thing'
+            folder.mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(folder / f'{t:05d}.png'), data)
+    (one,) = measure(tmp_path, tracker, salient, rules=Rules(), tell=lambda line: None)
+    assert one.frames == 8
+    assert one.process > 0.9
+    assert one.process > one.tracker - 0.01

@@ -1,0 +1,211 @@
+# SPDX-FileCopyrightText: 2026 The vos_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Both directions of time together: labels, how sure each pixel is, and which frames to keep."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from vos_distill.data import VOID
+from vos_distill.datasets import Image
+from vos_distill.labelling.follow import Tracker
+from vos_distill.labelling.process import iou, Looked, Pass, Rules, run_pass
+from vos_distill.labelling.salient import Map, Salient
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """
+    What is kept.
+
+    :param sure: confidence 0..1 below which a pixel is void.
+    :param frame: agreement 0..1 below which a frame is left out.
+    :param shortest: frames in a row that make a clip.
+    :param whole: agreement of segmenter and tracker that counts as whole; less counts in
+        proportion.
+    """
+
+    sure: float = 0.25
+    frame: float = 0.5
+    shortest: int = 4
+    whole: float = 0.8
+
+
+@dataclass(frozen=True)
+class ClipLabels:
+    """
+    The labels of one clip.
+
+    :param labels: per frame, (H, W) ids, VOID where nothing is sure.
+    :param best: the same without VOID, to be measured.
+    :param confidence: per frame, (H, W) uint8, 255 = sure.
+    :param agreement: per frame, 0..1: both directions, and tracker and segmenter.
+    :param asked: how often the segmenter was asked.
+    """
+
+    labels: list[Image]
+    best: list[Image]
+    confidence: list[Image]
+    agreement: list[float]
+    asked: int
+
+
+def label_clip(
+    images: Sequence[Image],
+    first: Image,
+    tracker: Tracker,
+    salient: Salient,
+    *,
+    start: int = 0,
+    rules: Rules = Rules(),
+    judgement: Judgement = Judgement(),
+    backwards: bool = True,
+    alone: float = 1.0,
+) -> ClipLabels:
+    """
+    Label a clip from one mask.
+
+    :param images: (H, W, 3) RGB.
+    :param first: (H, W) ids 1..K on frame `start`; what is VOID there stays so.
+    :param backwards: check by following back from the end what was found; without it the clip is
+        labelled by one direction in half the time.
+    :param alone: what a frame's agreement is at most where the segmenter was not asked: 1 for a
+        mask that a person gave, less for one that nobody has seen.
+    """
+    looked = Looked(salient)
+    known = np.where(first == VOID, 0, first).astype(np.uint8)
+    count = len(images)
+    ahead = run_pass(images, known, range(start, count), tracker, looked, rules)
+    there = dict(
+        zip(range(start, count), zip(ahead.prob, ahead.agreement, strict=True), strict=True)
+    )
+    if start:
+        before = run_pass(
+            images, known, range(start, -1, -1), tracker, looked, rules, ahead.trusts
+        )
+        order = range(start, -1, -1)
+        there |= dict(zip(order, zip(before.prob, before.agreement, strict=True), strict=True))
+    back: dict[int, Map] = {}
+    if backwards:
+        back = _followed_back(
+            images, there, start, ahead.trusts, tracker, looked, rules, judgement
+        )
+    labels, given, confidence, agreement = [], [], [], []
+    for index in range(count):
+        prob, seen = there[index]
+        label, sure, both = _together(prob, back.get(index))
+        if index == start:
+            label, sure = first.copy(), np.full(first.shape, 255, np.uint8)
+        given.append(label)
+        label = np.where(sure < 255 * judgement.sure, np.uint8(VOID), label)
+        agreed = seen[np.isfinite(seen)]
+        near = float(np.clip(agreed.mean() / judgement.whole, 0, 1)) if len(agreed) else alone
+        labels.append(label)
+        confidence.append(sure)
+        agreement.append(min(both, near))
+    return ClipLabels(labels, given, confidence, agreement, looked.asked)
+
+
+def _followed_back(
+    images: Sequence[Image],
+    there: dict[int, tuple[Map, Map]],
+    start: int,
+    trusts: Sequence[bool],
+    tracker: Tracker,
+    looked: Looked,
+    rules: Rules,
+    judgement: Judgement,
+) -> dict[int, Map]:
+    """Follow what was found at both ends of the clip back to the frame with the mask."""
+    back: dict[int, Map] = {}
+    for end, step in ((len(images) - 1, -1), (0, 1)):
+        if end == start:
+            continue
+        # from the last frame on which segmenter and tracker saw the same thing
+        good = [
+            i
+            for i in range(end, start, step)
+            if np.nan_to_num(there[i][1], nan=1.0).min() >= judgement.frame
+            and _all_seen(there[i][0])
+        ]
+        if not good:
+            continue
+        order = range(good[0], start + step, step)
+        label = there[good[0]][0].argmax(0).astype(np.uint8)
+        found: Pass = run_pass(images, label, order, tracker, looked, rules, trusts)
+        back |= dict(zip(order, found.prob, strict=True))
+    return back
+
+
+def _all_seen(prob: Map) -> bool:
+    return len(np.unique(prob.argmax(0))) >= len(prob) - int(prob[0].max() < 0.5)
+
+
+def _together(prob: Map, back: Map | None) -> tuple[Image, Image, float]:
+    """
+    Give the label of a frame, how sure it is, and how well the two directions agree.
+
+    The label is that of the direction that comes from the given mask: the way back starts from
+    what has drifted already, and a mean of both was worse than the first alone. A pixel is as
+    sure as it is far from even odds, and less where the directions differ.
+    """
+    ahead = prob.astype(np.float32)
+    label = ahead.argmax(0).astype(np.uint8)
+    ranked = np.partition(ahead, len(ahead) - 2, axis=0)
+    sure = ranked[-1] - ranked[-2]
+    same = 1.0
+    if back is not None:
+        sure = sure * (1 - np.abs(ahead - back.astype(np.float32)).max(0))
+        first, second = ahead.argmax(0), back.argmax(0)
+        ids = range(1, len(ahead))
+        same = float(np.mean([iou(first == k, second == k) for k in ids]))
+    return label, np.round(sure * 255).astype(np.uint8), same
+
+
+def runs_of(
+    agreement: Sequence[float], judgement: Judgement = Judgement()
+) -> list[npt.NDArray[np.intp]]:
+    """Give the runs of frames that are kept, as indices; a clip is cut where nothing agrees."""
+    kept = np.array([one >= judgement.frame for one in agreement])
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], kept.astype(np.int8), [0]])))
+    runs = [np.arange(a, b) for a, b in zip(edges[::2], edges[1::2], strict=True)]
+    return [run for run in runs if len(run) >= judgement.shortest]
+
+
+def propose(image: Image, salient: Salient, most: int = 3, least: float = 0.004) -> Image:
+    """
+    Let the segmenter propose objects on a whole picture.
+
+    :param most: objects; the largest part and those at least a fifth as large and apart from it.
+    :param least: share of the picture that the largest part must cover.
+    :return: (H, W) ids 1..K, all 0 where nothing stands out.
+    """
+    found = salient(image) > 0.5
+    # two things that nearly touch are one: what is apart is apart by more than a hair
+    radius = max(round(0.01 * min(image.shape[:2])), 1)
+    grown = _dilated(found, radius)
+    count, parts = _components(grown)
+    parts[~found] = 0
+    areas = np.bincount(parts.ravel(), minlength=count)
+    areas[0] = 0
+    order = np.argsort(areas)[::-1][:most]
+    label = np.zeros(found.shape, np.uint8)
+    if areas[order[0]] < least * found.size:
+        return label
+    kept = [k for k in order if areas[k] >= 0.2 * areas[order[0]]]
+    for object_id, k in enumerate(kept, 1):
+        label[parts == k] = object_id
+    return label
+
+
+def _dilated(mask: npt.NDArray[np.bool_], radius: int) -> Image:
+    kernel = np.ones((2 * radius + 1, 2 * radius + 1), np.uint8)
+    return cv2.dilate(mask.astype(np.uint8), kernel).astype(np.uint8)
+
+
+def _components(mask: Image) -> tuple[int, npt.NDArray[np.int32]]:
+    count, parts = cv2.connectedComponents(mask)
+    return count, parts.astype(np.int32)

@@ -1,0 +1,424 @@
+# SPDX-FileCopyrightText: 2026 The vos_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Label a folder of raw videos and write a data set in DAVIS's layout, clip by clip.
+
+`JPEGImages/480p/CLIP/*.jpg`, `Annotations/480p/CLIP/*.png` (ids, 255 = void), and beside them
+`Confidences/480p/CLIP/*.png` (255 = sure), `labels/VIDEO.json` (what was found and how well it
+agrees; a video that has one is done) and `index.html` (strips to look at).
+"""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+import json
+from pathlib import Path
+import shutil
+import time
+from typing import Any
+
+import cv2
+import numpy as np
+
+from vos_distill.data import VOID
+from vos_distill.datasets import Image, reduce_to
+from vos_distill.labelling.agreement import Judgement, label_clip, propose, runs_of
+from vos_distill.labelling.follow import Tracker
+from vos_distill.labelling.page import Strip, write_page
+from vos_distill.labelling.process import Rules
+from vos_distill.labelling.salient import Salient
+from vos_ros.engine.preprocess import fit_label_map
+from vos_ros.errors import VosError
+from vos_ros.evaluation.metrics import SequenceScorer, summarize
+from vos_ros.formats.label_png import read_prompt_png, write_label_png
+from vos_ros.sequences import open_sequence
+from vos_ros.sequences.davis import open_davis
+from vos_ros.sequences.folder import list_images
+
+_VIDEOS = ('.mp4', '.avi', '.mov', '.mkv', '.webm', '.m4v')
+_QUALITY = 92
+_SHOWN = 8  # frames in a strip
+_PROPOSED = 0.7  # agreement that a frame needs where no person has said what the object is
+_UNSEEN = 0.0  # agreement where the segmenter does not draw again what it has proposed itself
+
+Box = tuple[int, int, int, int]  # x0, y0, x1, y1
+
+
+@dataclass(frozen=True)
+class Options:
+    """
+    How videos are read and cut.
+
+    :param every: of their frames, every n-th is labelled.
+    :param most: frames of one video; longer ones are cut into windows of so many.
+    :param short_side: larger frames are reduced to it, px.
+    :param backwards: check by following back.
+    :param objects: proposed at most, where neither mask nor box is given. The second and third
+        thing that stands out is often a picture on a wall.
+    """
+
+    every: int = 1
+    most: int = 120
+    short_side: int = 480
+    backwards: bool = True
+    objects: int = 1
+
+
+def find_videos(root: Path) -> list[Path]:
+    """
+    List video files and folders of frames in a folder, or the one that it is.
+
+    :raises ValueError: there are none.
+    """
+    if root.is_file():
+        return [root]
+    if root.is_dir() and list_images(root):
+        return [root]
+    found = [
+        path
+        for path in sorted(root.iterdir() if root.is_dir() else ())
+        if not path.name.startswith('.')
+        and (path.suffix.lower() in _VIDEOS if path.is_file() else bool(list_images(path)))
+    ]
+    if not found:
+        raise ValueError(
+            f'{root}: no videos; expected files such as clip.mp4, or folders of frames'
+        )
+    return found
+
+
+def label_videos(
+    root: Path,
+    out: Path,
+    tracker: Tracker,
+    salient: Salient,
+    *,
+    masks: Path | None = None,
+    boxes: Mapping[str, Sequence[Box]] | None = None,
+    options: Options = Options(),
+    rules: Rules = Rules(),
+    judgement: Judgement = Judgement(),
+    proposer: Salient | None = None,
+    tell: Callable[[str], None] = print,
+) -> int:
+    """
+    Label every video that is not done yet.
+
+    :param root: as `find_videos` takes it.
+    :param out: data set to write, or to go on with.
+    :param masks: folder with VIDEO.png, the mask of a video's first frame; one that has none is
+        prompted by its boxes, or by what the segmenter finds on the whole first frame.
+    :param boxes: per video, a box for each object on its first frame, px.
+    :param proposer: segmenter for whole first frames; None = `salient`. On whole frames a smaller
+        input finds nothing in many of them.
+    :param tell: gets one line for each video.
+    :return: frames labelled in this call.
+    :raises ValueError: no videos, two of one name, or none that could be labelled. One that cannot
+        be read stops nothing: it is told.
+    """
+    videos = find_videos(root)
+    done = out / 'labels'
+    done.mkdir(parents=True, exist_ok=True)
+    began, frames = time.monotonic(), 0
+    twice = [name for name, n in Counter(video.stem for video in videos).items() if n > 1]
+    if twice:
+        raise ValueError(
+            f'{root}: several videos are called {", ".join(sorted(twice))}; rename one of them'
+        )
+    todo = [v for v in videos if not (done / f'{v.stem}.json').exists()]
+    failed = 0
+    for number, video in enumerate(todo, 1):
+        try:
+            found = _label_video(
+                video, out, tracker, salient, proposer or salient, masks,
+                (boxes or {}).get(video.stem, ()), options, rules, judgement,
+            )  # fmt: skip
+        except (VosError, OSError) as error:
+            tell(f'{number}/{len(todo)} {video.stem}: left out: {error}')
+            failed += 1
+            continue
+        frames += sum(len(clip['frames']) for clip in found['clips'])
+        _write_json(done / f'{video.stem}.json', found)
+        left = (time.monotonic() - began) / number * (len(todo) - number)
+        kept = sum(len(clip['frames']) for clip in found['clips'])
+        tell(
+            f'{number}/{len(todo)} {video.stem}: {kept} of {found["read"]} frames in '
+            f'{len(found["clips"])} clips, agreement {found["agreement"]:.2f}; '
+            f'about {left / 60:.0f} min left'
+        )
+    if failed and failed == len(todo):
+        raise ValueError(f'{root}: none of {failed} videos could be labelled, see above')
+    write_page(out, _strips(out))
+    return frames
+
+
+def _label_video(
+    video: Path,
+    out: Path,
+    tracker: Tracker,
+    salient: Salient,
+    proposer: Salient,
+    masks: Path | None,
+    boxes: Sequence[Box],
+    options: Options,
+    rules: Rules,
+    judgement: Judgement,
+) -> dict[str, Any]:
+    read = 0
+    clips: list[dict[str, Any]] = []
+    agreements: list[float] = []
+    label: Image | None = None
+    is_given = False
+    for window, numbers, full in _windows(video, options):
+        if not read:
+            label = _first(video, window[0], full, salient, masks, boxes)
+            is_given = label is not None
+        read += len(window)
+        if label is None or not label.any():
+            if is_given:
+                break  # another object must not take the place of the one that was meant
+            label = propose(window[0], proposer, options.objects)
+        if not label.any() or len(window) < 2:
+            label = None
+            continue
+        found = label_clip(
+            window, label, tracker, salient, rules=rules, judgement=judgement,
+            backwards=options.backwards, alone=1.0 if is_given else _UNSEEN,
+        )  # fmt: skip
+        agreements += found.agreement
+        cut = judgement if is_given else replace(judgement, frame=max(judgement.frame, _PROPOSED))
+        for run in runs_of(found.agreement, cut):
+            name = f'{video.stem}_{numbers[run[0]]:05d}'
+            kept = run.tolist()
+            _write_clip(out, name, window, found.labels, found.confidence, numbers, kept)
+            clips.append(
+                {
+                    'name': name,
+                    'frames': [int(numbers[i]) for i in run],
+                    'agreement': [round(found.agreement[i], 3) for i in run],
+                }
+            )
+        # the next window goes on with the objects of this one, or what stands out by then
+        label = found.best[-1] if found.agreement[-1] >= judgement.frame else None
+        label = _without_gaps(label) if label is not None else None
+    return {
+        'video': video.name,
+        'read': read,
+        'agreement': round(float(np.mean(agreements)), 3) if agreements else 0.0,
+        'clips': clips,
+        'rules': asdict(rules),
+        'judgement': asdict(judgement),
+        'options': asdict(options),
+    }
+
+
+def _without_gaps(label: Image) -> Image:
+    """Give the objects that are left the ids 1..K, as a tracker needs them."""
+    ids = [int(k) for k in np.unique(label) if k not in (0, VOID)]
+    table = np.zeros(256, np.uint8)
+    table[ids] = np.arange(1, len(ids) + 1)
+    return table[label]
+
+
+def _windows(video: Path, options: Options) -> Any:
+    """Give the frames of a video in windows that overlap by one frame, with their numbers."""
+    images: list[Image] = []
+    numbers: list[int] = []
+    full = (0, 0)
+    for number, frame in enumerate(open_sequence(video)):
+        if number % options.every:
+            continue
+        full = frame.size
+        images.append(reduce_to(frame.image, options.short_side, cv2.INTER_AREA).copy())
+        numbers.append(number)
+        if len(images) == options.most:
+            yield images, numbers, full
+            images, numbers = images[-1:], numbers[-1:]
+    if len(images) > 1:
+        yield images, numbers, full
+
+
+def _first(
+    video: Path,
+    image: Image,
+    full: tuple[int, int],
+    salient: Salient,
+    masks: Path | None,
+    boxes: Sequence[Box],
+) -> Image | None:
+    """
+    Find the first mask that was given for a video: a mask, or boxes; None where there is neither.
+
+    :param image: the first frame, reduced.
+    :param full: (H, W) of the video, in whose pixels boxes are.
+    :raises VosError: the mask cannot be read, is of another shape, or a box shows nothing.
+    """
+    path = masks / f'{video.stem}.png' if masks is not None else None
+    if path is not None and path.is_file():
+        given = read_prompt_png(path).astype(np.uint8)
+        return _without_gaps(
+            fit_label_map(given, (image.shape[0], image.shape[1])).astype(np.uint8)
+        )
+    if not boxes:
+        return None
+    label = np.zeros(image.shape[:2], np.uint8)
+    scale = image.shape[0] / full[0]
+    for object_id, box in enumerate(boxes, 1):
+        x0, y0, x1, y1 = (round(v * scale) for v in box)
+        inside = np.zeros(label.shape, np.bool_)
+        inside[y0:y1, x0:x1] = True
+        grown = np.s_[
+            max(y0 - (y1 - y0) // 5, 0) : y1 + (y1 - y0) // 5,
+            max(x0 - (x1 - x0) // 5, 0) : x1 + (x1 - x0) // 5,
+        ]
+        found = np.zeros(label.shape, np.float32)
+        found[grown] = salient(np.ascontiguousarray(image[grown]))
+        mask = (found > 0.5) & inside & (label == 0)
+        if not mask.any():
+            raise VosError(
+                f'the segmenter finds nothing in the box {box}; draw a mask of the first frame '
+                f'and give it as MASKS/{video.stem}.png'
+            )
+        label[mask] = object_id
+    return _without_gaps(label)
+
+
+def _write_clip(
+    out: Path,
+    name: str,
+    images: Sequence[Image],
+    labels: Sequence[Image],
+    confidence: Sequence[Image],
+    numbers: Sequence[int],
+    run: Sequence[int],
+) -> None:
+    """Write the frames of one run; a clip that a killed call left half is written anew."""
+    goals = [out / part / '480p' / name for part in ('Confidences', 'Annotations', 'JPEGImages')]
+    folders = [out / '.partial' / goal.parent.parent.name for goal in reversed(goals)]
+    shutil.rmtree(out / '.partial', ignore_errors=True)
+    for folder in folders:
+        folder.mkdir(parents=True)
+    for i in run:
+        stem = f'{numbers[i]:05d}'
+        photo = cv2.cvtColor(images[i], cv2.COLOR_RGB2BGR)
+        _checked(
+            cv2.imwrite(
+                str(folders[0] / f'{stem}.jpg'), photo, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY]
+            ),
+            folders[0],
+        )
+        write_label_png(folders[1] / f'{stem}.png', labels[i])
+        _checked(cv2.imwrite(str(folders[2] / f'{stem}.png'), confidence[i]), folders[2])
+    # images last: a trainer that starts now sees a whole clip or none
+    for folder, goal in zip(reversed(folders), goals, strict=True):
+        shutil.rmtree(goal, ignore_errors=True)
+        goal.parent.mkdir(parents=True, exist_ok=True)
+        folder.rename(goal)
+
+
+def _checked(is_written: bool, folder: Path) -> None:
+    if not is_written:
+        raise OSError(f'{folder}: cannot be written; is the disk full?')
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    partial = path.with_suffix('.partial')
+    partial.write_text(json.dumps(content, indent=1))
+    partial.rename(path)
+
+
+def _strips(out: Path) -> list[Strip]:
+    """Collect what the page shows from what is written: a resumed call shows all of it."""
+    strips = []
+    for file in sorted((out / 'labels').glob('*.json')):
+        told = json.loads(file.read_text())
+        for clip in told['clips']:
+            frames = clip['frames']
+            step = max(len(frames) / _SHOWN, 1)
+            shown = [int(i * step) for i in range(min(len(frames), _SHOWN))]
+            strips.append(
+                Strip(
+                    clip['name'],
+                    len(frames),
+                    float(np.mean(clip['agreement'])),
+                    [
+                        (
+                            out / 'JPEGImages' / '480p' / clip['name'] / f'{frames[i]:05d}.jpg',
+                            out / 'Annotations' / '480p' / clip['name'] / f'{frames[i]:05d}.png',
+                        )
+                        for i in shown
+                    ],
+                )
+            )
+        if not told['clips']:
+            strips.append(Strip(Path(told['video']).stem, 0, told['agreement'], []))
+    return sorted(strips, key=lambda one: one.agreement)
+
+
+@dataclass(frozen=True)
+class Compared:
+    """J&F of the tracker alone and of the process on one sequence with true masks."""
+
+    name: str
+    frames: int
+    tracker: float
+    process: float
+    agreement: float
+
+
+def measure(
+    root: Path,
+    tracker: Tracker,
+    salient: Salient,
+    *,
+    names: Sequence[str] = (),
+    every: int = 1,
+    split: str = 'all',
+    rules: Rules = Rules(),
+    tell: Callable[[str], None] = print,
+) -> list[Compared]:
+    """
+    Compare the process with the tracker alone, from the true mask of the first frame.
+
+    :param root: data set in DAVIS layout.
+    :param every: n-th frame that has a mask, to save time.
+    """
+    done = []
+    for sequence in open_davis(root, split=split, names=names):
+        images, truths = [], []
+        for index, frame in enumerate(sequence):
+            truth = sequence.label_map(index)
+            if truth is not None:
+                images.append(frame.image.copy())
+                truths.append(truth.astype(np.uint8))
+        images, truths = images[::every], truths[::every]
+        table = np.zeros(256, np.uint8)
+        ids = [int(k) for k in np.unique(truths[0]) if k not in (0, VOID)]
+        table[ids] = np.arange(1, len(ids) + 1)
+        truths = [table[truth] for truth in truths]
+        alone, both = SequenceScorer(), SequenceScorer()
+        tracker.start(images[0], truths[0])
+        alone.feed(truths[0], truths[0])
+        for image, truth in zip(images[1:], truths[1:], strict=True):
+            prob = tracker.look(image)
+            tracker.remember()
+            alone.feed(prob.argmax(0).astype(np.uint8), truth)
+        found = label_clip(images, truths[0], tracker, salient, rules=rules)
+        for label, truth in zip(found.best, truths, strict=True):
+            both.feed(label, truth)
+        scores = [summarize(one.conclude().values()) for one in (alone, both)]
+        before, after = (score.jf if score is not None else 1.0 for score in scores)
+        agreed = float(np.mean(found.agreement))
+        one = Compared(sequence.name, len(images), before, after, agreed)
+        done.append(one)
+        tell(
+            f'{one.name:24s} {one.frames:4d} frames  tracker {one.tracker:.3f}  with segmenter '
+            f'{one.process:.3f}  agreement {one.agreement:.2f}'
+        )
+    if done:
+        tell(
+            f'{"mean":24s} {sum(one.frames for one in done):4d} frames  tracker '
+            f'{np.mean([one.tracker for one in done]):.3f}  with segmenter '
+            f'{np.mean([one.process for one in done]):.3f}'
+        )
+    return done
