@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Raw videos become a data set: on drawn clips, with a segmenter that finds what is red."""
 
+from hashlib import sha256
 import json
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from onnx import helper, TensorProto  # noqa: E402
 from vos_distill.datasets import load_videos  # noqa: E402
 from vos_distill.labelling.agreement import label_clip, propose, runs_of  # noqa: E402
 from vos_distill.labelling.follow import StudentTracker  # noqa: E402
+from vos_distill.labelling.package import join_chunks  # noqa: E402
 from vos_distill.labelling.process import crop_around, iou, Looked, parts_of, Rules  # noqa: E402
 from vos_distill.labelling.run import find_videos, label_videos, measure, Options  # noqa: E402
 from vos_distill.labelling.salient import OnnxSalient  # noqa: E402
@@ -285,6 +287,53 @@ def test_two_videos_of_one_name_are_refused(
     (tmp_path / 'raw' / 'thing.mp4').write_bytes(b'-')
     with pytest.raises(ValueError, match='several videos are called thing'):
         label_videos(tmp_path / 'raw', tmp_path / 'set', tracker, salient)
+
+
+def test_a_network_in_chunks_is_joined_and_a_damaged_chunk_is_named(tmp_path: Path) -> None:
+    parts = [b'one', b'two!', b'3']
+    names = [sha256(part).hexdigest() for part in parts]
+    for name, part in zip(names, parts, strict=True):
+        (tmp_path / name).write_bytes(part)
+    chunks = [{'hash': names[i], 'offsets': [offset, 0]} for i, offset in ((2, 7), (0, 0), (1, 3))]
+    (tmp_path / 'resources.json').write_text(json.dumps({'/models/medium': {'chunks': chunks}}))
+    assert join_chunks(tmp_path, tmp_path / 'out.onnx') == 8
+    assert (tmp_path / 'out.onnx').read_bytes() == b'onetwo!3'
+    with pytest.raises(ValueError, match='has no /models/small; there are /models/medium'):
+        join_chunks(tmp_path, tmp_path / 'out.onnx', '/models/small')
+    (tmp_path / names[1]).write_bytes(b'tw')
+    with pytest.raises(ValueError, match='is missing or damaged'):
+        join_chunks(tmp_path, tmp_path / 'out.onnx')
+
+
+def test_raw_videos_become_a_student_that_the_engine_runs(
+    tmp_path: Path, salient: OnnxSalient, tracker: StudentTracker
+) -> None:
+    pytest.importorskip('lightning_fabric', reason='training needs lightning-fabric')
+    from vos_distill.evaluate import export_model, load_network
+    from vos_distill.recipe import Recipe
+    from vos_distill.train import train
+
+    images, masks = scene(6)
+    write_video(tmp_path / 'raw' / 'thing', images)
+    label_videos(tmp_path / 'raw', tmp_path / 'data/labelled', tracker, salient, tell=print)
+    recipe = Recipe.of(
+        {
+            'preset': 'fast_mb_slim', 'init': 'models/fast_mb_slim', 'videos': ['labelled'],
+            'steps': 2, 'batch': 1, 'workers': 0,
+            'clip': {'size': 64, 'frames': 3, 'real': 1.0, 'paste_on_real': 0.0, 'occluder': 0.0,
+                     'bars': 0.0},
+        },
+        'test',
+    )  # fmt: skip
+    weights = train(recipe, tmp_path / 'data', tmp_path / 'run')
+    student, _ = load_network(weights)
+    export_model(
+        student, tmp_path / 'model', name='mine', preset='fast_mb_slim', short_side=160,
+        card={'license': 'unspecified', 'data': [], 'scores': {}, 'recipe': ''},
+    )  # fmt: skip
+    mine = StudentTracker(tmp_path / 'model', threads=1)
+    mine.start(images[0], masks[0])
+    assert iou(mine.look(images[1]).argmax(0) == 1, masks[1] > 0) > 0.7
 
 
 def test_no_videos_is_one_message(tmp_path: Path) -> None:

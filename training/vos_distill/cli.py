@@ -21,6 +21,7 @@ from vos_distill.data import check_data
 from vos_distill.evaluate import evaluate_finite, evaluate_infinite, evaluate_true_recent
 from vos_distill.export import export_model, FixedShape, GRAPHS
 from vos_distill.generate import generate
+from vos_distill.labelling.command import join as join_segmenter
 from vos_distill.labelling.command import label as label_raw_videos
 from vos_distill.narrow import narrow_checkpoint
 from vos_distill.pack import pack, unpack
@@ -136,6 +137,7 @@ def label(
 
 
 app.command(name='label')(label_raw_videos)
+app.command(name='segmenter')(join_segmenter)
 
 
 @app.command(name='average')

