@@ -265,7 +265,7 @@ def test_merged_clip_has_the_objects_of_both() -> None:
 class Corners:
     """A composer whose clips have one object each, in the next corner."""
 
-    progress, jumped, revealed = 0.0, False, False
+    progress, jumped, revealed, confidence = 0.0, False, False, None
 
     def __init__(self) -> None:
         self.rng = np.random.default_rng(0)
