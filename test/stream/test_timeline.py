@@ -58,3 +58,11 @@ def test_stamps_of_images_that_cannot_be_used_do_not_move_the_present() -> None:
         assert timeline.judge(stamp_ns) == 'next'
         timeline.fail(stamp_ns)
         assert timeline.judge(5 * _S + 33_000_000) == 'next'
+
+
+def test_a_mask_of_the_same_stamp_confirms_the_first_image_after_a_pause() -> None:
+    timeline = Timeline()
+    timeline.use(5 * _S)
+    assert timeline.use(500 * _S, is_prompted=True) == 'pause'
+    assert timeline.use(501 * _S) == 'next'
+    assert timeline.use(2 * _S, is_prompted=True) == 'odd'  # back in time takes two images

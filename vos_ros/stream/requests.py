@@ -243,6 +243,10 @@ class Requests(Generic[T]):
                 return request
         return None
 
+    def names(self, stamp_ns: int) -> bool:
+        """Say whether a prompt waits for the image of this very stamp."""
+        return any(r.prompt is not None and r.prompt.stamp_ns == stamp_ns for r in self._waiting)
+
     def take_sharing(self, first: Request[T], item: T | None) -> list[Prompt]:
         """Return the prompts next in the queue that are for the same frame as `first`."""
         prompts = []

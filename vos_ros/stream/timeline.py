@@ -68,11 +68,13 @@ class Timeline:
         self._before_ns, self._newest_ns = self._newest_ns, stamp_ns
         return 'next'
 
-    def use(self, stamp_ns: int) -> Use:
+    def use(self, stamp_ns: int, *, is_prompted: bool = False) -> Use:
         """
         Say what the stamp of an image means that can be used, and remember it.
 
         :param stamp_ns: 0 = unknown, see `judge`.
+        :param is_prompted: a mask was drawn on the image of this very stamp. A second message that
+            agrees on it is as good as a second image, after a pause of the camera.
         :return: 'odd' = it stands alone so far; 'jump', 'pause' = it confirms the one before.
         """
         if stamp_ns == 0:
@@ -81,6 +83,10 @@ class Timeline:
         if not before_ns or not self._is_far(stamp_ns, before_ns):
             self._go_on(stamp_ns, max(0, stamp_ns - before_ns) if before_ns else 0)
             return 'next'
+        if is_prompted and self.is_pause(stamp_ns):
+            self._go_on(stamp_ns, 0)
+            self._before_ns, self._newest_ns = 0, stamp_ns
+            return 'pause'
         is_pause = 0 < suspect_ns - before_ns <= LONGEST_GAP_NS
         agrees = not self._is_far(stamp_ns, suspect_ns) or (
             is_pause and 0 < stamp_ns - suspect_ns <= LONGEST_GAP_NS
@@ -91,6 +97,10 @@ class Timeline:
         self._go_on(stamp_ns, max(0, stamp_ns - suspect_ns))
         self._before_ns, self._newest_ns = 0, stamp_ns
         return 'pause' if is_pause else 'jump'
+
+    def is_pause(self, stamp_ns: int) -> bool:
+        """Say whether a stamp is later by what may be a pause of the camera."""
+        return 0 < stamp_ns - self.usable_ns <= LONGEST_GAP_NS
 
     def fail(self, stamp_ns: int) -> None:
         """

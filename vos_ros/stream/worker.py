@@ -246,6 +246,9 @@ class Worker(Generic[T]):
             if step == 'overtaken':
                 self._counts['overtaken'] += 1
                 return item
+            if step == 'odd' and self._timeline.is_pause(stamp_ns):
+                # a mask drawn on this very image agrees with its stamp
+                step = 'next' if self._requests.names(stamp_ns) else step
             if step == 'odd':
                 self._counts['odd_stamps'] += 1
                 self._aside.put(stamp_ns, item)
@@ -440,7 +443,9 @@ class Worker(Generic[T]):
         """
         with self._changed:
             before_ns, suspect_ns = self._timeline.usable_ns, self._timeline.suspect_ns
-            use = self._timeline.use(self._stamp_of(item))
+            now_ns = self._stamp_of(item)
+            is_prompted = any(prompt.stamp_ns == now_ns for prompt in prompts)
+            use = self._timeline.use(now_ns, is_prompted=is_prompted)
             if use == 'next':
                 return use
             if use == 'jump':
