@@ -4,7 +4,11 @@
 
 from hashlib import sha256
 import json
+import os
 from pathlib import Path
+import signal
+import subprocess
+import sys
 
 import cv2
 import numpy as np
@@ -15,12 +19,20 @@ onnx = pytest.importorskip('onnx', reason='the segmenter of a test is written wi
 from onnx import helper, TensorProto  # noqa: E402
 
 from vos_distill.datasets import load_videos  # noqa: E402
-from vos_distill.labelling.agreement import label_clip, propose, runs_of  # noqa: E402
+from vos_distill.labelling.agreement import (  # noqa: E402
+    areas_of,
+    label_clip,
+    propose,
+    propose_near,
+    runs_of,
+)
 from vos_distill.labelling.follow import StudentTracker  # noqa: E402
+from vos_distill.labelling.measure import mean_jf, measure  # noqa: E402
 from vos_distill.labelling.package import join_chunks  # noqa: E402
 from vos_distill.labelling.process import crop_around, iou, Looked, parts_of, Rules  # noqa: E402
-from vos_distill.labelling.run import find_videos, label_videos, measure, Options  # noqa: E402
+from vos_distill.labelling.run import find_videos, label_videos, Options  # noqa: E402
 from vos_distill.labelling.salient import OnnxSalient  # noqa: E402
+from vos_ros.evaluation.metrics import ObjectScore, Statistics  # noqa: E402
 from vos_ros.formats.label_png import read_label_png  # noqa: E402
 
 SIZE = 160
@@ -170,6 +182,50 @@ def test_a_clip_is_cut_where_nothing_agrees() -> None:
     assert runs_of([0.1, 0.2]) == []
 
 
+def test_the_ends_of_a_clip_are_left_out_where_the_area_jumps() -> None:
+    sizes = [900, 200, 210, 220, 230, 700, 240, 250, 260, 40]
+    labels = [np.zeros((40, 40), np.uint8) for _ in sizes]
+    for label, size in zip(labels, sizes, strict=True):
+        label.ravel()[:size] = 1
+    (run,) = runs_of([1.0] * 10, areas=areas_of(labels))
+    assert run.tolist() == [1, 2, 3, 4, 5, 6, 7, 8]  # a jump in the middle cuts nothing
+
+
+def test_an_object_that_the_segmenter_was_not_asked_for_is_never_wholly_agreed(
+    salient: OnnxSalient, tracker: StudentTracker
+) -> None:
+    images, masks = scene(8)
+    half = masks[0].copy()
+    half[:80] = 0  # the segmenter draws the whole and is not trusted
+    ground = np.full_like(images[0], 100)
+    images = images[:4] + [ground] * 4
+    found = label_clip(images, half, tracker, salient, backwards=False)
+    assert all(one > 0.3 for one in found.agreement[:3])
+    gone = [i for i in range(4, 8) if not (found.best[i] == 1).any()]
+    assert gone
+    assert [found.agreement[i] for i in gone] == [0.0] * len(gone)
+    none = label_clip(images, half, tracker, salient, alone=0.0, backwards=False)
+    assert none.agreement[1:] == [0.0] * 7
+
+
+def test_a_piece_of_a_thing_is_not_proposed_and_a_later_frame_is_tried(
+    salient: OnnxSalient,
+) -> None:
+    images, masks = scene(12)
+
+    def upper_half(image: np.ndarray) -> np.ndarray:
+        found = salient(image)
+        found[80:] = 0
+        return found
+
+    assert propose_near(images, upper_half, salient, 1) == (0, None)
+    empty = [np.full_like(images[0], 100)] * 10
+    start, label = propose_near(empty + images, salient, salient, 1)
+    assert start == 10
+    assert label is not None
+    assert iou(label == 1, masks[0] > 0) > 0.85
+
+
 def test_things_that_are_apart_are_proposed_as_objects_of_their_own(salient: OnnxSalient) -> None:
     image = np.full((120, 160, 3), 90, np.uint8)
     image[20:60, 20:60] = image[70:100, 100:140] = (230, 20, 20)
@@ -265,6 +321,127 @@ def test_what_was_asked_for_is_never_replaced_by_something_else(
     assert 'another aspect ratio' in told[1]
 
 
+@pytest.mark.parametrize(
+    ('boxes', 'said'),
+    [
+        ({'thing': [(500, 0, 600, 90)]}, 'is outside of the video, 213x160 px'),
+        ({'think': [(0, 0, 60, 90)]}, 'there is no video think'),
+    ],
+)
+def test_a_box_for_nothing_is_one_message(
+    tmp_path: Path, salient: OnnxSalient, tracker: StudentTracker, boxes: dict, said: str
+) -> None:
+    write_video(tmp_path / 'raw' / 'thing', scene(3)[0])
+    told: list[str] = []
+    with pytest.raises(ValueError, match=r'none of 1|no video think') as caught:
+        label_videos(
+            tmp_path / 'raw', tmp_path / 'set', tracker, salient, boxes=boxes, tell=told.append
+        )
+    assert said in ' '.join([*told, str(caught.value)])
+
+
+@pytest.mark.parametrize(('top', 'said'), [(300, 'ids are 1..254'), (0, 'empty')])
+def test_a_mask_without_usable_ids_is_one_message(
+    tmp_path: Path, salient: OnnxSalient, tracker: StudentTracker, top: int, said: str
+) -> None:
+    images, masks = scene(3)
+    write_video(tmp_path / 'raw' / 'thing', images)
+    (tmp_path / 'masks').mkdir()
+    stored = np.where(masks[0] > 0, top, 0).astype(np.uint16)
+    stored[:5, :5] = min(top, 2)  # two ids, so that it is no binary mask
+    cv2.imwrite(str(tmp_path / 'masks' / 'thing.png'), stored)
+    told: list[str] = []
+    with pytest.raises(ValueError, match='none of 1 videos'):
+        label_videos(
+            tmp_path / 'raw', tmp_path / 'set', tracker, salient, masks=tmp_path / 'masks',
+            tell=told.append,
+        )  # fmt: skip
+    assert said in told[0]
+
+
+@pytest.mark.parametrize('is_given', [True, False])
+def test_once_a_given_object_is_lost_nothing_else_takes_its_place(
+    tmp_path: Path, salient: OnnxSalient, tracker: StudentTracker, is_given: bool
+) -> None:
+    images, masks = scene(4)
+    other = np.full_like(images[0], 100)
+    cv2.circle(other, (180, 30), 20, (230, 30, 30), -1)
+    write_video(tmp_path / 'raw' / 'thing', images + [np.full_like(other, 100)] * 3 + [other] * 9)
+    (tmp_path / 'masks').mkdir()
+    if is_given:
+        cv2.imwrite(str(tmp_path / 'masks' / 'thing.png'), masks[0] * 255)
+    label_videos(
+        tmp_path / 'raw', tmp_path / 'set', tracker, salient, masks=tmp_path / 'masks',
+        options=Options(most=8), tell=lambda line: None,
+    )  # fmt: skip
+    told = json.loads((tmp_path / 'set' / 'labels' / 'thing.json').read_text())
+    later = [frame for clip in told['clips'] for frame in clip['frames'] if frame >= 8]
+    assert bool(later) != is_given
+
+
+def test_lists_name_the_clips_that_are_there_and_blanks_in_names_do_no_harm(
+    tmp_path: Path, salient: OnnxSalient, tracker: StudentTracker
+) -> None:
+    images, _ = scene(5)
+    for name in ('my cup', 'v1.2', 'v1.3'):
+        write_video(tmp_path / 'raw' / name, images)
+    out = tmp_path / 'set'
+    label_videos(tmp_path / 'raw', out, tracker, salient, tell=lambda line: None)
+    names = out / 'ImageSets/2017/train.txt'
+    assert names.read_text().split('\n') == ['my_cup_00000', 'v1.2_00000', 'v1.3_00000', '']
+    (out / 'JPEGImages/480p/v1.2_00000').rename(tmp_path / 'looked at and thrown away')
+    label_videos(tmp_path / 'raw', out, tracker, salient, tell=lambda line: None)
+    assert names.read_text().split() == ['my_cup_00000', 'v1.3_00000']
+    assert [video.name for video in load_videos([out])] == ['my_cup_00000', 'v1.3_00000']
+
+
+def command(raw: Path, out: Path, network: Path) -> list[str]:
+    code = 'from vos_distill.cli import main; main()'
+    options = ['--segmenter', network, '--out', out, '--short-side', SIZE, '--threads', 1]
+    return [sys.executable, '-c', code, 'label', str(raw), *map(str, options)]
+
+
+@pytest.mark.parametrize(
+    ('number', 'code'), [(signal.SIGTERM, 128 + signal.SIGTERM), (signal.SIGKILL, -signal.SIGKILL)]
+)
+def test_a_call_that_is_stopped_in_the_middle_leaves_whole_clips_and_is_gone_on_with(
+    tmp_path: Path, salient: OnnxSalient, tracker: StudentTracker, number: int, code: int
+) -> None:
+    for name, count in (('a', 5), ('b', 5), ('c', 30)):
+        write_video(tmp_path / 'raw' / name, scene(5)[0] * (count // 5))
+    out = tmp_path / 'set'
+    line = command(tmp_path / 'raw', out, red_finder(tmp_path / 'red.onnx'))
+    environment = os.environ | {'PYTHONUNBUFFERED': '1'}
+    with subprocess.Popen(line, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stdout is not None
+        for said in process.stdout:
+            if said.startswith('2/3 b'):
+                process.send_signal(number)
+                break
+        assert process.wait(timeout=120) == code
+    assert (out / 'ImageSets/2017/train.txt').read_text().split() == ['a_00000', 'b_00000']
+    for part in ('JPEGImages', 'Annotations', 'Confidences'):
+        assert {
+            clip.name: len(list(clip.iterdir())) for clip in (out / part / '480p').iterdir()
+        } == {'a_00000': 5, 'b_00000': 5}
+    label_videos(tmp_path / 'raw', out, tracker, salient, tell=lambda line: None)
+    assert sorted(file.name for file in (out / 'labels').iterdir()) == [
+        'a.json',
+        'b.json',
+        'c.json',
+    ]
+    assert not (out / '.partial').exists()
+
+
+def test_a_call_in_which_every_video_fails_exits_with_2(tmp_path: Path) -> None:
+    (tmp_path / 'raw').mkdir()
+    (tmp_path / 'raw' / 'broken.mp4').write_bytes(b'no video')
+    line = command(tmp_path / 'raw', tmp_path / 'set', red_finder(tmp_path / 'red.onnx'))
+    done = subprocess.run(line, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 2
+    assert 'none of 1 videos could be labelled' in done.stderr
+
+
 def test_boxes_are_in_pixels_of_the_video_not_of_what_it_was_reduced_to(
     tmp_path: Path, salient: OnnxSalient, tracker: StudentTracker
 ) -> None:
@@ -352,5 +529,14 @@ def test_the_process_is_measured_beside_the_tracker(
             cv2.imwrite(str(folder / f'{t:05d}.png'), data)
     (one,) = measure(tmp_path, tracker, salient, rules=Rules(), tell=lambda line: None)
     assert one.frames == 8
-    assert one.process > 0.9
-    assert one.process > one.tracker - 0.01
+    tracker_jf, process_jf = mean_jf([one.tracker]), mean_jf([one.process])
+    assert process_jf > 0.9
+    assert process_jf > tracker_jf - 0.01
+    assert one.kept == 1
+    # the files hold void where nobody is sure, and that counts against them
+    assert process_jf - 0.1 < mean_jf([one.written]) < process_jf
+
+
+def test_the_mean_of_a_set_is_over_objects_as_in_vos_eval() -> None:
+    good, bad = (ObjectScore(*[Statistics.of([x, x])] * 2, frames=2) for x in (1.0, 0.4))
+    assert mean_jf([{1: good, 2: good, 3: good}, {1: bad}]) == pytest.approx(0.85)

@@ -12,8 +12,11 @@ import numpy.typing as npt
 from vos_distill.data import VOID
 from vos_distill.datasets import Image
 from vos_distill.labelling.follow import Tracker
-from vos_distill.labelling.process import iou, Looked, Pass, Rules, run_pass
+from vos_distill.labelling.process import draws_again, iou, Looked, Pass, Rules, run_pass
 from vos_distill.labelling.salient import Map, Salient
+
+_ENDS = 3  # frames at either end of a clip in which a jump of the area cuts it
+_SMALL_PX = 64  # added to areas, so that a few pixels are no jump
 
 
 @dataclass(frozen=True)
@@ -26,12 +29,15 @@ class Judgement:
     :param shortest: frames in a row that make a clip.
     :param whole: agreement of segmenter and tracker that counts as whole; less counts in
         proportion.
+    :param jump: by how much an object may grow or shrink from one frame to the next near the
+        ends of a clip; there a track begins or ends wrong.
     """
 
     sure: float = 0.25
     frame: float = 0.5
     shortest: int = 4
     whole: float = 0.8
+    jump: float = 2.0
 
 
 @dataclass(frozen=True)
@@ -72,8 +78,9 @@ def label_clip(
     :param first: (H, W) ids 1..K on frame `start`; what is VOID there stays so.
     :param backwards: check by following back from the end what was found; without it the clip is
         labelled by one direction in half the time.
-    :param alone: what a frame's agreement is at most where the segmenter was not asked: 1 for a
-        mask that a person gave, less for one that nobody has seen.
+    :param alone: what an object's agreement is at most where the segmenter was not asked: 1 for a
+        mask that a person gave, less for one that nobody has seen. There the tracker's own
+        probability counts; an object that is gone, and does not come back, counts as 0.
     """
     looked = Looked(salient)
     known = np.where(first == VOID, 0, first).astype(np.uint8)
@@ -101,12 +108,27 @@ def label_clip(
             label, sure = first.copy(), np.full(first.shape, 255, np.uint8)
         given.append(label)
         label = np.where(sure < 255 * judgement.sure, np.uint8(VOID), label)
-        agreed = seen[np.isfinite(seen)]
-        near = float(np.clip(agreed.mean() / judgement.whole, 0, 1)) if len(agreed) else alone
+        near = _seen_or_tracked(seen, prob, index in back, alone)
+        near = float(np.clip(near / judgement.whole, 0, 1))
         labels.append(label)
         confidence.append(sure)
         agreement.append(min(both, near))
     return ClipLabels(labels, given, confidence, agreement, looked.asked)
+
+
+def _seen_or_tracked(seen: Map, prob: Map, is_followed_back: bool, alone: float) -> float:
+    """Give the mean agreement of all objects; of those not asked for, how sure the tracker is."""
+    winner = prob.argmax(0)
+    values = []
+    for k, agreed in enumerate(seen, 1):
+        mine = winner == k
+        if np.isfinite(agreed):
+            values.append(float(agreed))
+        elif mine.any():
+            values.append(alone * float(prob[k][mine].astype(np.float32).mean()))
+        else:  # behind something, if the way back has seen it further on
+            values.append(alone * is_followed_back)
+    return float(np.mean(values))
 
 
 def _followed_back(
@@ -165,14 +187,50 @@ def _together(prob: Map, back: Map | None) -> tuple[Image, Image, float]:
     return label, np.round(sure * 255).astype(np.uint8), same
 
 
+def close_gaps(label: Image) -> Image:
+    """Give the objects of a label map the ids 1..K in their order; void becomes background."""
+    return _closed(label)[label]
+
+
+def _closed(label: Image) -> Image:
+    ids = [int(k) for k in np.unique(label) if k not in (0, VOID)]
+    table = np.zeros(256, np.uint8)
+    table[ids] = np.arange(1, len(ids) + 1)
+    return table
+
+
+def areas_of(labels: Sequence[Image]) -> npt.NDArray[np.intp]:
+    """Count the pixels of every id but void in label maps, (T, 255)."""
+    return np.stack([np.bincount(label.ravel(), minlength=256)[1:VOID] for label in labels])
+
+
 def runs_of(
-    agreement: Sequence[float], judgement: Judgement = Judgement()
+    agreement: Sequence[float],
+    judgement: Judgement = Judgement(),
+    areas: npt.NDArray[np.intp] | None = None,
 ) -> list[npt.NDArray[np.intp]]:
-    """Give the runs of frames that are kept, as indices; a clip is cut where nothing agrees."""
+    """
+    Give the runs of frames that are kept, as indices; a clip is cut where nothing agrees.
+
+    :param areas: as `areas_of` gives them; where one jumps near an end, the end is left out.
+    """
     kept = np.array([one >= judgement.frame for one in agreement])
     edges = np.flatnonzero(np.diff(np.concatenate([[0], kept.astype(np.int8), [0]])))
     runs = [np.arange(a, b) for a, b in zip(edges[::2], edges[1::2], strict=True)]
+    if areas is not None:
+        runs = [_trimmed(run, areas[run], judgement.jump) for run in runs]
     return [run for run in runs if len(run) >= judgement.shortest]
+
+
+def _trimmed(
+    run: npt.NDArray[np.intp], areas: npt.NDArray[np.intp], jump: float
+) -> npt.NDArray[np.intp]:
+    """Cut off what lies beyond a jump within the outermost `_ENDS` frames of a run."""
+    sizes = np.log(areas + _SMALL_PX)
+    jumps = np.flatnonzero(np.abs(np.diff(sizes, axis=0)).max(axis=1) > np.log(jump)) + 1
+    begin = max((int(j) for j in jumps if j <= _ENDS), default=0)
+    end = min((int(j) for j in jumps if j >= len(run) - _ENDS), default=len(run))
+    return run[begin:end]
 
 
 def propose(image: Image, salient: Salient, most: int = 3, least: float = 0.004) -> Image:
@@ -199,6 +257,34 @@ def propose(image: Image, salient: Salient, most: int = 3, least: float = 0.004)
     for object_id, k in enumerate(kept, 1):
         label[parts == k] = object_id
     return label
+
+
+def propose_near(
+    images: Sequence[Image],
+    proposer: Salient,
+    salient: Salient,
+    most: int,
+    rules: Rules = Rules(),
+    step: int = 10,
+) -> tuple[int, Image | None]:
+    """
+    Look, in steps of some frames, for one on which something stands out, seen from near, too.
+
+    :param proposer: looks at whole pictures.
+    :param salient: looks at the crop around each thing proposed; what it does not draw again there
+        is a piece of something, or several things, and is dropped.
+    :return: the frame's index, and ids 1..K (H, W); None where there is no such frame.
+    """
+    for index in range(0, len(images) - 1, step):
+        label = propose(images[index], proposer, most)
+        looked = Looked(salient)
+        for k in range(1, int(label.max()) + 1):
+            others = (label > 0) & (label != k)
+            if not draws_again(images[index], index, label == k, looked, rules, others):
+                label[label == k] = 0
+        if label.any():
+            return index, close_gaps(label)
+    return 0, None
 
 
 def _dilated(mask: npt.NDArray[np.bool_], radius: int) -> Image:

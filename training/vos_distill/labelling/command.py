@@ -7,10 +7,12 @@ from typing import Annotated
 
 import typer
 
-from vos_distill.labelling.follow import StudentTracker
+from vos_distill.labelling.follow import Interruptible, StudentTracker
+from vos_distill.labelling.measure import measure
 from vos_distill.labelling.package import join_chunks
-from vos_distill.labelling.run import Box, label_videos, measure, Options
+from vos_distill.labelling.run import Box, label_videos, Options
 from vos_distill.labelling.salient import OnnxSalient
+from vos_distill.processes import Interrupted, StopRequest
 
 
 def label(
@@ -61,15 +63,24 @@ def label(
     salient = OnnxSalient(segmenter, segmenter_side, threads)
     proposer = OnnxSalient(segmenter, 0, threads) if segmenter_side else None
     if measure_only:
-        measure(videos, tracker, salient, names=sequence or (), every=every, tell=typer.echo)
+        measure(
+            videos, tracker, salient, names=sequence or (), every=every, backwards=not one_way,
+            tell=typer.echo,
+        )  # fmt: skip
         return
     if out is None:
         raise ValueError('give --out, the data set to write')
     options = Options(every, window, short_side, not one_way, objects)
-    frames = label_videos(
-        videos, out, tracker, salient, masks=masks, boxes=_boxes(box or ()), options=options,
-        proposer=proposer, tell=typer.echo,
-    )  # fmt: skip
+    with StopRequest() as stop:
+
+        def check() -> None:
+            if stop.number:
+                raise Interrupted('stopped; the same command goes on from there', stop.number)
+
+        frames = label_videos(
+            videos, out, Interruptible(tracker, check), salient, masks=masks,
+            boxes=_boxes(box or ()), options=options, proposer=proposer, tell=typer.echo,
+        )  # fmt: skip
     typer.echo(f'{out}: {frames} frames labelled; look at {out / "index.html"}')
 
 

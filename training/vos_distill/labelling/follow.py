@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The tracker of the labelling process: the engine of the robot, whose memory may be put right."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
@@ -76,6 +76,31 @@ class StudentTracker:
     def remember(self, prob: Map | None = None) -> None:
         """See `Tracker`."""
         self._segmenter.memorize(prob)
+
+
+class Interruptible:
+    """
+    A tracker that stops the labelling before the next frame, once it is asked to.
+
+    :param check: raises what is to end it.
+    """
+
+    def __init__(self, tracker: Tracker, check: Callable[[], None]) -> None:
+        self._tracker, self._check = tracker, check
+
+    def start(self, image: Image, label: Image) -> None:
+        """See `Tracker`."""
+        self._check()
+        self._tracker.start(image, label)
+
+    def look(self, image: Image) -> Map:
+        """See `Tracker`."""
+        self._check()
+        return self._tracker.look(image)
+
+    def remember(self, prob: Map | None = None) -> None:
+        """See `Tracker`."""
+        self._tracker.remember(prob)
 
 
 def upsampled(prob: Map, size: Sequence[int]) -> Map:

@@ -132,7 +132,9 @@ def run_pass(
     tracker.start(images[order[0]], label)
     if trusts is None:
         trusts = [
-            _keeps_its_extent(images[order[0]], order[0], first[k] > 0, looked, rules)
+            draws_again(
+                images[order[0]], order[0], label == k, looked, rules, (label > 0) & (label != k)
+            )
             for k in range(1, count + 1)
         ]
     done = Pass(trusts, [first.astype(np.float16)], [np.ones(count, np.float32)])
@@ -145,14 +147,28 @@ def run_pass(
     return done
 
 
-def _keeps_its_extent(image: Image, index: int, mask: Mask, looked: Looked, rules: Rules) -> bool:
-    """Ask whether the segmenter, shown the first mask's surroundings, draws that very mask."""
+def draws_again(
+    image: Image,
+    index: int,
+    mask: Mask,
+    looked: Looked,
+    rules: Rules,
+    others: Mask | None = None,
+) -> bool:
+    """
+    Ask whether the segmenter, shown the first mask's surroundings, draws that very mask.
+
+    :param index: of the frame.
+    :param others: pixels of neighbours that are followed, too.
+    """
     solid = mask.astype(np.uint8)
     box = crop_around(solid, rules.grown)
     if min(box[2:]) < rules.least_px:
         return False
-    found = parts_of(looked.at(index, image, box), solid)
-    return iou(found > 0.5, mask) >= rules.keeps
+    found = looked.at(index, image, box).copy()
+    if others is not None:
+        found[others] = 0
+    return iou(parts_of(found, solid) > 0.5, mask) >= rules.keeps
 
 
 def _agreed(

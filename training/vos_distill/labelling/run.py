@@ -4,8 +4,9 @@
 Label a folder of raw videos and write a data set in DAVIS's layout, clip by clip.
 
 `JPEGImages/480p/CLIP/*.jpg`, `Annotations/480p/CLIP/*.png` (ids, 255 = void), and beside them
-`Confidences/480p/CLIP/*.png` (255 = sure), `labels/VIDEO.json` (what was found and how well it
-agrees; a video that has one is done) and `index.html` (strips to look at).
+`Confidences/480p/CLIP/*.png` (255 = sure), `ImageSets/2017/train.txt` (the clips),
+`labels/VIDEO.json` (what was found and how well it agrees; a video that has one is done) and
+`index.html` (strips to look at).
 """
 
 from collections import Counter
@@ -22,17 +23,22 @@ import numpy as np
 
 from vos_distill.data import VOID
 from vos_distill.datasets import Image, reduce_to
-from vos_distill.labelling.agreement import Judgement, label_clip, propose, runs_of
+from vos_distill.labelling.agreement import (
+    areas_of,
+    close_gaps,
+    Judgement,
+    label_clip,
+    propose_near,
+    runs_of,
+)
 from vos_distill.labelling.follow import Tracker
 from vos_distill.labelling.page import Strip, write_page
 from vos_distill.labelling.process import Rules
 from vos_distill.labelling.salient import Salient
 from vos_ros.engine.preprocess import fit_label_map
 from vos_ros.errors import VosError
-from vos_ros.evaluation.metrics import SequenceScorer, summarize
 from vos_ros.formats.label_png import read_prompt_png, write_label_png
 from vos_ros.sequences import open_sequence
-from vos_ros.sequences.davis import open_davis
 from vos_ros.sequences.folder import list_images
 
 _VIDEOS = ('.mp4', '.avi', '.mov', '.mkv', '.webm', '.m4v')
@@ -87,6 +93,11 @@ def find_videos(root: Path) -> list[Path]:
     return found
 
 
+def name_of(video: Path) -> str:
+    """Give the name that the clips of a video begin with: no blanks, which end a name in lists."""
+    return '_'.join((video.name if video.is_dir() else video.stem).split())
+
+
 def label_videos(
     root: Path,
     out: Path,
@@ -113,43 +124,82 @@ def label_videos(
         input finds nothing in many of them.
     :param tell: gets one line for each video.
     :return: frames labelled in this call.
-    :raises ValueError: no videos, two of one name, or none that could be labelled. One that cannot
-        be read stops nothing: it is told.
+    :raises ValueError: no videos, two of one name, masks or boxes of a video that is not there, or
+        none that could be labelled. One that cannot be read stops nothing: it is told.
+    :raises Exception: what the tracker raises, to stop; what is written is whole.
     """
     videos = find_videos(root)
     done = out / 'labels'
-    done.mkdir(parents=True, exist_ok=True)
     began, frames = time.monotonic(), 0
-    twice = [name for name, n in Counter(video.stem for video in videos).items() if n > 1]
+    twice = [name for name, n in Counter(map(name_of, videos)).items() if n > 1]
     if twice:
         raise ValueError(
             f'{root}: several videos are called {", ".join(sorted(twice))}; rename one of them'
         )
-    todo = [v for v in videos if not (done / f'{v.stem}.json').exists()]
+    _refuse_strays(videos, masks, boxes or {})
+    done.mkdir(parents=True, exist_ok=True)
+    todo = [v for v in videos if not (done / f'{name_of(v)}.json').exists()]
     failed = 0
     for number, video in enumerate(todo, 1):
         try:
             found = _label_video(
                 video, out, tracker, salient, proposer or salient, masks,
-                (boxes or {}).get(video.stem, ()), options, rules, judgement,
+                (boxes or {}).get(_given_name(video), ()), options, rules, judgement,
             )  # fmt: skip
         except (VosError, OSError) as error:
-            tell(f'{number}/{len(todo)} {video.stem}: left out: {error}')
+            tell(f'{number}/{len(todo)} {name_of(video)}: left out: {error}')
             failed += 1
             continue
         frames += sum(len(clip['frames']) for clip in found['clips'])
-        _write_json(done / f'{video.stem}.json', found)
+        _write_json(done / f'{name_of(video)}.json', found)
+        _write_list(out)
+        write_page(out, _strips(out))
         left = (time.monotonic() - began) / number * (len(todo) - number)
         kept = sum(len(clip['frames']) for clip in found['clips'])
         tell(
-            f'{number}/{len(todo)} {video.stem}: {kept} of {found["read"]} frames in '
+            f'{number}/{len(todo)} {name_of(video)}: {kept} of {found["read"]} frames in '
             f'{len(found["clips"])} clips, agreement {found["agreement"]:.2f}; '
             f'about {left / 60:.0f} min left'
         )
-    if failed and failed == len(todo):
+    if failed and failed == len(videos):
         raise ValueError(f'{root}: none of {failed} videos could be labelled, see above')
+    _write_list(out)
     write_page(out, _strips(out))
     return frames
+
+
+def _given_name(video: Path) -> str:
+    """Give the name by which a person calls a video when giving its mask or box."""
+    return video.name if video.is_dir() else video.stem
+
+
+def _refuse_strays(
+    videos: Sequence[Path], masks: Path | None, boxes: Mapping[str, Sequence[Box]]
+) -> None:
+    names = {_given_name(video) for video in videos}
+    if masks is not None and not masks.is_dir():
+        raise ValueError(f'{masks}: there is no such folder; give one with VIDEO.png')
+    given = set(boxes) | ({mask.stem for mask in masks.glob('*.png')} if masks else set())
+    if given - names:
+        raise ValueError(
+            f'there is no video {", ".join(sorted(given - names))} for the mask or box given; '
+            f'there are {", ".join(sorted(names)[:10])}'
+        )
+
+
+def _write_list(out: Path) -> None:
+    """Name the clips that are there for the trainer and for `vos eval --split train`."""
+    names = [
+        clip['name']
+        for file in sorted((out / 'labels').glob('*.json'))
+        for clip in json.loads(file.read_text())['clips']
+        if (out / 'JPEGImages' / '480p' / clip['name']).is_dir()
+    ]
+    path = out / 'ImageSets' / '2017' / 'train.txt'
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix('.partial')
+    partial.write_text(''.join(f'{name}\n' for name in names))
+    partial.rename(path)
 
 
 def _label_video(
@@ -177,18 +227,20 @@ def _label_video(
         if label is None or not label.any():
             if is_given:
                 break  # another object must not take the place of the one that was meant
-            label = propose(window[0], proposer, options.objects)
-        if not label.any() or len(window) < 2:
-            label = None
+            start, label = propose_near(window, proposer, salient, options.objects, rules)
+        else:
+            start = 0
+        if label is None or len(window) < 2:
             continue
         found = label_clip(
-            window, label, tracker, salient, rules=rules, judgement=judgement,
+            window, label, tracker, salient, start=start, rules=rules, judgement=judgement,
             backwards=options.backwards, alone=1.0 if is_given else _UNSEEN,
         )  # fmt: skip
         agreements += found.agreement
         cut = judgement if is_given else replace(judgement, frame=max(judgement.frame, _PROPOSED))
-        for run in runs_of(found.agreement, cut):
-            name = f'{video.stem}_{numbers[run[0]]:05d}'
+        runs = runs_of(found.agreement, cut, areas_of(found.labels))
+        for run in runs:
+            name = f'{name_of(video)}_{numbers[run[0]]:05d}'
             kept = run.tolist()
             _write_clip(out, name, window, found.labels, found.confidence, numbers, kept)
             clips.append(
@@ -199,8 +251,8 @@ def _label_video(
                 }
             )
         # the next window goes on with the objects of this one, or what stands out by then
-        label = found.best[-1] if found.agreement[-1] >= judgement.frame else None
-        label = _without_gaps(label) if label is not None else None
+        is_kept = bool(runs) and runs[-1][-1] == len(window) - 1
+        label = close_gaps(found.best[-1]) if is_kept else None
     return {
         'video': video.name,
         'read': read,
@@ -210,14 +262,6 @@ def _label_video(
         'judgement': asdict(judgement),
         'options': asdict(options),
     }
-
-
-def _without_gaps(label: Image) -> Image:
-    """Give the objects that are left the ids 1..K, as a tracker needs them."""
-    ids = [int(k) for k in np.unique(label) if k not in (0, VOID)]
-    table = np.zeros(256, np.uint8)
-    table[ids] = np.arange(1, len(ids) + 1)
-    return table[label]
 
 
 def _windows(video: Path, options: Options) -> Any:
@@ -253,17 +297,22 @@ def _first(
     :param full: (H, W) of the video, in whose pixels boxes are.
     :raises VosError: the mask cannot be read, is of another shape, or a box shows nothing.
     """
-    path = masks / f'{video.stem}.png' if masks is not None else None
+    path = masks / f'{_given_name(video)}.png' if masks is not None else None
     if path is not None and path.is_file():
-        given = read_prompt_png(path).astype(np.uint8)
-        return _without_gaps(
-            fit_label_map(given, (image.shape[0], image.shape[1])).astype(np.uint8)
-        )
+        stored = read_prompt_png(path)
+        if stored.max() >= VOID:
+            raise VosError(f'{path}: id {stored.max()} is out of range; ids are 1..254')
+        fitted = fit_label_map(stored, (image.shape[0], image.shape[1])).astype(np.uint8)
+        if not fitted.any():
+            raise VosError(f'{path}: the mask is empty; draw the object on the first frame')
+        return close_gaps(fitted)
     if not boxes:
         return None
     label = np.zeros(image.shape[:2], np.uint8)
     scale = image.shape[0] / full[0]
     for object_id, box in enumerate(boxes, 1):
+        if box[0] >= full[1] or box[1] >= full[0]:
+            raise VosError(f'the box {box} is outside of the video, {full[1]}x{full[0]} px')
         x0, y0, x1, y1 = (round(v * scale) for v in box)
         inside = np.zeros(label.shape, np.bool_)
         inside[y0:y1, x0:x1] = True
@@ -277,10 +326,10 @@ def _first(
         if not mask.any():
             raise VosError(
                 f'the segmenter finds nothing in the box {box}; draw a mask of the first frame '
-                f'and give it as MASKS/{video.stem}.png'
+                f'and give it as MASKS/{_given_name(video)}.png'
             )
         label[mask] = object_id
-    return _without_gaps(label)
+    return close_gaps(label)
 
 
 def _write_clip(
@@ -314,6 +363,7 @@ def _write_clip(
         shutil.rmtree(goal, ignore_errors=True)
         goal.parent.mkdir(parents=True, exist_ok=True)
         folder.rename(goal)
+    (out / '.partial').rmdir()
 
 
 def _checked(is_written: bool, folder: Path) -> None:
@@ -351,74 +401,5 @@ def _strips(out: Path) -> list[Strip]:
                 )
             )
         if not told['clips']:
-            strips.append(Strip(Path(told['video']).stem, 0, told['agreement'], []))
+            strips.append(Strip(file.stem, 0, told['agreement'], []))
     return sorted(strips, key=lambda one: one.agreement)
-
-
-@dataclass(frozen=True)
-class Compared:
-    """J&F of the tracker alone and of the process on one sequence with true masks."""
-
-    name: str
-    frames: int
-    tracker: float
-    process: float
-    agreement: float
-
-
-def measure(
-    root: Path,
-    tracker: Tracker,
-    salient: Salient,
-    *,
-    names: Sequence[str] = (),
-    every: int = 1,
-    split: str = 'all',
-    rules: Rules = Rules(),
-    tell: Callable[[str], None] = print,
-) -> list[Compared]:
-    """
-    Compare the process with the tracker alone, from the true mask of the first frame.
-
-    :param root: data set in DAVIS layout.
-    :param every: n-th frame that has a mask, to save time.
-    """
-    done = []
-    for sequence in open_davis(root, split=split, names=names):
-        images, truths = [], []
-        for index, frame in enumerate(sequence):
-            truth = sequence.label_map(index)
-            if truth is not None:
-                images.append(frame.image.copy())
-                truths.append(truth.astype(np.uint8))
-        images, truths = images[::every], truths[::every]
-        table = np.zeros(256, np.uint8)
-        ids = [int(k) for k in np.unique(truths[0]) if k not in (0, VOID)]
-        table[ids] = np.arange(1, len(ids) + 1)
-        truths = [table[truth] for truth in truths]
-        alone, both = SequenceScorer(), SequenceScorer()
-        tracker.start(images[0], truths[0])
-        alone.feed(truths[0], truths[0])
-        for image, truth in zip(images[1:], truths[1:], strict=True):
-            prob = tracker.look(image)
-            tracker.remember()
-            alone.feed(prob.argmax(0).astype(np.uint8), truth)
-        found = label_clip(images, truths[0], tracker, salient, rules=rules)
-        for label, truth in zip(found.best, truths, strict=True):
-            both.feed(label, truth)
-        scores = [summarize(one.conclude().values()) for one in (alone, both)]
-        before, after = (score.jf if score is not None else 1.0 for score in scores)
-        agreed = float(np.mean(found.agreement))
-        one = Compared(sequence.name, len(images), before, after, agreed)
-        done.append(one)
-        tell(
-            f'{one.name:24s} {one.frames:4d} frames  tracker {one.tracker:.3f}  with segmenter '
-            f'{one.process:.3f}  agreement {one.agreement:.2f}'
-        )
-    if done:
-        tell(
-            f'{"mean":24s} {sum(one.frames for one in done):4d} frames  tracker '
-            f'{np.mean([one.tracker for one in done]):.3f}  with segmenter '
-            f'{np.mean([one.process for one in done]):.3f}'
-        )
-    return done
