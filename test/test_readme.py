@@ -87,7 +87,7 @@ def test_the_models_of_the_readme_are_those_that_are_shipped_with_their_scores()
         manifest = json.loads((ROOT / 'models' / name / 'manifest.json').read_text())
         assert float(millions) == round(manifest['parameters'] / 1e6, 2)
         scores = [s['jf'] for s in manifest['scores'].values() if isinstance(s, dict)]
-        assert [float(jf_2016), float(jf_2017)] == scores
+        assert [float(jf_2016), float(jf_2017)] == scores[:2]
 
 
 def test_every_target_of_make_and_launch_argument_in_the_readme_exists() -> None:
