@@ -3,6 +3,8 @@
 """One running node, as a camera, a detector and a listener see it. Each test starts from reset."""
 
 from collections.abc import Iterator
+import os
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -35,6 +37,11 @@ def robot(running) -> Iterator[Robot]:
     assert running.reset().success
     yield running
     assert running.process.process.poll() is None, running.process.log
+
+
+def resident_bytes(robot: Robot) -> int:
+    pages = Path(f'/proc/{robot.process.process.pid}/statm').read_text().split()[1]
+    return int(pages) * os.sysconf('SC_PAGE_SIZE')
 
 
 def test_labels_carry_the_image_s_header(robot: Robot) -> None:
@@ -146,6 +153,21 @@ def test_images_that_cannot_be_used_are_an_input_error_until_one_can(
     assert robot.status('inference')['errors'] == errors
     assert reason in robot.process.log
     assert 'Traceback' not in robot.process.log
+
+
+def test_images_with_a_frame_id_of_8_mb_are_refused_and_memory_does_not_grow(
+    robot: Robot,
+) -> None:
+    robot.segment()
+    before = resident_bytes(robot)
+    for _ in range(40):
+        robot.images.publish(
+            image_msg(SCENE, 'rgb8', robot.client.next_stamp(), frame_id='f' * (8 << 20))
+        )
+        robot.segment()  # it came later, so the one before was looked at
+    assert 'an image with a frame_id of 8388608 bytes is refused' in robot.process.log
+    # Kept with their images they would be 8 MiB each, and twice that with the message.
+    assert resident_bytes(robot) - before < 96 << 20
 
 
 def test_the_same_mask_twice_is_applied_once(robot: Robot) -> None:

@@ -10,10 +10,10 @@ from vos_ros.errors import VosError
 pytest.importorskip('rclpy', reason='rclpy is not installed')
 
 from rclpy.serialization import deserialize_message, serialize_message
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CompressedImage, Image
 
 from vos_ros.ros.conversions import stamp_ns_of, to_frame, to_label_msg
-from vos_ros.ros.raw_image import RawImage, read_image, write_labels
+from vos_ros.ros.raw_image import check_texts, nbytes_of, RawImage, read_image, write_labels
 
 
 def _image(frame_id: str, encoding: str, pixels: int = 5) -> Image:
@@ -48,6 +48,30 @@ def test_frame_is_the_same_and_its_pixels_are_no_copy() -> None:
         expected.header,
     )
     assert np.shares_memory(frame.image, np.frombuffer(serialized, np.uint8))
+
+
+def test_bytes_kept_are_those_of_the_whole_message() -> None:
+    msg = _image('cam', 'rgb8')
+    serialized = serialize_message(msg) + bytes(4096)  # more than its fields say
+    assert nbytes_of(read_image(serialized)) >= len(serialized)
+    compressed = CompressedImage(format='jpeg' * 200, data=bytes(10))
+    compressed.header.frame_id = 'f' * 900
+    assert nbytes_of(compressed) >= 10 + 800 + 900
+
+
+@pytest.mark.parametrize('field', ['frame_id', 'encoding'])
+def test_an_image_whose_texts_are_no_names_is_refused(field: str) -> None:
+    for length, is_refused in ((1024, False), (1025, True), (8 << 20, True)):
+        text = 'x' * length
+        msg = _image(text, 'rgb8') if field == 'frame_id' else _image('cam', text)
+        if is_refused:
+            with pytest.raises(VosError, match=f'{field} of {length} bytes is refused'):
+                read_image(serialize_message(msg))
+            with pytest.raises(VosError, match=f'{field} of {length} bytes is refused'):
+                check_texts(msg)
+        else:
+            read_image(serialize_message(msg))
+            check_texts(msg)
 
 
 @pytest.mark.parametrize('frame_id', ['', 'a', 'ab', 'abc', 'kamera_ü'])

@@ -16,6 +16,7 @@ from vos_ros.errors import VosError
 from vos_ros.formats.boxes import draw_boxes
 from vos_ros.ros.conversions import Arrival, CameraFrame, to_any_frame
 from vos_ros.ros.detections import BoxPrompt
+from vos_ros.ros.raw_image import nbytes_of
 from vos_ros.stream.mailbox import FrameRing
 from vos_ros.stream.matching import Match, named, passed
 
@@ -48,7 +49,7 @@ class BoxDrawer:
         self._on_note = on_note
         self._changed = threading.Condition()
         self._images: FrameRing[Arrival] = FrameRing(
-            init.buffer_frames, int(init.buffer_mib * 2**20), lambda item: len(item.msg.data)
+            init.buffer_frames, int(init.buffer_mib * 2**20), lambda item: nbytes_of(item.msg)
         )
         self._requests: deque[BoxPrompt] = deque(maxlen=_CAPACITY)
         self._is_stopping = False

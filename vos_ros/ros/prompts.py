@@ -34,7 +34,7 @@ from vos_ros.ros.gaps import GapCounter
 from vos_ros.ros.guard import Complaints, guarded, in_words, shortened
 from vos_ros.ros.qos import LATCHED, profile, QosWatch, RELIABLE, VOLATILE
 from vos_ros.ros.reporting import compressed_topic
-from vos_ros.stream.requests import QUEUE_CAPACITY
+from vos_ros.stream.requests import QUEUE_CAPACITY, QUEUE_NBYTES
 
 #: Prompts that are kept while the node cannot use them (inactive, paused); the oldest go first.
 _HELD = QUEUE_CAPACITY
@@ -47,6 +47,11 @@ _SEEN = 32
 _LATCHED_POLL_S = 0.25
 #: How long boxes are remembered for objects that are not seen yet: they wait to be drawn.
 _ASKED_S = 2.0
+
+
+def _nbytes_of(prompt: Prompt | BoxPrompt) -> int:
+    """Count the bytes of a mask; boxes are a few."""
+    return prompt.label_map.nbytes if isinstance(prompt, Prompt) else 0
 
 
 class Deliveries:
@@ -344,8 +349,17 @@ class PromptInputs:
     def _take(self, prompt: Prompt | BoxPrompt) -> None:
         if self._submit_guarded(prompt):
             return
-        if len(self._held) == _HELD:
-            self._refuse(VosError(f'more than {_HELD} init masks are held; the oldest is dropped'))
+        nbytes = _nbytes_of(prompt)
+        while self._held and (
+            len(self._held) == _HELD or nbytes + sum(map(_nbytes_of, self._held)) > QUEUE_NBYTES
+        ):
+            self._held.popleft()
+            self._refuse(
+                VosError(
+                    f'more than {_HELD} init masks, or {QUEUE_NBYTES >> 20} MiB of them, are '
+                    'held; the oldest is dropped'
+                )
+            )
         self._held.append(prompt)
         if not self._has_told_held:
             self._has_told_held = True

@@ -23,6 +23,9 @@ from vos_ros.errors import VosError
 
 #: Representation identifiers of plain CDR (OMG DDS-XTYPES 7.6.2.1.2): byte order.
 _PLAIN_CDR = {b'\x00\x00': '>', b'\x00\x01': '<'}
+#: Longest frame_id or encoding, in bytes. Those of cameras have a few dozen; they are kept with
+#: their image and sent with each answer.
+_LONGEST_TEXT = 1024
 _ENVELOPE = 4  # bytes: identifier and options; alignment counts from after it
 
 
@@ -49,6 +52,11 @@ class RawImage:
     data: memoryview
 
     @property
+    def nbytes(self) -> int:
+        """Bytes that it keeps in memory: the whole message, not its pixels alone."""
+        return memoryview(self.data.obj).nbytes + len(self.frame_id) + len(self.encoding)
+
+    @property
     def header(self) -> Header:
         """The header, made now: most images need none."""
         return Header(stamp=Time(sec=self.sec, nanosec=self.nanosec), frame_id=self.frame_id)
@@ -61,6 +69,38 @@ def frame_id_of(msg: Any) -> str:
     :param msg: RawImage, Image or CompressedImage.
     """
     return msg.frame_id if isinstance(msg, RawImage) else str(msg.header.frame_id)
+
+
+def nbytes_of(msg: Any) -> int:
+    """
+    Count the bytes that an image of any kind keeps in memory.
+
+    :param msg: RawImage, Image or CompressedImage.
+    """
+    if isinstance(msg, RawImage):
+        return msg.nbytes
+    texts = (msg.header.frame_id, getattr(msg, 'encoding', ''), getattr(msg, 'format', ''))
+    return len(msg.data) + sum(map(len, texts))
+
+
+def check_texts(msg: Any) -> None:
+    """
+    Refuse an image whose texts are no names.
+
+    :param msg: RawImage, Image or CompressedImage.
+    :raises VosError: its frame_id, encoding or format is longer than 1024 bytes.
+    """
+    for name in ('frame_id', 'encoding', 'format'):
+        text = frame_id_of(msg) if name == 'frame_id' else getattr(msg, name, '')
+        _check_length(name, len(text.encode()))
+
+
+def _check_length(name: str, length: int) -> None:
+    if length > _LONGEST_TEXT:
+        raise VosError(
+            f'an image with a {name} of {length} bytes is refused: {_LONGEST_TEXT} at most; is '
+            'its sender a camera?'
+        )
 
 
 def write_labels(label_map: np.ndarray, source: Any) -> bytes:
@@ -94,11 +134,12 @@ def read_image(serialized: bytes) -> RawImage | Image:
 
     :param serialized: as a raw subscription gives it.
     :return: an Image where it is not plain CDR, from rclpy.
-    :raises VosError: it ends too early.
+    :raises VosError: it ends too early, or its frame_id or encoding is longer than 1024 bytes.
     """
     order = _PLAIN_CDR.get(serialized[:2])
     if order is None:
         image: Image = deserialize_message(serialized, Image)
+        check_texts(image)
         return image
     try:
         return _read(memoryview(serialized)[_ENVELOPE:], order)
@@ -111,9 +152,9 @@ def read_image(serialized: bytes) -> RawImage | Image:
 
 def _read(body: memoryview, order: str) -> RawImage:
     sec, nanosec, length = struct.unpack_from(f'{order}iII', body, 0)
-    frame_id, at = _text(body, 12, length)
+    frame_id, at = _text('frame_id', body, 12, length)
     height, width, length = struct.unpack_from(f'{order}III', body, at)
-    encoding, at = _text(body, at + 12, length, 1)
+    encoding, at = _text('encoding', body, at + 12, length, 1)
     (is_bigendian,) = struct.unpack_from('B', body, at)
     at = _aligned(at + 1)
     step, length = struct.unpack_from(f'{order}II', body, at)
@@ -123,7 +164,9 @@ def _read(body: memoryview, order: str) -> RawImage:
     return RawImage(sec, nanosec, frame_id, height, width, encoding, is_bigendian, step, data)
 
 
-def _text(body: memoryview, at: int, length: int, alignment: int = 4) -> tuple[str, int]:
+def _text(
+    name: str, body: memoryview, at: int, length: int, alignment: int = 4
+) -> tuple[str, int]:
     """
     Return a string that ends with a zero byte, and where the next field begins.
 
@@ -133,6 +176,7 @@ def _text(body: memoryview, at: int, length: int, alignment: int = 4) -> tuple[s
     end = at + length
     if length < 1 or end > len(body):
         raise struct.error(f'a text of {length} bytes does not fit in')
+    _check_length(name, length - 1)
     return str(body[at : end - 1], 'utf-8', 'replace'), _aligned(end, alignment)
 
 

@@ -40,7 +40,7 @@ from vos_ros.ros.intake import Intake, IntakeGroup
 from vos_ros.ros.prompts import PromptInputs
 from vos_ros.ros.publishing import Outputs
 from vos_ros.ros.qos import BEST_EFFORT, profile, QosWatch, RELIABLE
-from vos_ros.ros.raw_image import read_image
+from vos_ros.ros.raw_image import check_texts, nbytes_of, read_image
 from vos_ros.ros.reporting import image_topic, Reporter, Snapshot
 from vos_ros.stream.overload import OverloadLimits
 from vos_ros.stream.timeline import TimeJump
@@ -233,7 +233,7 @@ class VosNode(LifecycleNode):
             on_result=self._publish,
             on_error=self._on_worker_error,
             init=node.init,
-            nbytes_of=lambda item: len(item.msg.data),
+            nbytes_of=lambda item: nbytes_of(item.msg),
             limits=OverloadLimits.of(node),
             age_ms_of=lambda item: self._believable_age_ms(item.stamp_ns),
             time_jump_policy=node.on_time_jump,
@@ -340,17 +340,26 @@ class VosNode(LifecycleNode):
         try:
             msg = read_image(serialized)
         except VosError as error:
-            if self._worker is not None and not self._is_paused:
-                self._health.image_unreadable(in_words(error))
-                self.complain.log(error)
-            else:
-                self._health.image_ignored()
+            self._refuse_image(error)
             return
         self._take(Arrival(msg, arrived, stamp_ns_of(msg)))
 
     @guarded
     def _on_image(self, msg: Any) -> None:
-        self._take(Arrival(msg, time.perf_counter(), stamp_ns_of(msg)))
+        arrived = time.perf_counter()
+        try:
+            check_texts(msg)
+        except VosError as error:
+            self._refuse_image(error)
+            return
+        self._take(Arrival(msg, arrived, stamp_ns_of(msg)))
+
+    def _refuse_image(self, error: VosError) -> None:
+        if self._worker is not None and not self._is_paused:
+            self._health.image_unreadable(in_words(error))
+            self.complain.log(error)
+        else:
+            self._health.image_ignored()
 
     def _take(self, item: Arrival) -> None:
         """Hand an image on. Runs in the intake's thread."""

@@ -21,6 +21,9 @@ T = TypeVar('T')
 
 #: Prompts that may wait at once.
 QUEUE_CAPACITY = 16
+#: Bytes of their masks, together: 16 of 3840x2160 with one byte a pixel are 127 MiB. One mask of
+#: whatever size that could be decoded always may.
+QUEUE_NBYTES = 128 << 20
 #: Late prompts that are remembered, for they may belong to what comes after a jump of the stamps.
 _MOST_LATE = 4
 #: How long one of those is held that is to be refused.
@@ -50,6 +53,11 @@ class Request(Generic[T]):
     deadline_s: float = float('inf')
     refusal: str = ''
     note: str = ''
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of its mask."""
+        return 0 if self.prompt is None else self.prompt.label_map.nbytes
 
     @property
     def has_turn(self) -> bool:
@@ -99,7 +107,8 @@ class Requests(Generic[T]):
         """
         Queue a prompt for the frame that its stamp names, 0 = the next one.
 
-        VosError when the queue is full of prompts that this one does not supersede.
+        VosError when the queue is full, in number or in bytes, of prompts that this one does not
+        supersede.
 
         :param ids: of the prompt, where they are known already.
         :param note: what the sender should know once it is applied.
@@ -270,10 +279,15 @@ class Requests(Generic[T]):
         return time.monotonic() + self._init.wait_s
 
     def _make_room_for(self, new: Request[T]) -> None:
-        """Let the oldest prompt that this one supersedes give way where the queue is full."""
-        if len(self._waiting) < QUEUE_CAPACITY:
-            return
+        """Let the oldest prompts that this one supersedes give way where the queue is full."""
+        for late in [late for late in self._late if not late.is_doomed]:
+            if self._nbytes() + new.nbytes <= QUEUE_NBYTES:
+                break
+            self._late.remove(late)  # it was applied already; a second chance is all that goes
+        giving_way: list[Request[T]] = []
         for request in self._waiting:
+            if self._has_room_for(new, giving_way):
+                break
             if (
                 request.prompt is not None
                 and new.prompt is not None
@@ -281,15 +295,34 @@ class Requests(Generic[T]):
                 and request.prompt.stamp_ns <= new.prompt.stamp_ns
                 and request.ids <= new.ids
             ):
+                giving_way.append(request)
+        if self._has_room_for(new, giving_way):
+            for request in giving_way:
                 self._waiting.remove(request)
-                self.superseded += 1
-                return
+            self.superseded += len(giving_way)
+            return
         cause = (
             'send them more slowly, stamped like the images that they were drawn on'
             if self._ring.newest()
             else 'and no image has come yet: is the camera running, and is its topic the one?'
         )
-        raise VosError(f'{QUEUE_CAPACITY} prompts for other objects wait already; {cause}')
+        raise VosError(
+            f'{len(self._waiting)} prompts for other objects wait already, of '
+            f'{self._nbytes() >> 20} MiB (at most {QUEUE_CAPACITY}, {QUEUE_NBYTES >> 20} MiB); '
+            f'{cause}'
+        )
+
+    def _nbytes(self, without: Sequence[Request[T]] = ()) -> int:
+        """Count the bytes of the masks that are kept: those that wait, and late ones."""
+        kept = {id(r): r for r in (*self._waiting, *(late.request for late in self._late))}
+        return sum(request.nbytes for request in kept.values() if request not in without)
+
+    def _has_room_for(self, new: Request[T], without: Sequence[Request[T]]) -> bool:
+        """Tell whether one more may wait once those in `without` are gone."""
+        if len(self._waiting) - len(without) >= QUEUE_CAPACITY:
+            return False
+        nbytes = self._nbytes(without)
+        return nbytes == 0 or nbytes + new.nbytes <= QUEUE_NBYTES
 
     def _supersede(self) -> None:
         """Take out of the prompts whose turn has come what a later one tells anew."""
