@@ -91,6 +91,20 @@ def test_fast_dds_profile_gives_both_transports_and_16_mib() -> None:
     assert participant.get('is_default_profile') == 'true'
 
 
+def test_the_loopback_profile_is_the_one_for_images_with_loopback_alone() -> None:
+    space = {'p': 'http://www.eprosima.com/XMLSchemas/fastRTPS_Profiles'}
+    tree = ElementTree.parse(ROOT / 'config' / 'fastdds_loopback.xml').getroot()
+    assert tree.findtext('.//p:segment_size', namespaces=space) == str(16 * 2**20)
+    descriptors = tree.findall('.//p:transport_descriptor', space)
+    for each in descriptors:
+        listed = [e.text for e in each.findall('p:interfaceWhiteList/p:address', space)]
+        is_udp = each.findtext('p:type', namespaces=space) == 'UDPv4'
+        assert listed == (['127.0.0.1'] if is_udp else [])
+    used = [e.text for e in tree.findall('.//p:userTransports/p:transport_id', space)]
+    assert used == [e.findtext('p:transport_id', namespaces=space) for e in descriptors]
+    assert tree.findtext('.//p:useBuiltinTransports', namespaces=space) == 'false'
+
+
 @pytest.fixture(scope='module')
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Build a wheel's content from a copy and give the folder that it was installed to."""
@@ -126,6 +140,7 @@ def test_ros_finds_the_package_its_launch_files_config_and_models(installed: Pat
         'launch/segment.launch.py',
         'config/vos.yaml',
         'config/fastdds_large_images.xml',
+        'config/fastdds_loopback.xml',
         'models/some_model/manifest.json',
     ):
         assert (share / 'vos_ros' / name).is_file(), name

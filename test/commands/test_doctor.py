@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib.metadata import PackageNotFoundError
 import os
 from pathlib import Path
+import random
 import re
 import sys
 from types import SimpleNamespace
@@ -177,6 +178,29 @@ def test_domain_is_checked(environment: dict[str, str], status: str, says: str) 
     assert check.status == status
     assert says in check.detail
     assert check.hint
+
+
+@pytest.mark.parametrize(
+    ('profile_name', 'reach', 'status', 'says'),
+    [
+        ('fastdds_large_images.xml', 'LOCALHOST', 'warn', '0.0.0.0, although the reach is this'),
+        ('fastdds_large_images.xml', 'SUBNET', 'ok', '0.0.0.0'),
+        ('fastdds_loopback.xml', 'LOCALHOST', 'ok', '127.0.0.1'),
+    ],
+)
+def test_addresses_that_a_node_listens_on_are_named(
+    tmp_path: Path, profile_name: str, reach: str, status: str, says: str
+) -> None:
+    pytest.importorskip('rclpy')
+    environment = os.environ | {
+        'ROS_DOMAIN_ID': str(random.SystemRandom().randint(1, 100)),
+        'ROS_AUTOMATIC_DISCOVERY_RANGE': reach,
+        'ROS_LOG_DIR': str(tmp_path),
+        'FASTRTPS_DEFAULT_PROFILES_FILE': str(PROFILE.parent / profile_name),
+    }
+    check = doctor.check_sockets(environment)
+    assert (check.status, says in check.detail) == (status, True), check
+    assert ('fastdds_loopback.xml' in check.hint) is (status == 'warn')
 
 
 def test_shared_memory_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,6 +22,7 @@ import pytest
 
 from vos_ros import demo
 from vos_ros.bag.sequence import CAMERA, INIT
+from vos_ros.commands import doctor
 from vos_ros.commands.cli import main
 from vos_ros.errors import VosError
 from vos_ros.evaluation import page
@@ -315,6 +316,35 @@ def test_what_a_user_has_set_for_cameras_does_not_reach_the_demo_s_processes(
     env = play.environment(tmp_path)
     assert 'FASTDDS_BUILTIN_TRANSPORTS' not in env
     assert env['FASTRTPS_DEFAULT_PROFILES_FILE'] == str(play.find_profile())
+
+
+def test_the_demo_s_processes_listen_on_loopback_alone(tmp_path: Path) -> None:
+    pytest.importorskip('rclpy')
+    if not Path('/proc/net/udp').exists():
+        pytest.skip('this system does not tell which sockets are bound')
+    env = play.environment(tmp_path)
+    code = (
+        "import rclpy, sys; rclpy.init(); node = rclpy.create_node('listener'); "
+        "print('made', flush=True); sys.stdin.read()"
+    )
+    process = subprocess.Popen(
+        [sys.executable, '-c', code], env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b'made\n'
+        bound = doctor.bound_udp_ports(process.pid, int(env['ROS_DOMAIN_ID']))
+    finally:
+        process.kill()
+        process.communicate()
+    assert bound
+    assert {address for address, _ in bound} == {'127.0.0.1'}
+
+
+def test_two_runs_in_one_domain_have_topics_of_their_own() -> None:
+    drawn = {play.own_namespace() for _ in range(1000)}
+    assert len(drawn) == 1000
+    assert all(re.fullmatch('/[a-z][a-z0-9_]*', name) for name in drawn)
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ for, so every check looks for itself and fails alone.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 import importlib
 from importlib import metadata
@@ -37,6 +38,7 @@ _LEAST_SHM_BYTES = 64 << 20
 _SAFE_DOMAINS = (*range(102), *range(215, 233))
 _ORT_PACKAGES = ('onnxruntime', 'onnxruntime-gpu', 'onnxruntime-openvino', 'onnxruntime-directml')
 _PROFILE = 'config/fastdds_large_images.xml'
+_LOOPBACK_PROFILE = 'config/fastdds_loopback.xml'
 _PROFILE_VARIABLES = ('FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES_FILE')
 # A 1280x720 colour image is 2.6 MiB; the default segment of 512 KiB loses nearly all of them.
 _ENOUGH_BYTES = 3 << 20
@@ -85,6 +87,7 @@ def examine(model: str = '', size: int = 0) -> Iterator[Check]:
         'vision_msgs': check_vision_msgs,
         'rmw': check_rmw,
         'domain': lambda: check_domain(dict(os.environ)),
+        'sockets': lambda: check_sockets(dict(os.environ)),
         'large images': lambda: check_large_images(dict(os.environ)),
         'shm': check_shared_memory,
         'ament index': lambda: check_ament_index(os.environ.get('AMENT_PREFIX_PATH', '')),
@@ -302,6 +305,67 @@ def check_domain(environment: dict[str, str]) -> Check:
     return Check(name, OK, detail, 'the camera driver needs the same')
 
 
+def check_sockets(environment: dict[str, str]) -> Check:
+    """
+    Say on which addresses a node would listen: who reaches them may prompt, reset and stop it.
+
+    A node is made in a process of its own and its sockets are looked at; nothing is guessed.
+
+    :param environment: the variables that the node will see.
+    """
+    name = 'sockets'
+    given = environment.get('ROS_DOMAIN_ID', '') or '0'
+    if not Path('/proc/net/udp').exists() or not given.isdigit():
+        return Check(name, OK, 'this system does not tell which ports are bound')
+    code = (
+        'import os; import rclpy; rclpy.init(); node = rclpy.create_node("vos_doctor"); '
+        'from vos_ros.commands.doctor import bound_udp_ports; '
+        f'print(*(a for a, _ in bound_udp_ports(os.getpid(), {int(given)})))'
+    )
+    line, reason = _last_line_of(code, environment)
+    if reason:
+        return Check(name, OK, f'not looked at: {reason}')
+    addresses = sorted(set(line.split()))
+    detail = f'UDP ports of the domain are bound to {", ".join(addresses)}'
+    if not addresses:
+        return Check(name, OK, 'no UDP port of the domain is bound')
+    if all(address.startswith('127.') for address in addresses):
+        return Check(name, OK, detail)
+    if _is_local(environment):
+        hint = (
+            f'FASTRTPS_DEFAULT_PROFILES_FILE={_shipped(_LOOPBACK_PROFILE)} for all nodes binds '
+            'them to 127.0.0.1; docs/security.md'
+        )
+        return Check(name, WARN, f'{detail}, although the reach is this host only', hint)
+    return Check(name, OK, detail, 'whoever reaches them may steer the node: docs/security.md')
+
+
+def bound_udp_ports(pid: int, domain: int) -> list[tuple[str, int]]:
+    """
+    Find the ports of a DDS domain that a process listens on.
+
+    Fast DDS also has sockets at other ports, which it only sends from; those are left out.
+
+    :param pid: of the process, one of this user's.
+    :param domain: ROS_DOMAIN_ID.
+    :return: IPv4 address and port of each, sorted.
+    :raises OSError: this system has no /proc, or the process is gone.
+    """
+    first = 7400 + 250 * domain  # DDSI-RTPS 9.6.1.1
+    sockets = set()
+    for descriptor in Path(f'/proc/{pid}/fd').iterdir():
+        with suppress(OSError):  # it was closed meanwhile
+            sockets.add(os.readlink(descriptor))
+    found = []
+    for line in Path('/proc/net/udp').read_text().splitlines()[1:]:
+        fields = line.split()
+        address, port = fields[1].split(':')
+        if f'socket:[{fields[9]}]' in sockets and first <= int(port, 16) < first + 250:
+            octets = int(address, 16).to_bytes(4, sys.byteorder)
+            found.append(('.'.join(map(str, octets)), int(port, 16)))
+    return sorted(found)
+
+
 def check_large_images(environment: dict[str, str]) -> Check:
     """
     Check whether camera images get through Fast DDS, whose default loses them silently.
@@ -390,9 +454,19 @@ def _ask_rclpy(what: str, environment: dict[str, str]) -> tuple[str, str]:
     """
     Give an attribute of rclpy as text, or nothing and the reason.
 
+    :param what: its name.
+    :param environment: of the process.
+    """
+    text, reason = _last_line_of(f'import rclpy; print(rclpy.{what})', environment)
+    return text, reason or ('' if text else 'it said nothing (exit code 0)')
+
+
+def _last_line_of(code: str, environment: dict[str, str]) -> tuple[str, str]:
+    """
+    Run Python code that uses rclpy and give its last line, or nothing and the reason.
+
     In a process of its own: where the middleware is missing, rcl ends the one that imports it.
     """
-    code = f'import rclpy; print(rclpy.{what})'
     try:
         done = subprocess.run(
             [sys.executable, '-c', code],
@@ -404,8 +478,8 @@ def _ask_rclpy(what: str, environment: dict[str, str]) -> tuple[str, str]:
         )
     except subprocess.TimeoutExpired:
         return '', f'importing rclpy took more than {_IMPORT_TIMEOUT_S} s'
-    if done.returncode == 0 and done.stdout.strip():
-        return done.stdout.strip().splitlines()[-1], ''
+    if done.returncode == 0:
+        return ''.join(done.stdout.strip().splitlines()[-1:]), ''
     said = done.stderr.strip().splitlines() or ['it said nothing']
     # rcl puts the reason first, Python last.
     line = said[-1] if 'Traceback' in done.stderr else said[0]
@@ -467,12 +541,16 @@ def _to_bytes(text: str) -> int:
     return int(match[1]) * _UNITS.get(match[2].upper(), 0) if match else 0
 
 
-def _profile_hint() -> str:
+def _shipped(file: str) -> Path:
+    """Find a file of config/, the repository's or an installed one."""
     here = Path(__file__).resolve()
     prefixes = [*here.parents, Path(sys.prefix)]
     folders = [here.parents[2], *(prefix / 'share' / 'vos_ros' for prefix in prefixes)]
-    found = next((f / _PROFILE for f in folders if (f / _PROFILE).is_file()), Path(_PROFILE))
+    return next((f / file for f in folders if (f / file).is_file()), Path(file))
+
+
+def _profile_hint() -> str:
     return (
-        f'export FASTRTPS_DEFAULT_PROFILES_FILE={found} where the camera and where the node '
-        'are started; segment.launch.py sets it for the node'
+        f'export FASTRTPS_DEFAULT_PROFILES_FILE={_shipped(_PROFILE)} where the camera and where '
+        'the node are started; segment.launch.py sets it for the node'
     )

@@ -12,6 +12,7 @@ from importlib.util import find_spec
 import os
 from pathlib import Path
 import random
+import secrets
 import sys
 import time
 from typing import Any
@@ -27,7 +28,8 @@ from vos_ros.harness.recording import read_recording, Recording
 
 NODE = 'vos'
 PLAYBACK, RECORDING = 'playback.jsonl', 'recording.jsonl'
-PROFILE = Path('config') / 'fastdds_large_images.xml'
+#: UDP on the loopback interface alone: LOCALHOST limits who is looked for, not who may send.
+PROFILE = Path('config') / 'fastdds_loopback.xml'
 _QUIET_S = 1.5
 
 
@@ -99,14 +101,18 @@ def play_through_node(
     :param console: for the bars.
     :raises ProcessError: a process failed.
     """
+    namespace = own_namespace()
     handshake = ['--segmenter', NODE, '--marker', str(logs / 'recorder.ready')]
+    handshake += ['--namespace', namespace]
     env = environment(logs)
     python = [sys.executable, '-m']
-    parameters = [part for key, value in node.items() for part in ('-p', f'{key}:={value}')]
+    arguments = ['-r', f'__ns:={namespace}', '-r', '/diagnostics:=diagnostics']
+    arguments += ['-p', 'autostart:=true']
+    arguments += [part for key, value in node.items() for part in ('-p', f'{key}:={value}')]
     with Children() as children:
         children.start(
             'node',
-            [*python, 'vos_ros.ros.node', '--ros-args', '-p', 'autostart:=true', *parameters],
+            [*python, 'vos_ros.ros.node', '--ros-args', *arguments],
             env=env,
             log=logs / 'node.log',
         )
@@ -141,6 +147,16 @@ def read_logs(logs: Path) -> Recording:
     :raises VosError: nothing was sent, or nothing came back.
     """
     return read_recording(logs / PLAYBACK, logs / RECORDING, logs / 'labels')
+
+
+def own_namespace() -> str:
+    """
+    Draw a namespace for the topics of one run.
+
+    There are 101 domains: of ten runs on one host (jobs of a CI), two draw the same one in a third
+    of all cases, and would hear each other.
+    """
+    return f'/run_{secrets.token_hex(8)}'
 
 
 def environment(logs: Path) -> dict[str, str]:

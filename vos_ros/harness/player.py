@@ -49,10 +49,11 @@ class Player(Node):
 
     :param segmenter: name of the node to wait for.
     :param compressed: images are CompressedImage.
+    :param namespace: of this node and of relative names.
     """
 
-    def __init__(self, segmenter: str, compressed: bool) -> None:
-        super().__init__('player')
+    def __init__(self, segmenter: str, compressed: bool, namespace: str = '') -> None:
+        super().__init__('player', namespace=namespace)
         kind, topic = (CompressedImage, 'image/compressed') if compressed else (Image, 'image')
         self._segmenter = segmenter
         self._images = self.create_publisher(kind, topic, qos_profile_sensor_data)
@@ -196,6 +197,7 @@ def main() -> int:
     parser.add_argument('--rate', type=float, default=1.0, help='times faster than recorded')
     parser.add_argument('--loops', type=int, default=1, help='play it so often')
     parser.add_argument('--segmenter', default='vos', help='name of the node to wait for')
+    parser.add_argument('--namespace', default='', help='of all topics')
     parser.add_argument('--marker', type=Path, default=None, help='file to wait for')
     parser.add_argument('--timeout', type=float, default=60.0, help='longest wait in s')
     args = parser.parse_args()
@@ -203,7 +205,7 @@ def main() -> int:
     try:
         bag = _open(args)
         compressed = bag.require(args.image, 'the camera', '--image').kind == COMPRESSED
-        player = Player(args.segmenter, compressed)
+        player = Player(args.segmenter, compressed, args.namespace)
         player.wait_until_heard(args.marker, args.timeout)
         sent = 0
         with args.log.open('w') as lines:

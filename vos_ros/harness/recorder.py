@@ -31,24 +31,25 @@ from vos_ros.ros.conversions import to_stamp_ns
 
 class Recorder(Node):
     """
-    Takes `<segmenter>/labels` and /diagnostics.
+    Takes `<segmenter>/labels` and `diagnostics`, in its own namespace as the segmenter is.
 
     The callback only notes the time and hands the map on, so that encoding one PNG never
     delays the arrival time of the next.
 
     :param segmenter: name of the node to listen to.
     :param out: folder for the recording.
+    :param namespace: of this node and of relative names.
     """
 
-    def __init__(self, segmenter: str, out: Path) -> None:
-        super().__init__('demo_recorder')
+    def __init__(self, segmenter: str, out: Path, namespace: str = '') -> None:
+        super().__init__('demo_recorder', namespace=namespace)
         self._topic = f'{segmenter}/labels'
         self._out = out
         self._arrived: queue.SimpleQueue = queue.SimpleQueue()
         self._diagnostics: dict = {}
         reliable = QoSProfile(depth=30, reliability=ReliabilityPolicy.RELIABLE)
         self.create_subscription(Image, self._topic, self._on_labels, reliable)
-        self.create_subscription(DiagnosticArray, '/diagnostics', self._on_diagnostics, 10)
+        self.create_subscription(DiagnosticArray, 'diagnostics', self._on_diagnostics, 10)
         self._writer = threading.Thread(target=self._write, daemon=True)
         self._writer.start()
 
@@ -68,7 +69,8 @@ class Recorder(Node):
 
     def _on_diagnostics(self, msg: DiagnosticArray) -> None:
         for status in msg.status:
-            self._diagnostics[status.name] = {
+            # Without the namespace, which is another one in each run.
+            self._diagnostics[status.name.rpartition('/')[2]] = {
                 'level': int.from_bytes(status.level, 'little'),
                 'message': status.message,
                 'values': {item.key: item.value for item in status.values},
@@ -98,13 +100,14 @@ def main() -> int:
     parser.add_argument('out', type=Path, help='folder for the recording')
     parser.add_argument('--segmenter', default='vos', help='name of the node to listen to')
     parser.add_argument('--marker', type=Path, default=None, help='file to make when listening')
+    parser.add_argument('--namespace', default='', help='of all topics')
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
-    recorder = Recorder(args.segmenter, args.out)
+    recorder = Recorder(args.segmenter, args.out, args.namespace)
     executor = SingleThreadedExecutor()
     executor.add_node(recorder)
     try:
