@@ -141,6 +141,7 @@ def test_ros_finds_the_package_its_launch_files_config_and_models(installed: Pat
         'config/vos.yaml',
         'config/fastdds_large_images.xml',
         'config/fastdds_loopback.xml',
+        'config/sros2_policy.xml',
         'models/some_model/manifest.json',
     ):
         assert (share / 'vos_ros' / name).is_file(), name
