@@ -109,6 +109,20 @@ def test_an_rclpy_that_cannot_be_imported_is_a_line(
         assert 'ImportError: librcl.so: cannot open' in check.detail
 
 
+def test_a_node_that_cannot_be_imported_fails_with_the_true_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_rclpy(tmp_path, monkeypatch, '')
+    check = doctor.check_node()
+    assert check.status == 'fail'
+    assert 'rclpy.' in check.detail  # the first part of it that this one lacks
+
+
+def test_the_node_can_be_imported() -> None:
+    pytest.importorskip('rclpy')
+    assert doctor.check_node().status == 'ok'
+
+
 def test_a_middleware_that_is_not_installed_fails_in_the_real_rclpy(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -84,6 +84,7 @@ def examine(model: str = '', size: int = 0) -> Iterator[Check]:
         'video': check_h264,
         'rclpy': check_rclpy,
         'messages': check_messages,
+        'node': check_node,
         'vision_msgs': check_vision_msgs,
         'rmw': check_rmw,
         'domain': lambda: check_domain(dict(os.environ)),
@@ -240,6 +241,18 @@ def check_rclpy() -> Check:
         return Check('rclpy', FAIL, f'cannot be imported: {reason}', _ROS)
     distro = os.environ.get('ROS_DISTRO', 'from wheels or not sourced')
     return Check('rclpy', OK, f'{folder} (distribution: {distro})')
+
+
+def check_node() -> Check:
+    """Check that the node itself loads with this rclpy, whatever middleware is asked for."""
+    if not _exists('rclpy'):
+        return Check('node', WARN, 'not looked at: there is no rclpy', _ROS)
+    environment = {k: v for k, v in os.environ.items() if k != 'RMW_IMPLEMENTATION'}
+    _, reason = _last_line_of('import vos_ros.ros.vos_node', environment)
+    if reason:
+        hint = 'install what is named; docs/distros.md lists what each distribution has'
+        return Check('node', FAIL, f'cannot be imported: {reason}', hint)
+    return Check('node', OK, 'segmenter can be imported')
 
 
 def check_messages() -> Check:

@@ -93,11 +93,7 @@ def _run(arguments: Sequence[str]) -> int:
 
         from vos_ros.ros.vos_node import VosNode
     except ImportError as error:
-        print(
-            f'segmenter: ROS 2 is not found ({error}); source /opt/ros/<distro>/setup.bash, or '
-            'install the rclpy wheels as the README says',
-            file=sys.stderr,
-        )
+        print(f'segmenter: {_missing(error)}', file=sys.stderr)
         return 1
     # OpenCV's own threads gain half a millisecond on idle cores and cost thirty on busy ones,
     # where every resize waits for the last of them to be scheduled.
@@ -129,6 +125,24 @@ def _run(arguments: Sequence[str]) -> int:
         sys.stderr.flush()
         os._exit(0)
     return 0
+
+
+def _missing(error: ImportError) -> str:
+    """Say what cannot be imported, and what to do about it."""
+    name = (error.name or '').split('.')[0]
+    if name == 'rclpy' and isinstance(error, ModuleNotFoundError):
+        return (
+            f'ROS 2 is not found ({error}); source /opt/ros/<distro>/setup.bash, or install the '
+            'rclpy wheels as the README says'
+        )
+    if name == 'rclpy':  # there, but without something that we want, or a library of its own
+        return f'this rclpy cannot be used ({error}); `vos doctor` says more'
+    if isinstance(error, ModuleNotFoundError):
+        return (
+            f'{error}; install it for {sys.executable}: by apt or rosdep where ROS is installed '
+            '(rosdep install --from-paths src), else by pip'
+        )
+    return f'{in_words(error)}; `vos doctor` says more'
 
 
 def _spin(executor, node) -> None:

@@ -6,11 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 from rclpy.duration import Infinite
-from rclpy.event_handler import (
-    PublisherEventCallbacks,
-    SubscriptionEventCallbacks,
-    UnsupportedEventTypeError,
-)
 from rclpy.qos import (
     DurabilityPolicy,
     HistoryPolicy,
@@ -22,6 +17,12 @@ from rclpy.qos import (
 )
 
 from vos_ros.errors import VosError
+from vos_ros.ros.compat import (
+    parameter_overrides,
+    PublisherEventCallbacks,
+    SubscriptionEventCallbacks,
+    UnsupportedEventTypeError,
+)
 
 RELIABLE, BEST_EFFORT = ReliabilityPolicy.RELIABLE, ReliabilityPolicy.BEST_EFFORT
 VOLATILE, LATCHED = DurabilityPolicy.VOLATILE, DurabilityPolicy.TRANSIENT_LOCAL
@@ -197,7 +198,7 @@ class QosWatch:
         start = f'qos_overrides.{topic}.subscription.'
         return ', '.join(
             f'{name} = {override.value!r}'
-            for name, override in getattr(self._node, '_parameter_overrides', {}).items()
+            for name, override in parameter_overrides(self._node).items()
             if name.startswith(start)
         )
 

@@ -33,6 +33,7 @@ from vos_ros.formats.boxes import Box
 from vos_ros.formats.grey import GreyRange
 from vos_ros.ros import conversions, detections, diagnostics, parameters
 from vos_ros.ros.box_drawer import BoxDrawer
+from vos_ros.ros.compat import guard_change_state
 from vos_ros.ros.conversions import Arrival, stamp_ns_of
 from vos_ros.ros.gaps import GapCounter
 from vos_ros.ros.guard import Complaints, guarded, in_words, LogBridge, shortened, wait_for
@@ -101,7 +102,7 @@ class VosNode(LifecycleNode):
         parameters.declare(self)
         self._config = parameters.read(self)
         self.add_on_set_parameters_callback(self._on_set_parameters)
-        self._guard_change_state()
+        guard_change_state(self, self._on_refused_transition)
         self._reporter = Reporter(self, self._health, self._watch)
         self.create_service(Trigger, '~/reset', self._on_reset)
         self.create_service(SetBool, '~/enable', self._on_enable)
@@ -305,24 +306,9 @@ class VosNode(LifecycleNode):
         if self.trigger_configure() == SUCCESS:
             self.trigger_activate()
 
-    def _guard_change_state(self) -> None:
-        # A transition that is unknown, or not possible in the present state, raises out of
-        # rclpy's own callback and would end spin(): any stray service call could stop the node.
-        service = getattr(self, '_service_change_state', None)
-        if service is None:
-            return
-        inner = service.callback
-
-        def change_state(request: Any, response: Any) -> Any:
-            try:
-                return inner(request, response)
-            except Exception as error:
-                response.success = False
-                what = request.transition.label or request.transition.id
-                self.get_logger().warning(f'transition {what} refused: {in_words(error)}')
-                return response
-
-        service.callback = change_state
+    def _on_refused_transition(self, request: Any, error: Exception) -> None:
+        what = request.transition.label or request.transition.id
+        self.get_logger().warning(f'transition {what} refused: {in_words(error)}')
 
     # Input
 
