@@ -94,7 +94,11 @@ class Intake:
     def start(self) -> None:
         """Begin; messages go to the subscriptions' own callbacks, which must not raise."""
         self._group.is_taken = True
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError:  # no thread to be had
+            self._group.is_taken = False
+            raise
 
     def follow(
         self, subscriptions: Sequence[Any], gaps: Mapping[Any, GapCounter] = _NO_GAPS
@@ -121,6 +125,7 @@ class Intake:
         self._wake.trigger()
         self._thread.join(timeout_s)
         self._group.is_taken = False
+        self._subscriptions, self._gaps = (), _NO_GAPS  # they lead back to who made this
         return not self._thread.is_alive()
 
     def _run(self) -> None:
