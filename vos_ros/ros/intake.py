@@ -26,10 +26,10 @@ from vos_ros.ros.gaps import GapCounter
 from vos_ros.ros.guard import in_words, THREADS
 
 #: How often to look whether ROS still runs, in case nobody says so.
-_LOOK_NS = 500_000_000
+_POLL_NS = 500_000_000
 #: After an image: whom it has woken would wait for the interpreter while the next wait is made,
 #: a twentieth of a millisecond in each frame.
-_ASIDE_S = 0.001
+_YIELD_S = 0.001
 _NO_GAPS: Mapping[Any, GapCounter] = MappingProxyType({})
 
 _LOGGER = logging.getLogger(__name__)
@@ -167,14 +167,14 @@ class Intake:
             wait_set.add_subscription(subscription.handle)
         for event in events:
             event.add_to_wait_set(wait_set)
-        wait_set.wait(_LOOK_NS)
+        wait_set.wait(_POLL_NS)
         ready = wait_set.get_ready_entities('subscription')
         for subscription in subscriptions:
             if subscription.handle.pointer in ready:
                 is_last = subscription is subscriptions[-1]
                 most = 1 if is_last else max(1, subscription.qos_profile.depth)
                 if self._take(subscription, most) and is_last:
-                    time.sleep(_ASIDE_S)
+                    time.sleep(_YIELD_S)
         for event in events:
             if event.is_ready(wait_set):
                 event.callback(event.take_data())

@@ -13,7 +13,7 @@ from vos_ros.errors import VosError
 from vos_ros.formats.boxes import Box
 from vos_ros.ros import detections, diagnostics
 from vos_ros.ros.conversions import CameraFrame
-from vos_ros.ros.guard import Complaints, in_words, shortened
+from vos_ros.ros.guard import ErrorLog, in_words, shortened
 from vos_ros.ros.publishing import Outputs
 from vos_ros.stream.timeline import TimeJump
 from vos_ros.stream.worker import Failed
@@ -62,7 +62,7 @@ class Results:
     :param segmenter: its memory is reported.
     :param outputs: the topics.
     :param health: counts.
-    :param complain: logs.
+    :param error_log: logs.
     :param object_log: logs which objects came and went.
     :param overlay: how to paint; may be replaced at any time.
     :param on_reset: called from the worker's thread where the stamps jumped and all is forgotten.
@@ -75,7 +75,7 @@ class Results:
         outputs: Outputs,
         *,
         health: diagnostics.Health,
-        complain: Complaints,
+        error_log: ErrorLog,
         object_log: ObjectLog,
         overlay: OverlayConfig,
         on_reset: Callable[[], Any],
@@ -86,7 +86,7 @@ class Results:
         self._segmenter = segmenter
         self._outputs = outputs
         self._health = health
-        self._complain = complain
+        self._error_log = error_log
         self._object_log = object_log
         self._on_reset = on_reset
         self._newest: Segmentation | None = None
@@ -145,14 +145,14 @@ class Results:
         :param what: it ended.
         """
         if not isinstance(error, VosError):
-            self._complain(error)
+            self._error_log.report(error)
         elif what == 'frame':
             self._health.image_failed(in_words(error))
-            self._complain.log(error)
+            self._error_log.log(error)
         elif what == 'prompt':
             self.reject(error)
         else:
-            self._complain(error)
+            self._error_log.report(error)
 
     def reject(self, error: Exception) -> None:
         """
@@ -161,7 +161,7 @@ class Results:
         :param error: the reason.
         """
         self._health.mask_rejected(in_words(error))
-        self._complain.log(error)
+        self._error_log.log(error)
 
     def note(self, line: str) -> None:
         """
@@ -170,7 +170,7 @@ class Results:
         :param line: what it is.
         """
         self._health.noticed(line)
-        self._complain.warn(line)
+        self._error_log.warn(line)
 
     def time_jumped(self, jump: TimeJump) -> None:
         """
@@ -181,6 +181,6 @@ class Results:
         seconds = (jump.after_ns - jump.before_ns) / 1e9
         self._health.time_jumped(seconds)
         does = 'objects are forgotten' if jump.policy == 'reset' else 'objects are kept'
-        self._complain.warn(f'the stamps of the images jumped by {seconds:+.3f} s: {does}')
+        self._error_log.warn(f'the stamps of the images jumped by {seconds:+.3f} s: {does}')
         if jump.policy == 'reset':
             self._on_reset()

@@ -23,7 +23,7 @@ from vos_ros.ros.conversions import Arrival, stamp_ns_of
 from vos_ros.ros.detections import BoxPrompt
 from vos_ros.ros.diagnostics import Health
 from vos_ros.ros.gaps import GapCounter
-from vos_ros.ros.guard import Complaints, guarded, in_words
+from vos_ros.ros.guard import ErrorLog, guarded, in_words
 from vos_ros.ros.intake import Intake, IntakeGroup
 from vos_ros.ros.prompts import PromptInputs
 from vos_ros.ros.publishing import Outputs
@@ -66,7 +66,7 @@ class Session:
     :param loaded: what the session works with.
     :param watch: makes the subscription.
     :param health: counts.
-    :param complain: logs.
+    :param error_log: logs.
     :param group: of all subscriptions of the intake, those of the prompts as well.
     :param has_boxes: whether boxes can come in.
     :param is_paused: whether images and prompts are ignored; may be changed at any time.
@@ -80,13 +80,13 @@ class Session:
         *,
         watch: QosWatch,
         health: Health,
-        complain: Complaints,
+        error_log: ErrorLog,
         group: IntakeGroup,
         has_boxes: bool,
         is_paused: bool,
     ) -> None:
         self.is_paused = is_paused
-        self.complain = complain
+        self.error_log = error_log
         self._node = node
         self._config = config
         self._prompts = loaded.prompts
@@ -242,7 +242,7 @@ class Session:
             self._health.image_ignored()
             return
         self._health.image_unreadable(in_words(error))
-        self.complain.log(error)
+        self.error_log.log(error)
 
     def _take(self, item: Arrival) -> None:
         if self._is_closed or self.is_paused:

@@ -29,7 +29,7 @@ from vos_ros.engine.segmenter import VideoSegmenter
 from vos_ros.errors import VosError
 from vos_ros.formats.boxes import Box
 from vos_ros.ros import detections, diagnostics, parameters
-from vos_ros.ros.guard import Complaints, guarded, in_words, LogBridge, wait_for
+from vos_ros.ros.guard import ErrorLog, guarded, in_words, LogBridge, wait_for
 from vos_ros.ros.intake import IntakeGroup
 from vos_ros.ros.prompts import PromptInputs
 from vos_ros.ros.publishing import Outputs
@@ -63,7 +63,7 @@ class VosNode(LifecycleNode):
         # With simulated time, the node's own clock may stand still or go back: no timer may.
         self.steady_clock = Clock(clock_type=ClockType.STEADY_TIME)
         self._health = diagnostics.Health()
-        self.complain = Complaints(self.get_logger(), self._health.error, self.context.ok)
+        self.error_log = ErrorLog(self.get_logger(), self._health.error, self.context.ok)
         self._log_bridge = LogBridge(self.get_logger())
         logging.getLogger('vos_ros').addHandler(self._log_bridge)
         self._watch = QosWatch(self)
@@ -75,7 +75,7 @@ class VosNode(LifecycleNode):
         self._past: Counter[str] = Counter()  # counts of workers that have ended
         self._load_s = 0.0
         self._is_paused = False
-        self._complaint = ''
+        self._failure = ''
 
         parameters.declare(self)
         self._config = parameters.read(self)
@@ -112,8 +112,8 @@ class VosNode(LifecycleNode):
         try:
             self._configure()
         except Exception as error:
-            self._complaint = f'cannot configure: {in_words(error)}'
-            self.complain(error, f'{self._complaint}; mend it and configure again')
+            self._failure = f'cannot configure: {in_words(error)}'
+            self.error_log.report(error, f'{self._failure}; mend it and configure again')
             self._release()
             return FAILURE
         return SUCCESS
@@ -123,8 +123,8 @@ class VosNode(LifecycleNode):
         try:
             self._activate()
         except Exception as error:
-            self._complaint = f'cannot activate: {in_words(error)}'
-            self.complain(error, self._complaint)
+            self._failure = f'cannot activate: {in_words(error)}'
+            self.error_log.report(error, self._failure)
             self._deactivate()
             return FAILURE
         return SUCCESS
@@ -154,11 +154,11 @@ class VosNode(LifecycleNode):
             self._release()
             self.get_logger().info(what)
         except Exception as error:
-            self.complain(error)
+            self.error_log.report(error)
         return SUCCESS
 
     def _configure(self) -> None:
-        self._complaint = ''
+        self._failure = ''
         config = self._config = parameters.read(self)
         segmenter = wait_for(lambda: self._load(config), self.context.ok)
         with ExitStack() as opened:
@@ -172,7 +172,7 @@ class VosNode(LifecycleNode):
                 config.node.init,
                 vision=self._vision,
                 health=self._health,
-                complain=self.complain,
+                error_log=self.error_log,
                 submit=self._submit_prompt,
                 known_ids=self._known_ids,
                 seen_at=self._seen_at,
@@ -186,7 +186,7 @@ class VosNode(LifecycleNode):
                 segmenter,
                 outputs,
                 health=self._health,
-                complain=self.complain,
+                error_log=self.error_log,
                 object_log=self._object_log,
                 overlay=config.node.overlay,
                 on_reset=self._time_jumped.trigger,
@@ -221,7 +221,7 @@ class VosNode(LifecycleNode):
             loaded,
             watch=self._watch,
             health=self._health,
-            complain=self.complain,
+            error_log=self.error_log,
             group=self._input_group,
             has_boxes=self._vision is not None,
             is_paused=self._is_paused,
@@ -363,7 +363,7 @@ class VosNode(LifecycleNode):
                 state=self._state_machine.current_state[1],
                 is_active=session is not None,
                 is_paused=self._is_paused,
-                complaint=self._complaint,
+                failure=self._failure,
                 config=self._config,
                 segmenter=loaded.segmenter if loaded is not None else None,
                 counts={name: self._past[name] + count for name, count in counts.items()},
