@@ -19,7 +19,7 @@ from vos_ros.datatypes import Segmentation, StepTiming
 from vos_ros.errors import VosError
 from vos_ros.ros import diagnostics, guard
 from vos_ros.ros.guard import ErrorLog, guarded, LogBridge, shortened
-from vos_ros.stream.worker import WorkerStats
+from vos_ros.stream.backlog import WorkerStats
 
 
 class Log:

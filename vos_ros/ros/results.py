@@ -15,8 +15,8 @@ from vos_ros.ros import detections, diagnostics
 from vos_ros.ros.conversions import CameraFrame
 from vos_ros.ros.guard import ErrorLog, in_words, shortened
 from vos_ros.ros.publishing import Outputs
+from vos_ros.stream.pipeline import Failed
 from vos_ros.stream.timeline import TimeJump
-from vos_ros.stream.worker import Failed
 
 #: Lines about objects that come and go are this far apart at least.
 _LOG_PERIOD_S = 0.5

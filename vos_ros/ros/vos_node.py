@@ -37,7 +37,7 @@ from vos_ros.ros.qos import QosWatch
 from vos_ros.ros.reporting import Reporter, Snapshot
 from vos_ros.ros.results import ObjectLog, Results
 from vos_ros.ros.session import Loaded, Session
-from vos_ros.stream.worker import WorkerStats
+from vos_ros.stream.backlog import WorkerStats
 
 SUCCESS = TransitionCallbackReturn.SUCCESS
 FAILURE = TransitionCallbackReturn.FAILURE
