@@ -575,7 +575,7 @@ def test_size_that_cannot_be_had_is_reported_once_and_work_goes_on(
             raise VosError('no memory on the device')
         return ColourBackend(size)
 
-    monkeypatch.setattr(segmenter, '_open_for', refuse)
+    monkeypatch.setattr(segmenter._sizes, '_open_for', refuse)
     rig.worker.start()
     rig.worker.submit_prompt(prompt(1))
     rig.send_each(*range(1, 41))
