@@ -24,10 +24,10 @@ from vos_ros.ros.gaps import GapCounter
 from vos_ros.ros.guard import in_words, THREADS
 
 #: How often to look whether ROS still runs, in case nobody says so.
-_LOOK_NS = 500_000_000
+_POLL_NS = 500_000_000
 #: After an image: whom it has woken would wait for the interpreter while the next wait is made,
 #: a twentieth of a millisecond in each frame.
-_ASIDE_S = 0.001
+_YIELD_S = 0.001
 _NO_GAPS: Mapping[Any, GapCounter] = MappingProxyType({})
 
 _LOGGER = logging.getLogger(__name__)
@@ -92,7 +92,11 @@ class Intake:
     def start(self) -> None:
         """Begin; messages go to the subscriptions' own callbacks, which must not raise."""
         self._group.is_taken = True
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError:  # no thread to be had
+            self._group.is_taken = False
+            raise
 
     def follow(
         self, subscriptions: Sequence[Any], gaps: Mapping[Any, GapCounter] = _NO_GAPS
@@ -119,6 +123,7 @@ class Intake:
         self._wake.trigger()
         self._thread.join(timeout_s)
         self._group.is_taken = False
+        self._subscriptions, self._gaps = (), _NO_GAPS  # they lead back to who made this
         return not self._thread.is_alive()
 
     def _run(self) -> None:
@@ -141,11 +146,11 @@ class Intake:
                 self._wait(waiting)
 
     def _wait(self, waiting: WaitSet) -> None:
-        for subscription in waiting.wait(_LOOK_NS):
+        for subscription in waiting.wait(_POLL_NS):
             is_last = subscription is waiting.subscriptions[-1]
             most = 1 if is_last else max(1, subscription.qos_profile.depth)
             if self._take(subscription, most) and is_last:
-                time.sleep(_ASIDE_S)
+                time.sleep(_YIELD_S)
         waiting.serve_events()
 
     def _take(self, subscription: Any, most: int) -> int:

@@ -64,12 +64,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     :return: exit code: 0 = stopped as asked, 1 = ROS is missing, 2 = wrong use.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
-    own = arguments[: arguments.index('--ros-args')] if '--ros-args' in arguments else arguments
-    if '-h' in own or '--help' in own:
+    plain = arguments[: arguments.index('--ros-args')] if '--ros-args' in arguments else arguments
+    if '-h' in plain or '--help' in plain:
         _show(usage())
         return 0
-    if own:
-        print(f'segmenter: unknown argument {own[0]!r}; see segmenter --help', file=sys.stderr)
+    if plain:
+        print(f'segmenter: unknown argument {plain[0]!r}; see segmenter --help', file=sys.stderr)
         return 2
     try:
         return _run(arguments)
@@ -160,7 +160,7 @@ def _spin(executor, node) -> None:
         except ExternalShutdownException:
             return
         except Exception as error:
-            node.complain(error, f'ROS failed, the node goes on: {in_words(error)}')
+            node.error_log.report(error, f'ROS failed, the node goes on: {in_words(error)}')
             time.sleep(_PAUSE_S)
 
 
