@@ -18,7 +18,6 @@ from launch.actions import (
     ExecuteProcess,
     LogInfo,
     OpaqueFunction,
-    SetEnvironmentVariable,
     TimerAction,
 )
 from launch.substitutions import LaunchConfiguration
@@ -35,6 +34,7 @@ SHARE = Path(__file__).resolve().parent.parent
 FROM_FILE = 'as in params_file'
 FLAG = ['true', 'false']
 #: Who has set one of these has decided how Fast DDS sends images; camera and node must agree.
+#: Fast DDS 2 reads the first of them, Fast DDS 3 the second.
 FAST_DDS = (
     'FASTRTPS_DEFAULT_PROFILES_FILE',
     'FASTDDS_DEFAULT_PROFILES_FILE',
@@ -209,6 +209,31 @@ class PlayWhenActive(Action):
             self._is_active.set()
 
 
+def middleware() -> tuple[list, dict]:
+    """
+    Let large images through to the node, unless somebody has decided about that.
+
+    :return: what to log, and variables of the node alone: a launch file that includes this one
+        keeps its own.
+    """
+    rmw = os.environ.get('RMW_IMPLEMENTATION', '') or 'rmw_fastrtps_cpp'
+    if 'fastrtps' in rmw and not any(os.environ.get(name) for name in FAST_DDS):
+        profile = str(SHARE / 'config' / 'fastdds_large_images.xml')
+        variables = {name: profile for name in FAST_DDS if name.endswith('_FILE')}
+        what = 'Fast DDS: 16 MiB of shared memory for images.'
+    elif 'cyclonedds' in rmw and not os.environ.get('CYCLONEDDS_URI'):
+        variables = {
+            'CYCLONEDDS_URI': f'file://{SHARE / "config" / "cyclonedds_large_images.xml"}'
+        }
+        what = (
+            'Cyclone DDS: a receive buffer of up to 16 MiB; the kernel must allow it (vos doctor).'
+        )
+    else:
+        return [], {}
+    same = ' '.join(f'{name}={value}' for name, value in variables.items())
+    return [LogInfo(msg=f'{what} The camera driver needs the same: export {same}')], variables
+
+
 def start_node(context: LaunchContext) -> list:
     """Make the actions once the arguments are known."""
     given = {a.name: LaunchConfiguration(a.name).perform(context) for a in ARGUMENTS}
@@ -219,16 +244,7 @@ def start_node(context: LaunchContext) -> list:
     }
     if given['bag']:
         overrides['use_sim_time'] = True
-    actions: list = []
-    if not any(os.environ.get(name) for name in FAST_DDS):
-        profile = str(SHARE / 'config' / 'fastdds_large_images.xml')
-        actions += [
-            SetEnvironmentVariable('FASTRTPS_DEFAULT_PROFILES_FILE', profile),
-            LogInfo(
-                msg='Fast DDS: 16 MiB of shared memory for images. The camera driver needs the '
-                f'same: export FASTRTPS_DEFAULT_PROFILES_FILE={profile}'
-            ),
-        ]
+    actions, environment = middleware()
     node = LifecycleNode(
         package='vos_ros',
         executable='segmenter',
@@ -247,6 +263,7 @@ def start_node(context: LaunchContext) -> list:
             ('remove_objects', given['remove_objects']),
         ],
         arguments=['--ros-args', '--log-level', given['log_level']],
+        additional_env=environment,
         output='screen',
         respawn=given['respawn'] == 'true',
         respawn_delay=2.0,

@@ -139,8 +139,8 @@ def test_mailbox_never_holds_more_than_one_frame(segmenter: VideoSegmenter) -> N
         worker.submit_prompt(_prompt(1))
         for number in range(1, _FRAMES + 1):
             worker.submit_frame(_frame(number))
-            waiting.append(len(worker._mailbox))
-            assert len(worker._ring) <= InitConfig().buffer_frames
+            waiting.append(len(worker._backlog._mailbox))
+            assert len(worker._backlog._ring) <= InitConfig().buffer_frames
     finally:
         assert worker.stop(timeout_s=20.0)
     stats = worker.stats

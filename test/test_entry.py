@@ -7,6 +7,8 @@ from pathlib import Path
 import subprocess
 import sys
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[1]
 # None in sys.modules makes an import fail as if the package were not there.
 WITHOUT = """
@@ -49,6 +51,44 @@ def test_missing_ros_is_one_clear_line() -> None:
     done = start()
     assert done.returncode == 1
     assert done.stderr.startswith('segmenter: ROS 2 is not found')
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ('broken', 'said'),
+    [
+        ("sys.modules['cv2'] = None", 'cv2'),
+        ("sys.modules['sensor_msgs'] = None", 'sensor_msgs'),
+    ],
+)
+def test_another_package_that_is_missing_is_named_and_not_ros(broken: str, said: str) -> None:
+    code = f'import sys\n{broken}\nfrom vos_ros.ros.node import main\nsys.exit(main())'
+    pytest.importorskip('rclpy', reason='needs rclpy')
+    done = subprocess.run(
+        [sys.executable, '-c', code], capture_output=True, text=True, cwd=ROOT, timeout=60
+    )
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert 'ROS 2 is not found' not in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_an_rclpy_that_lacks_a_name_says_which(tmp_path: Path) -> None:
+    (tmp_path / 'rclpy').mkdir()
+    (tmp_path / 'rclpy' / '__init__.py').write_text('')
+    (tmp_path / 'rclpy' / 'exceptions.py').write_text('')
+    code = 'from vos_ros.ros.node import main; raise SystemExit(main())'
+    done = subprocess.run(
+        [sys.executable, '-c', code],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, 'PYTHONPATH': str(tmp_path)},
+        timeout=60,
+    )
+    assert done.returncode == 1
+    assert 'ParameterException' in done.stderr
+    assert 'vos doctor' in done.stderr
     assert len(done.stderr.splitlines()) == 1
 
 

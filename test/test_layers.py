@@ -41,8 +41,8 @@ _OWNERS = {
     'torch': (),
     'cv_bridge': (),
     'rosbags': ('bag',),
-    # Time belongs to stream/ and the node; the engine computes.
-    'threading': ('stream', 'ros', *_PROCESSES),
+    # Threads belong to the worker and the node; engine and pipeline compute.
+    'threading': ('stream/backlog.py', 'stream/worker.py', 'ros', *_PROCESSES),
 }
 
 

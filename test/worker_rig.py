@@ -15,7 +15,9 @@ from vos_ros.config import InitConfig
 from vos_ros.datatypes import Frame, Image, Prompt, Segmentation
 from vos_ros.engine.segmenter import VideoSegmenter
 from vos_ros.errors import VosError
-from vos_ros.stream.worker import Failed, Worker, WorkerStats
+from vos_ros.stream.backlog import WorkerStats
+from vos_ros.stream.pipeline import Failed
+from vos_ros.stream.worker import Worker
 
 PATIENCE_S = 20.0  # fails instead of hanging; nothing here is a measurement
 
@@ -99,7 +101,7 @@ class Rig:
     def settle(self) -> None:
         """Return when the worker has finished the frame that it is at, memorising included."""
         is_done = threading.Event()
-        self.worker._submit_act(is_done.set)
+        self.worker._backlog.add_command(is_done.set)
         assert is_done.wait(PATIENCE_S)
 
     def tracked(self) -> list[tuple[int, tuple[int, ...]]]:

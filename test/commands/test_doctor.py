@@ -18,6 +18,9 @@ from vos_ros.commands.doctor import Check
 PROFILE = Path(__file__).resolve().parents[2] / 'config' / 'fastdds_large_images.xml'
 
 
+CYCLONE = PROFILE.parent / 'cyclonedds_large_images.xml'
+
+
 def profile(path: Path, size: int) -> str:
     path.write_text(
         '<profiles xmlns="http://www.eprosima.com/XMLSchemas/fastRTPS_Profiles">'
@@ -32,18 +35,18 @@ def profile(path: Path, size: int) -> str:
     [
         ({}, 'warn'),
         ({'FASTRTPS_DEFAULT_PROFILES_FILE': str(PROFILE)}, 'ok'),
-        ({'FASTDDS_DEFAULT_PROFILES_FILE': str(PROFILE)}, 'ok'),
+        ({'FASTDDS_DEFAULT_PROFILES_FILE': str(PROFILE)}, 'warn'),
         ({'FASTRTPS_DEFAULT_PROFILES_FILE': '/no/such/file.xml'}, 'warn'),
         ({'FASTDDS_BUILTIN_TRANSPORTS': 'LARGE_DATA'}, 'warn'),
         ({'FASTDDS_BUILTIN_TRANSPORTS': 'LARGE_DATA?max_msg_size=4MB&sockets_size=8MB'}, 'ok'),
         ({'FASTDDS_BUILTIN_TRANSPORTS': 'LARGE_DATA?max_msg_size=64KB&sockets_size=8MB'}, 'warn'),
         ({'FASTDDS_BUILTIN_TRANSPORTS': 'UDPv4'}, 'warn'),
-        ({'RMW_IMPLEMENTATION': 'rmw_cyclonedds_cpp'}, 'ok'),
+        ({'RMW_IMPLEMENTATION': 'rmw_zenoh_cpp'}, 'ok'),
     ],
     ids=[
         'default',
         'profile',
-        'profile, new name',
+        'profile, for Fast DDS 3 alone',
         'no such profile',
         'plain LARGE_DATA',
         'LARGE_DATA with sizes',
@@ -52,7 +55,10 @@ def profile(path: Path, size: int) -> str:
         'another middleware',
     ],
 )
-def test_large_images_are_checked(environment: dict[str, str], status: str) -> None:
+def test_large_images_are_checked(
+    environment: dict[str, str], status: str, tmp_path: Path
+) -> None:
+    environment |= fast_dds(tmp_path, 'libfastrtps.so.2.14')
     check = doctor.check_large_images(environment)
     assert check.status == status
     assert ('export FASTRTPS_DEFAULT_PROFILES_FILE=' in check.hint) is (status == 'warn')
@@ -71,6 +77,59 @@ def test_large_data_does_nothing_on_this_host_only_but_a_profile_does(
     assert 'PROFILES_FILE' in check.hint
     with_profile = {**large, **reach, 'FASTRTPS_DEFAULT_PROFILES_FILE': str(PROFILE)}
     assert doctor.check_large_images(with_profile).status == 'ok'
+
+
+def fast_dds(folder: Path, *libraries: str) -> dict[str, str]:
+    """Make an installation that has these libraries, and the variables of who has sourced it."""
+    for library in libraries:
+        (folder / library).touch()
+    return {'LD_LIBRARY_PATH': str(folder)}
+
+
+def test_each_fast_dds_reads_one_variable_and_doctor_knows_which(tmp_path: Path) -> None:
+    old, new = 'FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES_FILE'
+    for library, read, unread in (
+        ('libfastrtps.so.2.6', old, new),
+        ('libfastdds.so.3.2', new, old),
+    ):
+        folder = tmp_path / library
+        folder.mkdir()
+        installed = fast_dds(folder, library)
+        assert doctor.profile_variable(installed) == read
+        assert doctor.check_large_images({**installed, read: str(PROFILE)}).status == 'ok'
+        check = doctor.check_large_images({**installed, unread: str(PROFILE)})
+        assert check.status == 'warn'
+        assert f'{unread} is set' in check.detail
+        assert f'{read}=' in check.hint
+        both = {read: str(PROFILE), unread: '/no/such/file.xml'}
+        assert doctor.check_large_images({**installed, **both}).status == 'ok'
+
+
+def test_the_installed_fast_dds_is_found() -> None:
+    pytest.importorskip('rclpy')
+    assert doctor.profile_variable({}).endswith('_PROFILES_FILE')
+
+
+@pytest.mark.parametrize(
+    ('most', 'uri', 'status', 'said'),
+    [
+        (212_992, 'file://' + str(CYCLONE), 'warn', '208 KiB'),
+        (4 << 20, '', 'warn', 'CYCLONEDDS_URI'),
+        (4 << 20, 'file://' + str(CYCLONE), 'ok', '4096 KiB'),
+        (16 << 20, '<Internal><SocketReceiveBufferSize max="8MB"/></Internal>', 'ok', ''),
+        (16 << 20, 'file:///no/such.xml', 'warn', 'CYCLONEDDS_URI'),
+    ],
+)
+def test_the_buffers_of_cyclone_dds_are_checked(
+    most: int, uri: str, status: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / 'rmem_max').write_text(f'{most}\n')
+    monkeypatch.setattr(doctor, '_RMEM_MAX', tmp_path / 'rmem_max')
+    environment = {'RMW_IMPLEMENTATION': 'rmw_cyclonedds_cpp', 'CYCLONEDDS_URI': uri}
+    check = doctor.check_large_images(environment)
+    assert check.status == status
+    assert said in check.detail
+    assert status == 'ok' or 'net.core.rmem_max=16777216' in check.hint
 
 
 def fake_rclpy(folder: Path, monkeypatch: pytest.MonkeyPatch, code: str) -> None:
@@ -107,6 +166,20 @@ def test_an_rclpy_that_cannot_be_imported_is_a_line(
     for check in (doctor.check_rclpy(), doctor.check_rmw()):
         assert check.status == 'fail'
         assert 'ImportError: librcl.so: cannot open' in check.detail
+
+
+def test_a_node_that_cannot_be_imported_fails_with_the_true_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_rclpy(tmp_path, monkeypatch, '')
+    check = doctor.check_node()
+    assert check.status == 'fail'
+    assert 'ModuleNotFoundError: No module named' in check.detail
+
+
+def test_the_node_can_be_imported() -> None:
+    pytest.importorskip('rclpy')
+    assert doctor.check_node().status == 'ok'
 
 
 def test_a_middleware_that_is_not_installed_fails_in_the_real_rclpy(

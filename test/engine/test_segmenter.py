@@ -534,7 +534,7 @@ def test_each_size_is_opened_once() -> None:
         segmenter.set_level(level)
         segmenter.step(_vga(_START))
     assert len(opened) == len(set(opened)) == 5  # the usual camera's, and the four steps
-    assert set(segmenter._backends) == {(480, 720), (384, 576), (320, 480), (256, 384)}
+    assert set(segmenter._sizes._backends) == {(480, 720), (384, 576), (320, 480), (256, 384)}
     other, opened = _large()
     other.step(_vga(_START), Prompt(_labels(_START, (1,))))
     other.open_sizes()
@@ -600,7 +600,7 @@ def test_size_that_cannot_be_opened_leaves_all_as_it_was(monkeypatch: pytest.Mon
     def refuse(size: tuple[int, int]) -> ColourBackend:
         raise VosError('no memory on the device')
 
-    monkeypatch.setattr(segmenter, '_open_for', refuse)
+    monkeypatch.setattr(segmenter._sizes, '_open_for', refuse)
     with pytest.raises(VosError, match='no memory'):
         segmenter.set_level(1)
     assert (segmenter.level, segmenter.input_size) == (0, (480, 720))
@@ -621,7 +621,7 @@ def test_camera_of_another_aspect_midway_keeps_the_objects(size: tuple[int, int]
     added = segmenter.step(_frame(_START, size=size), Prompt(_resized(_START, (3,), size)))
     assert added.object_ids == (1, 2, 3)
     _assert_follows(segmenter, (1, 2, 3), _START)  # and back again
-    assert len(segmenter._backends) <= 4
+    assert len(segmenter._sizes._backends) <= 4
 
 
 def test_one_image_of_another_shape_is_stretched_and_costs_no_more_than_others() -> None:
@@ -653,7 +653,7 @@ def test_two_cameras_that_take_turns_have_the_model_loaded_once_each() -> None:
     for size in ((480, 640), (480, 560)):
         for _ in range(2):
             segmenter.step(_frame(_START, size=size))
-    assert set(segmenter._backends) == {(480, 640), (480, 560)}  # the last two
+    assert set(segmenter._sizes._backends) == {(480, 640), (480, 560)}  # the last two
 
 
 def test_after_a_reset_the_first_image_gives_the_shape() -> None:

@@ -33,7 +33,9 @@ def dds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
         'ROS_LOG_DIR': str(tmp_path_factory.mktemp('ros_log')),
         'ROS_PYTHON_CHECK_FIELDS': '1',
+        # Fast DDS 2 reads the first, 3 the second.
         'FASTRTPS_DEFAULT_PROFILES_FILE': str(ROOT / 'config' / 'fastdds_large_images.xml'),
+        'FASTDDS_DEFAULT_PROFILES_FILE': str(ROOT / 'config' / 'fastdds_large_images.xml'),
     }
     before = {name: os.environ.get(name) for name in settings}
     os.environ.update(settings)

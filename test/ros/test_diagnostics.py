@@ -18,8 +18,8 @@ from vos_ros.config import NodeConfig
 from vos_ros.datatypes import Segmentation, StepTiming
 from vos_ros.errors import VosError
 from vos_ros.ros import diagnostics, guard
-from vos_ros.ros.guard import Complaints, guarded, LogBridge, shortened
-from vos_ros.stream.worker import WorkerStats
+from vos_ros.ros.guard import ErrorLog, guarded, LogBridge, shortened
+from vos_ros.stream.backlog import WorkerStats
 
 
 class Log:
@@ -156,7 +156,7 @@ def test_a_notice_is_no_rejection() -> None:
 
 def test_a_service_whose_callback_fails_says_why() -> None:
     class Owner:
-        complain = staticmethod(lambda error: None)
+        error_log = ErrorLog(Log(), lambda: None, lambda: True)
 
         @guarded
         def on_reset(self, request: object, response: Trigger.Response) -> Trigger.Response:
@@ -168,12 +168,12 @@ def test_a_service_whose_callback_fails_says_why() -> None:
 
 def test_a_complaint_that_repeats_is_counted_and_logged_once() -> None:
     log, noted = Log(), []
-    complain = Complaints(log, lambda: noted.append(1), lambda: True)
+    error_log = ErrorLog(log, lambda: noted.append(1), lambda: True)
     for _ in range(3):
-        complain(VosError('bad mask'))
+        error_log.report(VosError('bad mask'))
     assert (log.lines, len(noted)) == ([('error', 'bad mask')], 3)
     # A defect of ours comes with its traceback, a user's error without.
-    complain(KeyError('x'))
+    error_log.report(KeyError('x'))
     assert [line.startswith('Traceback') or line for _, line in log.lines[1:]] == [
         "KeyError: 'x'",
         "KeyError: 'x'\n",
@@ -186,26 +186,26 @@ def test_complaints_that_differ_in_numbers_only_are_the_same(
     now = [100.0]
     monkeypatch.setattr(guard, 'time', SimpleNamespace(perf_counter=lambda: now[0]))
     log, noted = Log(), []
-    complain = Complaints(log, lambda: noted.append(1), lambda: True)
+    error_log = ErrorLog(log, lambda: noted.append(1), lambda: True)
     for size in range(900, 1100):
-        complain.log(VosError(f'an image of {size} bytes cannot be decoded'))
-        complain.warn(f'objects {list(range(1, size % 7 + 2))} moved by {size / 7:.3f} s')
+        error_log.log(VosError(f'an image of {size} bytes cannot be decoded'))
+        error_log.warn(f'objects {list(range(1, size % 7 + 2))} moved by {size / 7:.3f} s')
     assert [level for level, _ in log.lines] == ['error', 'warning']
     assert not noted  # counted by whoever refused it
-    complain.warn('objects [1] are refused')
+    error_log.warn('objects [1] are refused')
     assert len(log.lines) == 3
     now[0] += 5.0
-    complain.log(VosError('an image of 7 bytes cannot be decoded'))
+    error_log.log(VosError('an image of 7 bytes cannot be decoded'))
     assert log.lines[3:] == [('error', 'an image of 7 bytes cannot be decoded')]
 
 
 def test_complaints_of_what_a_peer_wrote_are_one_line_whatever_it_was() -> None:
     log = Log()
-    complain = Complaints(log, lambda: None, lambda: True)
+    error_log = ErrorLog(log, lambda: None, lambda: True)
     for text in ('abc', 'x' * 10**6, "it's", 'a"b', '\x1b[31mred\x1b[0m', 'two\nlines', '\u202e'):
-        complain.log(VosError(f"image encoding '{text}' is not supported"))
+        error_log.log(VosError(f"image encoding '{text}' is not supported"))
     assert len(log.lines) == 1
-    complain.log(VosError(f'\x1b]0;title\x07 {"y" * 10**6}'))
+    error_log.log(VosError(f'\x1b]0;title\x07 {"y" * 10**6}'))
     assert len(log.lines) == 2
     assert log.lines[1][1].isprintable()
     assert len(log.lines[1][1]) < 1000
@@ -213,10 +213,10 @@ def test_complaints_of_what_a_peer_wrote_are_one_line_whatever_it_was() -> None:
 
 def test_a_flood_of_different_complaints_is_bounded() -> None:
     log = Log()
-    complain = Complaints(log, lambda: None, lambda: True)
+    error_log = ErrorLog(log, lambda: None, lambda: True)
     for number in range(500):
         letters = ''.join(chr(97 + number // 26**k % 26) for k in range(3))
-        complain.warn(f'{letters} is wrong')
+        error_log.warn(f'{letters} is wrong')
     assert len(log.lines) == 20
 
 
@@ -230,7 +230,7 @@ def test_long_lists_of_ids_are_cut_short() -> None:
 
 def test_nothing_is_an_error_once_ros_has_ended() -> None:
     log, noted = Log(), []
-    complain = Complaints(log, lambda: noted.append(1), lambda: False)
-    complain(KeyError('x'))
-    complain.warn('x')
+    error_log = ErrorLog(log, lambda: noted.append(1), lambda: False)
+    error_log.report(KeyError('x'))
+    error_log.warn('x')
     assert (log.lines, noted) == ([], [])

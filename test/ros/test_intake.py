@@ -17,7 +17,7 @@ from rclpy.executors import SingleThreadedExecutor
 from robot import PATIENCE_S
 from std_msgs.msg import UInt16
 
-from vos_ros.ros import intake as intake_module
+from vos_ros.ros import compat
 from vos_ros.ros.intake import Intake, IntakeGroup
 
 EXECUTOR, INTAKE = 'executor', 'vos_intake'
@@ -142,7 +142,7 @@ def test_the_executor_takes_over_where_there_is_no_such_wait_set(
     def refuse(*sizes: object) -> None:
         raise TypeError('another signature')
 
-    monkeypatch.setattr(intake_module, '_rclpy', SimpleNamespace(WaitSet=refuse))
+    monkeypatch.setattr(compat, '_rclpy', SimpleNamespace(WaitSet=refuse))
     listener.intake()
     listener.wait(lambda: not listener.group.is_taken)
     listener.executor.wake()

@@ -19,6 +19,7 @@ pytest.importorskip('launch_ros', reason='needs launch_ros, which has no wheel')
 
 from launch.actions import ExecuteProcess
 from launch.launch_description_sources import PythonLaunchDescriptionSource
+from launch.utilities import perform_substitutions
 from launch_ros.actions import LifecycleNode
 from lifecycle_msgs.msg import Transition
 from robot import image_msg, ROOT, SCENE
@@ -27,6 +28,11 @@ from sensor_msgs.msg import Image
 from launch import LaunchContext
 
 FOLDER = ROOT / 'launch'
+FAST_DDS = (
+    'FASTRTPS_DEFAULT_PROFILES_FILE',
+    'FASTDDS_DEFAULT_PROFILES_FILE',
+    'FASTDDS_BUILTIN_TRANSPORTS',
+)
 
 
 def description(name: str = 'segment'):
@@ -47,7 +53,6 @@ def visit_all(entities, context: LaunchContext) -> list:
 
 def started(monkeypatch: pytest.MonkeyPatch, name: str = 'segment', **arguments: str):
     """Give the processes that the launch file would start, and the context that it made."""
-    monkeypatch.delenv('FASTRTPS_DEFAULT_PROFILES_FILE', raising=False)
     context = LaunchContext()
     context.launch_configurations.update(arguments)
     return visit_all(description(name).entities, context), context
@@ -84,22 +89,55 @@ def test_choices_of_arguments_are_those_of_the_parameters() -> None:
             assert set(choices) < set(arguments[name].choices)
 
 
-def test_the_shipped_dds_profile_is_set_for_the_node(monkeypatch: pytest.MonkeyPatch) -> None:
-    _, context = started(monkeypatch)
-    profile = context.environment['FASTRTPS_DEFAULT_PROFILES_FILE']
-    assert profile == str(ROOT / 'config' / 'fastdds_large_images.xml')
+def environment_of_node(
+    monkeypatch: pytest.MonkeyPatch, name: str = 'segment', **variables: str
+) -> dict[str, str]:
+    """Give what the launch file adds to the environment of its node, started with these."""
+    for variable in (*FAST_DDS, 'CYCLONEDDS_URI', 'RMW_IMPLEMENTATION'):
+        monkeypatch.delenv(variable, raising=False)
+    for variable, value in variables.items():
+        monkeypatch.setenv(variable, value)
+    before = dict(os.environ)
+    nodes, context = started(monkeypatch, name)
+    # A launch file that includes this one keeps its environment.
+    assert {k: v for k, v in context.environment.items() if before.get(k) != v} == {}
+    added = nodes[0].additional_env or []
+    added = added.items() if isinstance(added, dict) else added
+    return {
+        perform_substitutions(context, [*key]): perform_substitutions(context, [*value])
+        for key, value in added
+    }
 
 
-@pytest.mark.parametrize(
-    'variable', ['FASTDDS_DEFAULT_PROFILES_FILE', 'FASTDDS_BUILTIN_TRANSPORTS']
-)
+@pytest.mark.parametrize('name', ['segment', 'multi_camera'])
+def test_the_shipped_dds_profile_is_set_for_the_node_alone(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    profile = str(ROOT / 'config' / 'fastdds_large_images.xml')
+    assert environment_of_node(monkeypatch, name) == {
+        'FASTRTPS_DEFAULT_PROFILES_FILE': profile,
+        'FASTDDS_DEFAULT_PROFILES_FILE': profile,
+    }
+
+
+@pytest.mark.parametrize('variable', FAST_DDS)
 def test_what_a_user_has_set_for_fast_dds_stays_alone(
     monkeypatch: pytest.MonkeyPatch, variable: str
 ) -> None:
     # With both, the node would not hear a camera that has LARGE_DATA only.
-    monkeypatch.setenv(variable, 'LARGE_DATA')
-    _, context = started(monkeypatch)
-    assert 'FASTRTPS_DEFAULT_PROFILES_FILE' not in context.environment
+    assert environment_of_node(monkeypatch, **{variable: 'LARGE_DATA'}) == {}
+
+
+def test_cyclone_dds_gets_its_own_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = ROOT / 'config' / 'cyclonedds_large_images.xml'
+    cyclone = {'RMW_IMPLEMENTATION': 'rmw_cyclonedds_cpp'}
+    assert environment_of_node(monkeypatch, **cyclone) == {'CYCLONEDDS_URI': f'file://{config}'}
+    mine = {**cyclone, 'CYCLONEDDS_URI': 'file:///mine.xml'}
+    assert environment_of_node(monkeypatch, **mine) == {}
+
+
+def test_another_middleware_gets_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert environment_of_node(monkeypatch, RMW_IMPLEMENTATION='rmw_zenoh_cpp') == {}
 
 
 def nodes_made(monkeypatch: pytest.MonkeyPatch, **arguments: str) -> list[dict]:

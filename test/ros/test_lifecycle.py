@@ -7,6 +7,8 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
+from typing import Any
 import weakref
 
 import numpy as np
@@ -24,6 +26,8 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from robot import image_msg, ROOT, to_array
 from sensor_msgs.msg import CompressedImage, Image
 
+from vos_ros.errors import VosError
+from vos_ros.ros.qos import QosWatch
 from vos_ros.ros.vos_node import VosNode
 
 TINY = ROOT / 'test' / 'data' / 'tiny'
@@ -125,14 +129,48 @@ def test_cleanup_frees_the_model_and_its_memory(client) -> None:
     node.destroy_timer(node._start_timer)
     for _ in range(2):
         assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS
-        model = weakref.ref(node._segmenter)
-        memory = weakref.ref(node._segmenter.memory)
+        model = weakref.ref(node._loaded.segmenter)
+        memory = weakref.ref(node._loaded.segmenter.memory)
         assert node.trigger_activate() == TransitionCallbackReturn.SUCCESS
         assert node.trigger_deactivate() == TransitionCallbackReturn.SUCCESS
         assert node.trigger_cleanup() == TransitionCallbackReturn.SUCCESS
         assert model() is None  # at once, without the garbage collector
         assert memory() is None
     assert node.close()
+    node.destroy_node()
+
+
+@pytest.mark.parametrize('missing', ['vos_worker', 'vos_boxes', 'vos_intake', 'subscription'])
+def test_an_activate_that_fails_half_way_closes_what_it_opened(
+    client, monkeypatch: pytest.MonkeyPatch, missing: str
+) -> None:
+    node = VosNode('half', parameter_overrides=[Parameter('model', value=str(TINY))])
+    node.destroy_timer(node._start_timer)
+    if node._vision is None and missing == 'vos_boxes':
+        pytest.skip('boxes need vision_msgs')
+    assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS
+    start = threading.Thread.start
+
+    def start_others(thread: threading.Thread) -> None:
+        if thread.name == missing:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    def subscribe_to_nothing(*args: Any, **more: Any) -> None:
+        raise VosError('cannot be subscribed to')
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, 'start', start_others)
+        if missing == 'subscription':
+            patch.setattr(QosWatch, 'subscribe', subscribe_to_nothing)
+        assert node.trigger_activate() == TransitionCallbackReturn.FAILURE
+    assert [t.name for t in threading.enumerate() if t.name.startswith('vos_')] == []
+    assert '/image' not in [each.topic_name for each in node.subscriptions]
+    assert not node._input_group.is_taken  # what is left is the executor's
+    assert node.trigger_activate() == TransitionCallbackReturn.SUCCESS
+    assert '/image' in [each.topic_name for each in node.subscriptions]
+    assert node.close()
+    assert [t.name for t in threading.enumerate() if t.name.startswith('vos_')] == []
     node.destroy_node()
 
 

@@ -21,6 +21,7 @@ from vos_ros.sequences import (
     VideoSequence,
 )
 
+OPENCV = tuple(int(part) for part in cv2.__version__.split('.')[:2])
 RED = np.zeros((48, 64, 3), np.uint8)
 RED[..., 0] = 200
 
@@ -111,7 +112,10 @@ def test_frames_of_a_video_have_the_times_that_the_file_gives(tmp_path: Path) ->
     stamps = [frame.stamp_ns for frame in VideoSequence(tmp_path / 'v.mp4')]
     expected = [k / 30 if k < 6 else 0.2 + (k - 6) / 5 for k in range(12)]
     found = [(stamp - stamps[0]) / 1e9 for stamp in stamps]
-    assert found == pytest.approx(expected, abs=1e-3)
+    # OpenCV before 4.7 does not tell the times of the frames that the decoder had held back.
+    told = 12 if OPENCV >= (4, 7) else 10
+    assert len(found) == 12
+    assert found[:told] == pytest.approx(expected[:told], abs=1e-3)
     assert stamps[0] > 0
 
 

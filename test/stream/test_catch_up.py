@@ -208,7 +208,7 @@ def test_live_frames_go_on_while_a_mask_catches_up(make_rig: MakeRig) -> None:
     rig.hold(_STAMPS[8])
     rig.worker.submit_prompt(_mask(2, _STAMPS[2]))
     order: list[int] = []
-    plain = rig.worker._to_frame
+    plain = rig.worker._pipeline._to_frame
 
     def convert(message: Message) -> Frame:
         order.append(message.stamp_ns)
@@ -216,7 +216,7 @@ def test_live_frames_go_on_while_a_mask_catches_up(make_rig: MakeRig) -> None:
             rig.send(_STAMPS[8 + len(order) // 2])
         return plain(message)
 
-    rig.worker._to_frame = convert
+    rig.worker._pipeline._to_frame = convert
     rig.gate.set()
     until(lambda: rig.segmenter.object_ids == (1, 2))
     # In turn: the mask's frame and one after it, live, replayed, live, then the rest.
@@ -366,7 +366,7 @@ def test_catching_up_ends_although_the_camera_is_faster(
     rig = make_rig(picture=_picture, catch_up_ms=200.0)
     rig.send_each(*_STAMPS[:3])
     newest = [_STAMPS[2]]
-    plain = rig.worker._to_frame
+    plain = rig.worker._pipeline._to_frame
 
     def convert(message: Message) -> Frame:
         time.sleep(0.005)
@@ -376,7 +376,7 @@ def test_catching_up_ends_although_the_camera_is_faster(
                 rig.send(newest[0])
         return plain(message)
 
-    rig.worker._to_frame = convert
+    rig.worker._pipeline._to_frame = convert
     rig.worker.submit_prompt(_mask(2, _STAMPS[0]))
     until(lambda: rig.segmenter.object_ids == (2,))
 

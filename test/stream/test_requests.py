@@ -282,7 +282,7 @@ def test_a_mask_of_noise_is_cut_to_what_can_be_followed_before_it_waits(
     rig = make_rig()
     noise = Prompt(np.arange(64 * 96, dtype=np.uint16).reshape(64, 96))
     rig.worker.submit_prompt(noise)
-    assert len(rig.worker._requests._waiting[0].ids) == rig.segmenter.config.max_objects
+    assert len(rig.worker._backlog._requests._waiting[0].ids) == rig.segmenter.config.max_objects
     rig.send_each(1)
     assert len(rig.results[0].object_ids) == rig.segmenter.config.max_objects
     assert '6133 objects, 11 to 6143, are refused' in rig.results[0].warnings[0]

@@ -379,7 +379,7 @@ def test_callbacks_that_fail_do_not_end_the_thread(make_rig: MakeRig) -> None:
         raise RuntimeError('publisher is gone')
 
     rig.on_result = fail
-    rig.worker._on_error = fail
+    rig.worker._pipeline._on_error = fail
     rig.worker.submit_prompt(prompt(1))
     rig.send_each(1, 2)
     assert rig.worker.stats.errors == 2
@@ -429,13 +429,13 @@ def test_worker_that_never_started_stops(make_rig: MakeRig) -> None:
 def test_idle_worker_sleeps(make_rig: MakeRig, monkeypatch: pytest.MonkeyPatch) -> None:
     rig = make_rig(start=False)
     asked: list[int] = []
-    next_job = rig.worker._next_job
+    next_job = rig.worker._pipeline.next_job
 
     def ask() -> Callable[[], object] | None:
         asked.append(1)
         return next_job()
 
-    monkeypatch.setattr(rig.worker, '_next_job', ask)
+    monkeypatch.setattr(rig.worker._pipeline, 'next_job', ask)
     rig.worker.start()
     rig.send(1)
     until(lambda: len(rig.results) == 1)
@@ -575,7 +575,7 @@ def test_size_that_cannot_be_had_is_reported_once_and_work_goes_on(
             raise VosError('no memory on the device')
         return ColourBackend(size)
 
-    monkeypatch.setattr(segmenter, '_open_for', refuse)
+    monkeypatch.setattr(segmenter._sizes, '_open_for', refuse)
     rig.worker.start()
     rig.worker.submit_prompt(prompt(1))
     rig.send_each(*range(1, 41))
@@ -695,7 +695,7 @@ def test_a_pause_of_minutes_keeps_the_objects(make_rig: MakeRig) -> None:
     rig.send_each(*(k * _S for k in (100, 101, 1000, 1001, 1002)))
     assert [r.object_ids for r in rig.results] == [(1,)] * 5
     assert rig.worker.stats.time_jumps == 0
-    assert rig.worker._ring.stamps() == [k * _S for k in (100, 101, 1000, 1001, 1002)]
+    assert rig.worker._backlog._ring.stamps() == [k * _S for k in (100, 101, 1000, 1001, 1002)]
 
 
 def test_frames_before_a_jump_are_forgotten(make_rig: MakeRig) -> None:
@@ -740,8 +740,8 @@ def test_two_cameras_on_one_topic_are_no_reason_to_grow_or_to_forget(make_rig: M
     rig.send_each(_S)
     for number in range(1, 101):
         rig.send_each(100_000 * _S + number, _S + number)
-    assert len(rig.worker._ring) == 30
-    assert len(rig.worker._aside) == 0
+    assert len(rig.worker._backlog._ring) == 30
+    assert len(rig.worker._backlog._suspects) == 0
     assert rig.worker.stats.time_jumps == 0
     assert rig.worker.stats.odd_stamps == 100
     assert {r.object_ids for r in rig.results} == {(1,)}

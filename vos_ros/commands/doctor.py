@@ -39,7 +39,16 @@ _SAFE_DOMAINS = (*range(102), *range(215, 233))
 _ORT_PACKAGES = ('onnxruntime', 'onnxruntime-gpu', 'onnxruntime-openvino', 'onnxruntime-directml')
 _PROFILE = 'config/fastdds_large_images.xml'
 _LOOPBACK_PROFILE = 'config/fastdds_loopback.xml'
-_PROFILE_VARIABLES = ('FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES_FILE')
+_CYCLONE_CONFIG = 'config/cyclonedds_large_images.xml'
+#: For Cyclone DDS: what a camera of 1280x720 was seen to need, and what to ask for.
+_LEAST_RECEIVE_BUFFER = 4 << 20
+_RECEIVE_BUFFER = 16 << 20
+_RMEM_MAX = Path('/proc/sys/net/core/rmem_max')
+#: Each version of Fast DDS reads one of them and not the other: library -> variable.
+_PROFILE_VARIABLES = {
+    'libfastrtps.so': 'FASTRTPS_DEFAULT_PROFILES_FILE',  # 2.x: Humble, Jazzy
+    'libfastdds.so': 'FASTDDS_DEFAULT_PROFILES_FILE',  # 3.x: Kilted and later
+}
 # A 1280x720 colour image is 2.6 MiB; the default segment of 512 KiB loses nearly all of them.
 _ENOUGH_BYTES = 3 << 20
 _UNITS = {'': 1, 'B': 1, 'KB': 1000, 'MB': 1000**2, 'GB': 1000**3}
@@ -84,6 +93,7 @@ def examine(model: str = '', size: int = 0) -> Iterator[Check]:
         'video': check_h264,
         'rclpy': check_rclpy,
         'messages': check_messages,
+        'node': check_node,
         'vision_msgs': check_vision_msgs,
         'rmw': check_rmw,
         'domain': lambda: check_domain(dict(os.environ)),
@@ -242,6 +252,18 @@ def check_rclpy() -> Check:
     return Check('rclpy', OK, f'{folder} (distribution: {distro})')
 
 
+def check_node() -> Check:
+    """Check that the node itself loads with this rclpy, whatever middleware is asked for."""
+    if not _exists('rclpy'):
+        return Check('node', WARN, 'not looked at: there is no rclpy', _ROS)
+    environment = {k: v for k, v in os.environ.items() if k != 'RMW_IMPLEMENTATION'}
+    _, reason = _last_line_of('import vos_ros.ros.vos_node', environment)
+    if reason:
+        hint = 'install what is named; docs/distros.md lists what each distribution has'
+        return Check('node', FAIL, f'cannot be imported: {reason}', hint)
+    return Check('node', OK, 'segmenter can be imported')
+
+
 def check_messages() -> Check:
     """Check the packages of messages that the node uses."""
     missing = [package for package in _MESSAGES if not _exists(package)]
@@ -332,9 +354,10 @@ def check_sockets(environment: dict[str, str]) -> Check:
     if all(address.startswith('127.') for address in addresses):
         return Check(name, OK, detail)
     if _is_local(environment):
+        variable = profile_variable(environment) or 'FASTDDS_DEFAULT_PROFILES_FILE'
         hint = (
-            f'FASTRTPS_DEFAULT_PROFILES_FILE={_shipped(_LOOPBACK_PROFILE)} for all nodes binds '
-            'them to 127.0.0.1; docs/security.md'
+            f'{variable}={_shipped(_LOOPBACK_PROFILE)} for all nodes binds them to 127.0.0.1; '
+            'docs/security.md'
         )
         return Check(name, WARN, f'{detail}, although the reach is this host only', hint)
     return Check(name, OK, detail, 'whoever reaches them may steer the node: docs/security.md')
@@ -374,12 +397,19 @@ def check_large_images(environment: dict[str, str]) -> Check:
     """
     name = 'large images'
     rmw = environment.get('RMW_IMPLEMENTATION', 'rmw_fastrtps_cpp')
+    if 'cyclonedds' in rmw:
+        return _check_receive_buffer(name, rmw, environment)
     if 'fastrtps' not in rmw:
-        return Check(name, OK, f'{rmw} has no limit of 512 KiB')
-    for variable in _PROFILE_VARIABLES:
+        return Check(name, OK, f'{rmw} has no limit of 512 KiB; not measured with it')
+    read = profile_variable(environment)
+    for variable in [read] if read else _PROFILE_VARIABLES.values():
         path = environment.get(variable, '')
         if path:
             return _check_profile(name, variable, Path(path))
+    unread = [v for v in _PROFILE_VARIABLES.values() if environment.get(v)]
+    if unread:
+        detail = f'{unread[0]} is set, but the Fast DDS that is installed reads only {read}'
+        return Check(name, WARN, detail, _profile_hint())
     transports = environment.get('FASTDDS_BUILTIN_TRANSPORTS', '')
     if _has_large_data(transports) and not _is_local(environment):
         detail = f'FASTDDS_BUILTIN_TRANSPORTS={transports}'
@@ -392,6 +422,55 @@ def check_large_images(environment: dict[str, str]) -> Check:
     if transports:
         found = f'FASTDDS_BUILTIN_TRANSPORTS={transports} is not enough: images will be lost'
     return Check(name, WARN, found, _profile_hint())
+
+
+def profile_variable(environment: dict[str, str]) -> str:
+    """
+    Tell which variable the installed Fast DDS reads its profile from.
+
+    :param environment: with LD_LIBRARY_PATH and AMENT_PREFIX_PATH of ROS.
+    :return: its name; empty where no Fast DDS is found.
+    """
+    folders = environment.get('LD_LIBRARY_PATH', '').split(os.pathsep)
+    folders += [
+        f'{p}/lib' for p in environment.get('AMENT_PREFIX_PATH', '').split(os.pathsep) if p
+    ]
+    folders.append(f'{sys.prefix}/lib')  # of the wheels
+    for folder in filter(None, folders):
+        for library, variable in _PROFILE_VARIABLES.items():
+            if next(Path(folder).glob(f'{library}*'), None):
+                return variable
+    return ''
+
+
+def _check_receive_buffer(name: str, rmw: str, environment: dict[str, str]) -> Check:
+    """Check what Cyclone DDS needs for images: the kernel's buffer, and to ask for it."""
+    given = environment.get('CYCLONEDDS_URI', '')
+    hint = (
+        f'sudo sysctl -w net.core.rmem_max={_RECEIVE_BUFFER}, and export '
+        f'CYCLONEDDS_URI=file://{_shipped(_CYCLONE_CONFIG)} where the camera and where the node '
+        'are started'
+    )
+    try:
+        most = int(_RMEM_MAX.read_text())
+    except (OSError, ValueError):
+        return Check(name, OK, f'{rmw}: this system does not tell its receive buffer', hint)
+    if most < _LEAST_RECEIVE_BUFFER:
+        detail = f'{rmw}: net.core.rmem_max is {most >> 10} KiB, large images will be lost'
+        return Check(name, WARN, detail, hint)
+    if 'ReceiveBufferSize' not in _text_of_uri(given):
+        detail = f'{rmw}: nothing asks for a larger receive buffer (CYCLONEDDS_URI)'
+        return Check(name, WARN, detail, hint)
+    return Check(name, OK, f'{rmw}: receive buffer up to {most >> 10} KiB, CYCLONEDDS_URI is set')
+
+
+def _text_of_uri(uri: str) -> str:
+    """Read a CYCLONEDDS_URI: XML itself, or a comma-separated list with files."""
+    text = uri
+    for part in uri.split(','):
+        with suppress(OSError, ValueError):
+            text += Path(part.strip().removeprefix('file://')).read_text(errors='replace')
+    return text
 
 
 def check_shared_memory(path: str = '/dev/shm') -> Check:
@@ -550,7 +629,9 @@ def _shipped(file: str) -> Path:
 
 
 def _profile_hint() -> str:
+    file = _shipped(_PROFILE)
+    both = ' '.join(f'{variable}={file}' for variable in _PROFILE_VARIABLES.values())
     return (
-        f'export FASTRTPS_DEFAULT_PROFILES_FILE={_shipped(_PROFILE)} where the camera and where '
-        'the node are started; segment.launch.py sets it for the node'
+        f'export {both} where the camera and where the node are started (each Fast DDS reads one '
+        'of the two); segment.launch.py sets it for the node'
     )

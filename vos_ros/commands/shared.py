@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 import errno
 import functools
 import json
@@ -196,7 +196,7 @@ def log_on_stderr() -> Iterator[None]:
 def progress_bars() -> Iterator[Progress]:
     """Draw bars on stderr, where it is a terminal."""
     console = Console(stderr=True)
-    with Progress(
+    bars = Progress(
         TextColumn('{task.description}', markup=False),  # it holds names of files
         BarColumn(),
         TextColumn('{task.completed:.0f}/{task.total:.0f}'),
@@ -205,8 +205,10 @@ def progress_bars() -> Iterator[Progress]:
         console=console,
         disable=not console.is_terminal,
         transient=True,
-    ) as progress:
-        yield progress
+    )
+    # rich before 12 prints an empty line at the end of bars that are disabled.
+    with bars if console.is_terminal else nullcontext():
+        yield bars
 
 
 def wide_console() -> Console:

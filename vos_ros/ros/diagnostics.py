@@ -471,22 +471,24 @@ class Findings:
         )
 
 
-def node_status(state: str, complaint: str, rivals: Sequence[str] = ()) -> DiagnosticStatus:
+def node_status(
+    state: str, failure: str, other_publishers: Sequence[str] = ()
+) -> DiagnosticStatus:
     """
     Report on the lifecycle.
 
     :param state: label of the lifecycle state, 'paused' where ~/enable says so.
-    :param complaint: why the node could not be configured; '' = it could, or has not tried.
-    :param rivals: who else publishes labels on the topic of this node.
+    :param failure: why the node could not be configured; '' = it could, or has not tried.
+    :param other_publishers: who else publishes labels on the topic of this node.
     """
     findings = Findings(state)
-    if complaint:
-        findings.add(ERROR, complaint)
-    if rivals:
+    if failure:
+        findings.add(ERROR, failure)
+    if other_publishers:
         findings.add(
             WARN,
-            f'the labels are also published by {", ".join(rivals)}; end it, or give one of the '
-            'nodes another name or namespace',
+            f'the labels are also published by {", ".join(other_publishers)}; end it, or give one '
+            'of the nodes another name or namespace',
         )
     return findings.status(state=state)
 

@@ -23,7 +23,7 @@ T = TypeVar('T')
 #: A complaint that repeats with every frame is logged once in this time.
 _REPEAT_S = 5.0
 #: How often to look whether somebody still waits.
-_LOOK_S = 0.1
+_POLL_S = 0.1
 #: What the names of all our threads begin with.
 THREADS = 'vos_'
 #: Different complaints that are logged in this time; whoever sends junk knows more.
@@ -39,7 +39,7 @@ _MOST_IDS = 10
 _LONG_LIST = re.compile(rf'\[(\d+(?:, \d+){{{_MOST_IDS},}})\]')
 
 
-class Complaints:
+class ErrorLog:
     """
     Logs errors and warnings, each once in a while. For any thread.
 
@@ -61,7 +61,7 @@ class Complaints:
         self._logged: dict[str, float] = {}
         self._lock = threading.Lock()
 
-    def __call__(self, error: Exception, line: str = '') -> None:
+    def report(self, error: Exception, line: str = '') -> None:
         """
         Log one line; a defect of ours with its traceback.
 
@@ -134,14 +134,14 @@ class LogBridge(logging.Handler):
 
 
 def guarded(callback: Callable) -> Callable:
-    """Decorate a callback of an object that has its `Complaints` as `complain`."""
+    """Decorate a callback of an object that has its `ErrorLog` as `error_log`."""
 
     @functools.wraps(callback)
     def run(self: Any, *args: Any, **more: Any) -> Any:
         try:
             return callback(self, *args, **more)
         except Exception as error:
-            self.complain(error)
+            self.error_log.report(error)
             if len(args) < 2:
                 return None
             # Services must answer: the second argument is the response they were given.
@@ -173,7 +173,7 @@ def wait_for(job: Callable[[], T], is_wanted: Callable[[], bool]) -> T:
 
     thread = threading.Thread(target=run, name=f'{THREADS}load', daemon=True)
     thread.start()
-    while not wait([future], _LOOK_S).done:
+    while not wait([future], _POLL_S).done:
         if not is_wanted():
             raise KeyboardInterrupt
     thread.join()

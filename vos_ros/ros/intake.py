@@ -10,7 +10,6 @@ no service call or report delays an image. Masks come the same way, or images wo
 """
 
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 import logging
 import threading
 import time
@@ -18,18 +17,17 @@ from types import MappingProxyType
 from typing import Any
 
 from rclpy.callback_groups import CallbackGroup
-from rclpy.exceptions import InvalidHandle
 from rclpy.guard_condition import GuardCondition
-from rclpy.impl.implementation_singleton import rclpy_implementation as _rclpy
 
+from vos_ros.ros.compat import take, WaitSet
 from vos_ros.ros.gaps import GapCounter
 from vos_ros.ros.guard import in_words, THREADS
 
 #: How often to look whether ROS still runs, in case nobody says so.
-_LOOK_NS = 500_000_000
+_POLL_NS = 500_000_000
 #: After an image: whom it has woken would wait for the interpreter while the next wait is made,
 #: a twentieth of a millisecond in each frame.
-_ASIDE_S = 0.001
+_YIELD_S = 0.001
 _NO_GAPS: Mapping[Any, GapCounter] = MappingProxyType({})
 
 _LOGGER = logging.getLogger(__name__)
@@ -94,7 +92,11 @@ class Intake:
     def start(self) -> None:
         """Begin; messages go to the subscriptions' own callbacks, which must not raise."""
         self._group.is_taken = True
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError:  # no thread to be had
+            self._group.is_taken = False
+            raise
 
     def follow(
         self, subscriptions: Sequence[Any], gaps: Mapping[Any, GapCounter] = _NO_GAPS
@@ -121,6 +123,7 @@ class Intake:
         self._wake.trigger()
         self._thread.join(timeout_s)
         self._group.is_taken = False
+        self._subscriptions, self._gaps = (), _NO_GAPS  # they lead back to who made this
         return not self._thread.is_alive()
 
     def _run(self) -> None:
@@ -138,48 +141,24 @@ class Intake:
 
     def _serve(self, wanted: Sequence[Any]) -> None:
         """Serve these until others are wanted."""
-        with ExitStack() as in_use:  # nothing is destroyed while it is waited for
-            subscriptions = []
-            for subscription in wanted:
-                try:
-                    in_use.enter_context(subscription.handle)
-                except InvalidHandle:
-                    continue
-                subscriptions.append(subscription)
-            events = [event for each in subscriptions for event in each.event_handlers]
-            for event in events:
-                in_use.enter_context(event)
-            wait_set = _rclpy.WaitSet(
-                len(subscriptions), 1, 0, 0, 0, len(events), self._context.handle
-            )
+        with WaitSet.open(self._context, self._wake, wanted) as waiting:
             while self._subscriptions is wanted and not self._is_stopping and self._context.ok():
-                self._wait(wait_set, subscriptions, events)
+                self._wait(waiting)
 
-    def _wait(self, wait_set: Any, subscriptions: list[Any], events: list[Any]) -> None:
-        wait_set.clear_entities()
-        wait_set.add_guard_condition(self._wake.handle)
-        for subscription in subscriptions:
-            wait_set.add_subscription(subscription.handle)
-        for event in events:
-            event.add_to_wait_set(wait_set)
-        wait_set.wait(_LOOK_NS)
-        ready = wait_set.get_ready_entities('subscription')
-        for subscription in subscriptions:
-            if subscription.handle.pointer in ready:
-                is_last = subscription is subscriptions[-1]
-                most = 1 if is_last else max(1, subscription.qos_profile.depth)
-                if self._take(subscription, most) and is_last:
-                    time.sleep(_ASIDE_S)
-        for event in events:
-            if event.is_ready(wait_set):
-                event.callback(event.take_data())
+    def _wait(self, waiting: WaitSet) -> None:
+        for subscription in waiting.wait(_POLL_NS):
+            is_last = subscription is waiting.subscriptions[-1]
+            most = 1 if is_last else max(1, subscription.qos_profile.depth)
+            if self._take(subscription, most) and is_last:
+                time.sleep(_YIELD_S)
+        waiting.serve_events()
 
     def _take(self, subscription: Any, most: int) -> int:
         """Hand on what waits, up to so many, and return how many it were."""
         for number in range(most):
             if self._is_stopping:
                 return number
-            taken = subscription.handle.take_message(subscription.msg_type, subscription.raw)
+            taken = take(subscription)
             if taken is None:
                 return number
             msg, info = taken

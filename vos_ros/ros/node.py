@@ -64,12 +64,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     :return: exit code: 0 = stopped as asked, 1 = ROS is missing, 2 = wrong use.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
-    own = arguments[: arguments.index('--ros-args')] if '--ros-args' in arguments else arguments
-    if '-h' in own or '--help' in own:
+    plain = arguments[: arguments.index('--ros-args')] if '--ros-args' in arguments else arguments
+    if '-h' in plain or '--help' in plain:
         _show(usage())
         return 0
-    if own:
-        print(f'segmenter: unknown argument {own[0]!r}; see segmenter --help', file=sys.stderr)
+    if plain:
+        print(f'segmenter: unknown argument {plain[0]!r}; see segmenter --help', file=sys.stderr)
         return 2
     try:
         return _run(arguments)
@@ -93,11 +93,7 @@ def _run(arguments: Sequence[str]) -> int:
 
         from vos_ros.ros.vos_node import VosNode
     except ImportError as error:
-        print(
-            f'segmenter: ROS 2 is not found ({error}); source /opt/ros/<distro>/setup.bash, or '
-            'install the rclpy wheels as the README says',
-            file=sys.stderr,
-        )
+        print(f'segmenter: {_missing(error)}', file=sys.stderr)
         return 1
     # OpenCV's own threads gain half a millisecond on idle cores and cost thirty on busy ones,
     # where every resize waits for the last of them to be scheduled.
@@ -131,6 +127,24 @@ def _run(arguments: Sequence[str]) -> int:
     return 0
 
 
+def _missing(error: ImportError) -> str:
+    """Say what cannot be imported, and what to do about it."""
+    name = (error.name or '').split('.')[0]
+    if name == 'rclpy' and isinstance(error, ModuleNotFoundError):
+        return (
+            f'ROS 2 is not found ({error}); source /opt/ros/<distro>/setup.bash, or install the '
+            'rclpy wheels as the README says'
+        )
+    if name == 'rclpy':  # there, but without something that we want, or a library of its own
+        return f'this rclpy cannot be used ({error}); `vos doctor` says more'
+    if isinstance(error, ModuleNotFoundError):
+        return (
+            f'{error}; install it for {sys.executable}: by apt or rosdep where ROS is installed '
+            '(rosdep install --from-paths src), else by pip'
+        )
+    return f'{in_words(error)}; `vos doctor` says more'
+
+
 def _spin(executor, node) -> None:
     """
     Spin until ROS ends, whatever a callback of rclpy's own raises.
@@ -146,7 +160,7 @@ def _spin(executor, node) -> None:
         except ExternalShutdownException:
             return
         except Exception as error:
-            node.complain(error, f'ROS failed, the node goes on: {in_words(error)}')
+            node.error_log.report(error, f'ROS failed, the node goes on: {in_words(error)}')
             time.sleep(_PAUSE_S)
 
 

@@ -27,6 +27,7 @@ from vos_ros.config import (
     settings,
 )
 from vos_ros.errors import VosError
+from vos_ros.ros.compat import parameter_overrides
 
 #: Acts before there is anyone who could set it.
 _ONLY_AT_START = ('autostart',)
@@ -95,7 +96,7 @@ def declare(node: Node) -> None:
             check_value(name, _value(node, name), item)
         except (InvalidParameterTypeException, InvalidParameterValueException) as error:
             # rclpy's own words name the value, ours the remedy; ours first where they apply.
-            override = getattr(node, '_parameter_overrides', {}).get(name)
+            override = parameter_overrides(node).get(name)
             if override is not None:
                 check_value(name, override.value, item)
             raise VosError(f'parameter {name}: {error}') from error
@@ -106,7 +107,7 @@ def _name_misspelt(node: Node) -> None:
     # ROS ignores an override of a parameter that nobody declares: a typo in a parameter file
     # would silently leave the default in place.
     known = [name for name, _ in all_settings()]
-    for name in getattr(node, '_parameter_overrides', {}):
+    for name in parameter_overrides(node):
         if name.startswith('qos_overrides.') or node.has_parameter(name):
             continue
         close = difflib.get_close_matches(name, known, n=1)

@@ -31,7 +31,7 @@ from vos_ros.ros import conversions, detections
 from vos_ros.ros.detections import BoxPrompt
 from vos_ros.ros.diagnostics import Health
 from vos_ros.ros.gaps import GapCounter
-from vos_ros.ros.guard import Complaints, guarded, in_words, shortened
+from vos_ros.ros.guard import ErrorLog, guarded, in_words, shortened
 from vos_ros.ros.qos import LATCHED, profile, QosWatch, RELIABLE, VOLATILE
 from vos_ros.ros.reporting import compressed_topic
 from vos_ros.stream.requests import QUEUE_CAPACITY, QUEUE_NBYTES
@@ -46,7 +46,7 @@ _SEEN = 32
 #: How often to look whether somebody latches prompts.
 _LATCHED_POLL_S = 0.25
 #: How long boxes are remembered for objects that are not seen yet: they wait to be drawn.
-_ASKED_S = 2.0
+_REQUESTED_S = 2.0
 
 
 def _nbytes_of(prompt: Prompt | BoxPrompt) -> int:
@@ -101,7 +101,7 @@ class PromptInputs:
     :param config: what masks mean.
     :param vision: the module vision_msgs.msg, None where it is not installed.
     :param health: counts.
-    :param complain: logs.
+    :param error_log: logs.
     :param submit: takes a prompt, or returns False while nobody can; then it is held.
     :param known_ids: ids in use.
     :param seen_at: boxes around the objects, as seen last.
@@ -118,7 +118,7 @@ class PromptInputs:
         *,
         vision: Any | None,
         health: Health,
-        complain: Complaints,
+        error_log: ErrorLog,
         submit: Callable[[Prompt | BoxPrompt], bool],
         known_ids: Callable[[], tuple[int, ...]],
         seen_at: Callable[[], dict[int, Box]],
@@ -127,7 +127,7 @@ class PromptInputs:
         on_topics_changed: Callable[[], None],
     ) -> None:
         self.names: dict[int, str] = {}  # of objects that a detector has named
-        self.complain = complain
+        self.error_log = error_log
         self._node = node
         self._watch = watch
         self._config = config
@@ -135,16 +135,16 @@ class PromptInputs:
         self._submit = submit
         self._known_ids = known_ids
         self._seen_at = seen_at
-        self._asked: dict[int, tuple[float, Box]] = {}  # boxes of late, and when they came, s
+        self._requested: dict[int, tuple[float, Box]] = {}  # boxes of late, and when they came, s
         self._remove = remove
         self._group = group
         self._on_topics_changed = on_topics_changed
         self._lock = threading.RLock()
         self._held: deque[Prompt | BoxPrompt] = deque(maxlen=_HELD)
-        self._has_told_held = False
+        self._has_logged_held = False
         self._seen = Deliveries()
         self._has_seen_stamp_0 = False
-        self._told: tuple[int, LabelMap] | None = None  # stamp, and what its masks said so far
+        self._newest_mask: tuple[int, LabelMap] | None = None  # stamp, all its masks so far
         self._topics: dict[str, tuple[type, Callable]] = {
             'init_mask': (Image, self._on_mask),
             compressed_topic(node, 'init_mask'): (CompressedImage, self._on_compressed_mask),
@@ -189,14 +189,14 @@ class PromptInputs:
                 prompt = self._held.popleft()
                 if not self._submit_guarded(prompt):
                     self._held.append(prompt)
-            self._has_told_held = bool(self._held)
+            self._has_logged_held = bool(self._held)
 
     def forget(self) -> None:
         """Forget everything after a reset: the same mask may now be meant again."""
         with self._lock:
             self._held.clear()
             self._seen.clear()
-            self._asked.clear()
+            self._requested.clear()
             self.names = {}
 
     def repeat(self) -> None:
@@ -218,14 +218,14 @@ class PromptInputs:
                 self._take(prompt)
 
     def _gap_counter(self, topic: str) -> GapCounter:
-        def tell(count: int) -> None:
+        def on_missed(count: int) -> None:
             self._health.masks_lost(count)
-            self.complain.warn(
+            self.error_log.warn(
                 f'{count} messages of {topic} were lost on their way: more than {_DEPTH} came at '
                 'once, or the link is weak; send one mask with all objects of an image'
             )
 
-        return GapCounter(tell, lambda: int(self._node.count_publishers(topic)))
+        return GapCounter(on_missed, lambda: int(self._node.count_publishers(topic)))
 
     def _listen(self, topic: str, durability: Any) -> Any:
         kind, callback = self._topics[topic]
@@ -275,18 +275,18 @@ class PromptInputs:
                 msg, self._known_ids(), self._places(), self.names
             )
             now = time.monotonic()
-            self._asked |= {i: (now, box) for i, box in boxes.boxes.items()}
+            self._requested |= {i: (now, box) for i, box in boxes.boxes.items()}
             for line in problems:
                 self._health.mask_rejected(line)
-                self.complain.warn(f'init boxes: {line}')
+                self.error_log.warn(f'init boxes: {line}')
             self.names = {**self.names, **boxes.names}
             self._take(boxes)
 
     def _places(self) -> dict[int, Box]:
         """Return where objects are: as seen last, else as asked for a moment ago."""
-        since = time.monotonic() - _ASKED_S
-        self._asked = {i: each for i, each in self._asked.items() if each[0] >= since}
-        return {i: box for i, (_, box) in self._asked.items()} | self._seen_at()
+        since = time.monotonic() - _REQUESTED_S
+        self._requested = {i: each for i, each in self._requested.items() if each[0] >= since}
+        return {i: box for i, (_, box) in self._requested.items()} | self._seen_at()
 
     def _take_mask(self, msg: Any, read: Callable[[Any, int], Any]) -> None:
         label_map = read(msg, self._config.binary_id)
@@ -305,11 +305,11 @@ class PromptInputs:
 
     def _warn_of_conflicts(self, label_map: LabelMap, stamp_ns: int) -> None:
         """Warn where two masks of one image give different pixels to one object."""
-        told, self._told = self._told, (stamp_ns, label_map)
-        if told is None or told[0] != stamp_ns or told[1].shape != label_map.shape:
+        newest, self._newest_mask = self._newest_mask, (stamp_ns, label_map)
+        if newest is None or newest[0] != stamp_ns or newest[1].shape != label_map.shape:
             return
-        before = told[1]
-        self._told = stamp_ns, np.where(label_map > 0, label_map, before)
+        before = newest[1]
+        self._newest_mask = stamp_ns, np.where(label_map > 0, label_map, before)
         differs = before != label_map
         moved = np.union1d(before[differs], label_map[differs])
         again = sorted(set(ids_in(before)).intersection(ids_in(label_map), moved.tolist()))
@@ -319,7 +319,7 @@ class PromptInputs:
                 'one counts; give each object an id of its own (pixels k = object k), in one mask'
             )
             self._health.noticed(shortened(line))
-            self.complain.warn(shortened(line))
+            self.error_log.warn(shortened(line))
 
     def _is_new(self, way: str, is_latched: bool, msg: Any, *content: Any) -> bool:
         digest = hashlib.blake2b(way.encode(), digest_size=16)
@@ -344,7 +344,7 @@ class PromptInputs:
 
     def _refuse(self, error: VosError) -> None:
         self._health.mask_rejected(in_words(error))
-        self.complain.log(error)
+        self.error_log.log(error)
 
     def _take(self, prompt: Prompt | BoxPrompt) -> None:
         if self._submit_guarded(prompt):
@@ -361,8 +361,8 @@ class PromptInputs:
                 )
             )
         self._held.append(prompt)
-        if not self._has_told_held:
-            self._has_told_held = True
+        if not self._has_logged_held:
+            self._has_logged_held = True
             self._node.get_logger().info('init mask is held until the node is active and enabled')
 
     def _submit_guarded(self, prompt: Prompt | BoxPrompt) -> bool:
@@ -379,10 +379,10 @@ class PromptInputs:
         with self._lock:
             self._seen.clear()  # the same mask may now be meant again
             self.names = {i: name for i, name in self.names.items() if i not in ids}
-            self._asked = {i: each for i, each in self._asked.items() if i not in ids}
+            self._requested = {i: each for i, each in self._requested.items() if i not in ids}
             unknown = sorted(ids.difference(self._known_ids()))
             if unknown:
-                self.complain.warn(
+                self.error_log.warn(
                     shortened(
                         f'remove_objects: no object {unknown} is known; masks that wait lose them'
                     )

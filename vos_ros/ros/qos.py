@@ -6,11 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 from rclpy.duration import Infinite
-from rclpy.event_handler import (
-    PublisherEventCallbacks,
-    SubscriptionEventCallbacks,
-    UnsupportedEventTypeError,
-)
 from rclpy.qos import (
     DurabilityPolicy,
     HistoryPolicy,
@@ -22,6 +17,12 @@ from rclpy.qos import (
 )
 
 from vos_ros.errors import VosError
+from vos_ros.ros.compat import (
+    parameter_overrides,
+    PublisherEventCallbacks,
+    SubscriptionEventCallbacks,
+    UnsupportedEventTypeError,
+)
 
 RELIABLE, BEST_EFFORT = ReliabilityPolicy.RELIABLE, ReliabilityPolicy.BEST_EFFORT
 VOLATILE, LATCHED = DurabilityPolicy.VOLATILE, DurabilityPolicy.TRANSIENT_LOCAL
@@ -60,7 +61,7 @@ class QosWatch:
     def __init__(self, node: Any) -> None:
         self._node = node
         self._watched: list[tuple[Any, bool]] = []  # publisher or subscription, is it ours to read
-        self._told: dict[str, str] = {}  # topic -> policy that the middleware named last
+        self._last_policy: dict[str, str] = {}  # topic -> policy that the middleware named last
         self._logged: set[str] = set()
 
     def subscribe(
@@ -177,7 +178,7 @@ class QosWatch:
         found = self._node.get_publishers_info_by_topic(topic)
         return [_who(other) for other in found]
 
-    def rivals(self, topic: str) -> list[str]:
+    def other_publishers(self, topic: str) -> list[str]:
         """
         Name the nodes that publish a topic beside the publishers made here; none without such.
 
@@ -197,7 +198,7 @@ class QosWatch:
         start = f'qos_overrides.{topic}.subscription.'
         return ', '.join(
             f'{name} = {override.value!r}'
-            for name, override in getattr(self._node, '_parameter_overrides', {}).items()
+            for name, override in parameter_overrides(self._node).items()
             if name.startswith(start)
         )
 
@@ -208,11 +209,11 @@ class QosWatch:
         if offered.durability == VOLATILE and requested.durability == LATCHED:
             policies.append('durability')
         # Of the others, the middleware's event tells which one it is.
-        policies = policies or [self._told.get(topic, 'another policy')]
+        policies = policies or [self._last_policy.get(topic, 'another policy')]
         return f'{topic}: {" and ".join(policies)}'
 
     def _on_incompatible(self, topic: str, event: Any) -> None:
-        self._told[topic] = qos_policy_name_from_kind(event.last_policy_kind).lower()
+        self._last_policy[topic] = qos_policy_name_from_kind(event.last_policy_kind).lower()
 
 
 def _name(other: Any) -> str:

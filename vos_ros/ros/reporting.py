@@ -51,7 +51,7 @@ class Snapshot:
     The node as it is at present.
 
     :param state: label of the lifecycle state.
-    :param complaint: why it cannot be configured or activated, '' = nothing.
+    :param failure: why it cannot be configured or activated, '' = nothing.
     :param segmenter: None while not configured.
     :param counts: of all its workers, by name.
     :param overload: None while not active.
@@ -63,7 +63,7 @@ class Snapshot:
     state: str
     is_active: bool
     is_paused: bool
-    complaint: str
+    failure: str
     config: Configuration
     segmenter: VideoSegmenter | None
     counts: Mapping[str, int]
@@ -98,8 +98,8 @@ class Reporter:
         parts = {
             'node': diagnostics.node_status(
                 'paused' if is_paused else now.state,
-                now.complaint,
-                self._watch.rivals(self._node.resolve_topic_name('~/labels')),
+                now.failure,
+                self._watch.other_publishers(self._node.resolve_topic_name('~/labels')),
             ),
             'input': self._input(now),
         }

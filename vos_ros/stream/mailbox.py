@@ -16,7 +16,7 @@ class Mailbox(Generic[T]):
     Room for one item; the latest wins and the one it replaces is counted.
 
     A frame therefore waits for at most one inference, whatever the camera's rate.
-    Not locked: the worker holds its own condition around every call.
+    Not locked: the backlog holds its own condition around every call.
     """
 
     def __init__(self) -> None:

@@ -28,6 +28,8 @@ QUEUE_NBYTES = 128 << 20
 _MOST_LATE = 4
 #: How long one of those is held that is to be refused.
 _HOLD_S = 0.5
+#: Ids of one prompt that are looked at one by one, whatever max_objects is.
+_MANY_IDS = 64
 
 
 @dataclass(eq=False)
@@ -78,14 +80,14 @@ class _Late(Generic[T]):
     request: Request[T]
 
     @property
-    def is_doomed(self) -> bool:
+    def is_refused(self) -> bool:
         """Whether it is refused, though nobody was told yet."""
         return bool(self.request.refusal)
 
 
 class Requests(Generic[T]):
     """
-    Commands, which go first, and prompts in order of arrival; not locked, the worker does that.
+    Commands, which go first, and prompts in order of arrival; not locked, the backlog does that.
 
     A command is not counted and waits for no prompt: what is removed is taken out of all prompts
     that wait. Of prompts whose turn has come, a later one takes the place of the former ones for
@@ -153,8 +155,8 @@ class Requests(Generic[T]):
                 continue
             elif request.deadline_s == float('inf'):
                 request.deadline_s = self._deadline_s()
-        doomed = {id(late.request) for late in self._late if late.is_doomed}
-        self._waiting = deque(r for r in self._waiting if id(r) not in doomed)
+        refused = {id(late.request) for late in self._late if late.is_refused}
+        self._waiting = deque(r for r in self._waiting if id(r) not in refused)
         if any(request.has_turn for request in waited):
             self._supersede()
 
@@ -173,7 +175,7 @@ class Requests(Generic[T]):
             prompt = late.request.prompt
             if (
                 prompt is not None
-                and (late.is_doomed or late.came_s >= since_s)
+                and (late.is_refused or late.came_s >= since_s)
                 and after_ns <= prompt.stamp_ns <= last_ns
             ):
                 # Where it was not applied yet, it is not refused with the forgotten frame either.
@@ -182,7 +184,7 @@ class Requests(Generic[T]):
                 again = Request[T].of(prompt, late.request.ids)
                 again.deadline_s = self._deadline_s()
                 self._waiting.append(again)
-        self._tell_late()
+        self._settle_late()
 
     def remove(self, object_ids: Set[int]) -> None:
         """
@@ -190,7 +192,7 @@ class Requests(Generic[T]):
 
         Those would otherwise bring back what was removed after they were sent.
         """
-        self._tell_late()
+        self._settle_late()
         for request in self._waiting:
             if not request.refusal and not _keep_others(request, object_ids):
                 request.refusal = 'the objects of the prompt were removed before its turn came'
@@ -201,14 +203,14 @@ class Requests(Generic[T]):
 
         :param only_bound: those only whose frame is there.
         """
-        self._tell_late()
+        self._settle_late()
         for request in self._waiting:
             if not request.refusal and (request.item is not None or not only_bound):
                 request.refusal = reason
 
     def clear(self) -> int:
         """Forget all prompts, but no command: those were granted; return their number."""
-        prompts = len(self._waiting) + sum(late.is_doomed for late in self._late)
+        prompts = len(self._waiting) + sum(late.is_refused for late in self._late)
         self._waiting.clear()
         self._late.clear()
         return prompts
@@ -241,8 +243,8 @@ class Requests(Generic[T]):
         if self._acts:
             return self._acts.popleft()
         now_s = time.monotonic()
-        if any(late.is_doomed and late.came_s + _HOLD_S <= now_s for late in self._late):
-            self._tell_late()
+        if any(late.is_refused and late.came_s + _HOLD_S <= now_s for late in self._late):
+            self._settle_late()
         for request in self._waiting:
             if request.item is None and request.deadline_s <= now_s and not request.refusal:
                 self._give_up(request)
@@ -252,7 +254,7 @@ class Requests(Generic[T]):
                 return request
         return None
 
-    def names(self, stamp_ns: int) -> bool:
+    def awaits(self, stamp_ns: int) -> bool:
         """Say whether a prompt waits for the image of this very stamp."""
         return any(r.prompt is not None and r.prompt.stamp_ns == stamp_ns for r in self._waiting)
 
@@ -271,7 +273,7 @@ class Requests(Generic[T]):
     def wait_s(self) -> float | None:
         """Return the time until the first prompt gives up waiting, None = no such."""
         ends = [r.deadline_s for r in self._waiting if r.item is None]
-        ends += [late.came_s + _HOLD_S for late in self._late if late.is_doomed]
+        ends += [late.came_s + _HOLD_S for late in self._late if late.is_refused]
         first = min(ends, default=float('inf'))
         return None if first == float('inf') else max(0.0, first - time.monotonic())
 
@@ -280,7 +282,7 @@ class Requests(Generic[T]):
 
     def _make_room_for(self, new: Request[T]) -> None:
         """Let the oldest prompts that this one supersedes give way where the queue is full."""
-        for late in [late for late in self._late if not late.is_doomed]:
+        for late in [late for late in self._late if not late.is_refused]:
             if self._nbytes() + new.nbytes <= QUEUE_NBYTES:
                 break
             self._late.remove(late)  # it was applied already; a second chance is all that goes
@@ -328,8 +330,8 @@ class Requests(Generic[T]):
         """Take out of the prompts whose turn has come what a later one tells anew."""
         ready = [request for request in self._waiting if request.has_turn]
         for at, old in enumerate(ready):
-            told = frozenset[int]().union(*(r.ids for r in ready[at + 1 :] if _is_later(r, old)))
-            if told and (self._init.mode == 'replace' or not _keep_others(old, told)):
+            later = frozenset[int]().union(*(r.ids for r in ready[at + 1 :] if _is_later(r, old)))
+            if later and (self._init.mode == 'replace' or not _keep_others(old, later)):
                 self._waiting.remove(old)
                 self.superseded += 1
 
@@ -348,11 +350,11 @@ class Requests(Generic[T]):
         self._give(request, match)
         if not match.is_late:
             return
-        doomed = [late for late in self._late if late.is_doomed]
-        if match.refusal and len(doomed) >= _MOST_LATE:
+        refused = [late for late in self._late if late.is_refused]
+        if match.refusal and len(refused) >= _MOST_LATE:
             return  # it is refused at once
-        if len(self._late) - len(doomed) >= _MOST_LATE and not match.refusal:
-            self._late.remove(next(late for late in self._late if not late.is_doomed))
+        if len(self._late) - len(refused) >= _MOST_LATE and not match.refusal:
+            self._late.remove(next(late for late in self._late if not late.is_refused))
         self._late.append(_Late(time.monotonic(), request))
 
     def _give_up(self, request: Request[T]) -> None:
@@ -364,10 +366,34 @@ class Requests(Generic[T]):
                 'stamp the prompt like the image that it was drawn on'
             )
 
-    def _tell_late(self) -> None:
+    def _settle_late(self) -> None:
         """Give up on late prompts: those that are to be refused are, now."""
-        self._waiting.extend(late.request for late in self._late if late.is_doomed)
+        self._waiting.extend(late.request for late in self._late if late.is_refused)
         self._late.clear()
+
+
+def followable(
+    prompt: Prompt, most: int, known_ids: Iterable[int]
+) -> tuple[Prompt, Sequence[int], str]:
+    """
+    Leave out ids that can never be followed: a mask of noise costs no more than others.
+
+    :param most: objects at once.
+    :param known_ids: of those that are followed.
+    :return: the prompt, its ids, and what was left out in words.
+    """
+    ids = ids_in(prompt.label_map)
+    if len(ids) <= max(_MANY_IDS, 2 * most):
+        return prompt, ids, ''
+    known = set(known_ids)
+    kept = sorted(known.intersection(ids).union([k for k in ids if k not in known][:most]))
+    refused = sorted(set(ids).difference(kept))
+    return (
+        replace(prompt, label_map=keep_ids(prompt.label_map, kept)),
+        kept,
+        f'{len(refused)} objects, {refused[0]} to {refused[-1]}, are refused, as '
+        f'max_objects = {most}; is it a mask of ids per pixel?',
+    )
 
 
 def _is_later(new: Request[T], old: Request[T]) -> bool:

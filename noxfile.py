@@ -1,0 +1,94 @@
+# SPDX-FileCopyrightText: 2026 The vos_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+The tests beside other versions: what the ROS 2 distributions that are alive bring along.
+
+    make matrix                          # all that this machine has a Python for
+    make matrix MATRIX='-s kilted'       # one of them
+    make matrix MATRIX='-s noble -- test/formats -x'
+
+Nothing of a distribution is installed but its versions, from wheels; docs/distros.md says what
+was run where. A Python that is not here is skipped, by name.
+"""
+
+import nox
+
+nox.options.default_venv_backend = 'venv'
+nox.options.reuse_existing_virtualenvs = True
+nox.options.error_on_missing_interpreters = False
+
+#: Versions as apt installs them; where there is no wheel of one, the nearest.
+JAMMY = [  # Ubuntu 22.04: Humble
+    'numpy==1.21.6',  # apt has 1.21.5; onnxruntime's wheels want this one
+    'opencv-python-headless==4.5.5.64',
+    'onnxruntime==1.16.3',
+    'typer==0.4.0',
+    'click==8.0.3',
+    'rich==11.2.0',
+    'scikit-image==0.19.3',
+    'PyYAML==6.0.1',
+]
+NOBLE = [  # Ubuntu 24.04: Jazzy and Kilted
+    'numpy==1.26.4',
+    'opencv-python-headless==4.6.0.66',
+    'onnxruntime==1.23.2',
+    'typer==0.9.0',
+    'click==8.1.6',
+    'rich==13.7.1',
+    'scikit-image==0.22.0',
+    'PyYAML==6.0.1',
+]
+RESOLUTE = [  # Ubuntu 26.04: Lyrical, by what is known of it
+    'numpy==2.3.5',
+    'opencv-python-headless==4.13.0.92',
+    'onnxruntime==1.23.2',
+    'typer==0.20.0',
+    'rich==14.2.0',
+    'scikit-image==0.25.2',
+    'PyYAML==6.0.3',
+]
+#: For all of them.
+WITH = ['rosbags==0.11.9', 'imageio-ffmpeg==0.8.1', 'setuptools==80.9.0']
+TESTS = ['pytest==9.2.0', 'pytest-timeout==2.4.0']
+QUICK = ['test', '-q', '-m', 'not ros and not integration and not slow']
+
+
+def _install(session: nox.Session, versions: list[str]) -> None:
+    session.install(*versions, *WITH, *TESTS)
+    session.install('--no-deps', '--no-build-isolation', '--editable', '.')
+
+
+def _pytest(session: nox.Session, usual: list[str]) -> None:
+    session.run('python', '-m', 'pytest', *(session.posargs or usual))
+
+
+@nox.session(python='3.10')
+def jammy(session: nox.Session) -> None:
+    """NumPy, OpenCV, typer and rich of Ubuntu 22.04 (Humble)."""
+    _install(session, JAMMY)
+    # The benchmarks are for a checkout and its own pins.
+    _pytest(session, [*QUICK, '--ignore=test/test_benchmarks.py'])
+
+
+@nox.session(python='3.12')
+def noble(session: nox.Session) -> None:
+    """NumPy, OpenCV, typer and rich of Ubuntu 24.04 (Jazzy, Kilted)."""
+    _install(session, NOBLE)
+    _pytest(session, QUICK)
+
+
+@nox.session(python=['3.13', '3.14'])
+def resolute(session: nox.Session) -> None:
+    """Versions near Ubuntu 26.04's (Lyrical)."""
+    _install(session, RESOLUTE)
+    _pytest(session, QUICK)
+
+
+@nox.session(python=['3.12', '3.11', '3.10'], tags=['dds'])
+def kilted(session: nox.Session) -> None:
+    """Rclpy and Fast DDS of Kilted: everything that runs over DDS."""
+    pins = ['-r', 'requirements/kilted.txt', '-c', 'requirements/constraints_kilted.txt']
+    session.install(*pins, *RESOLUTE, *WITH, *TESTS)
+    session.install('--no-deps', '--no-build-isolation', '--editable', '.')
+    session.env['AMENT_PREFIX_PATH'] = session.virtualenv.location
+    _pytest(session, ['test', '-q', '-m', 'ros'])

@@ -1,0 +1,175 @@
+# SPDX-FileCopyrightText: 2026 The vos_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""What is done with frames and prompts, job by job, in the test's own thread."""
+
+from collections.abc import Callable
+import functools
+import threading
+
+from colour_backend import MakeSegmenter
+import numpy as np
+import pytest
+from worker_rig import Message, places, prompt
+
+from vos_ros.config import InitConfig
+from vos_ros.datatypes import Frame, Prompt, Segmentation
+from vos_ros.errors import VosError
+from vos_ros.stream.backlog import Backlog
+from vos_ros.stream.overload import OverloadLimits
+from vos_ros.stream.pipeline import Failed, Pipeline
+
+
+class Line:
+    """A backlog and a pipeline that a test works off, and what came out."""
+
+    def __init__(self, make_segmenter: MakeSegmenter, **init: float) -> None:
+        config = InitConfig(**init)  # type: ignore[arg-type]
+        self.converted: list[int] = []
+        self.results: list[Segmentation] = []
+        self.errors: list[tuple[Failed, str]] = []
+        self.on_result: Callable[[Segmentation], None] = self.results.append
+        self.segmenter = make_segmenter()
+        self.backlog: Backlog[Message] = Backlog(
+            lambda message: message.stamp_ns, config, lambda message: 0, 'reset'
+        )
+        self.pipeline = Pipeline(
+            self.segmenter,
+            self.backlog,
+            to_frame=self._to_frame,
+            on_result=lambda result, frame: self.on_result(result),
+            on_error=lambda error, what: self.errors.append((what, str(error))),
+            init=config,
+            limits=OverloadLimits(),
+            age_ms_of=lambda message: 0.0,
+            on_time_jump=lambda jump: None,
+        )
+
+    def _to_frame(self, message: Message) -> Frame:
+        self.converted.append(message.stamp_ns)
+        if message.is_broken:
+            raise VosError('the image is broken; check the camera')
+        return Frame(np.full((64, 96, 3), 200, np.uint8), 'rgb8', message.stamp_ns)
+
+    def send(self, *stamps: int) -> None:
+        for stamp_ns in stamps:
+            self.backlog.put_frame(Message(stamp_ns))
+
+    def ask(self, given: Prompt) -> None:
+        self.backlog.add_prompt(
+            given, np.unique(given.label_map[given.label_map > 0]).tolist(), ''
+        )
+
+    def step(self) -> bool:
+        job = self.pipeline.next_job()
+        if job is not None:
+            self.pipeline.do(job)
+        return job is not None
+
+    def work_off(self) -> None:
+        while self.step():
+            pass
+        assert self.backlog.stats.frames_in == places(self.backlog.stats)
+
+    def tracked(self) -> list[tuple[int, tuple[int, ...]]]:
+        return [(r.stamp_ns, r.object_ids) for r in self.results]
+
+
+@pytest.fixture
+def line(make_segmenter: MakeSegmenter) -> Line:
+    return Line(make_segmenter, catch_up_ms=10_000.0)
+
+
+def test_a_frame_and_its_mask_are_one_job(line: Line) -> None:
+    before = threading.active_count()
+    line.send(1)
+    line.ask(prompt(1, stamp_ns=1))
+    assert line.step()
+    assert not line.step()
+    assert line.tracked() == [(1, (1,))]
+    assert line.segmenter._newest is None, 'it is memorised'
+    assert line.backlog.stats.frames_done == 1
+    assert threading.active_count() == before
+
+
+def test_late_objects_and_live_frames_take_turns(line: Line) -> None:
+    line.send(1)
+    line.ask(prompt(1, stamp_ns=1))
+    line.work_off()
+    for stamp_ns in (2, 3, 4):
+        line.send(stamp_ns)
+        line.work_off()
+    line.converted.clear()
+    line.ask(prompt(2, stamp_ns=2))
+    assert line.step()  # its own frame
+    line.send(5)
+    assert line.step()  # the first one replayed
+    assert line.step()  # the live one
+    line.work_off()
+    assert line.converted == [2, 3, 5, 4, 5]
+    assert line.tracked()[-1] == (5, (1,))
+    line.send(6)
+    line.work_off()
+    assert line.tracked()[-1] == (6, (1, 2))
+    assert line.backlog.stats.catch_up_frames == 4
+
+
+def test_a_removal_ends_the_way_of_late_objects(line: Line) -> None:
+    for stamp_ns in (1, 2, 3):
+        line.send(stamp_ns)
+        line.work_off()
+    line.ask(prompt(2, stamp_ns=1))
+    assert line.step()
+    line.backlog.add_command(functools.partial(line.pipeline.remove, frozenset({2})))
+    line.work_off()
+    line.send(4)
+    line.work_off()
+    assert line.tracked()[-1] == (4, ())
+    assert line.converted == [1, 2, 3, 1, 4]
+
+
+def test_what_fails_is_reported_and_the_next_frame_is_served(line: Line) -> None:
+    line.backlog.put_frame(Message(1, is_broken=True))
+    line.ask(prompt(1))  # with stamp 0 it waits for the next frame
+    line.work_off()
+    line.send(2)
+    line.work_off()
+    assert line.tracked() == [(2, (1,))]
+
+    def fail(result: Segmentation) -> None:
+        raise RuntimeError('publisher is gone')
+
+    line.on_result = fail
+    line.send(3)
+    line.work_off()
+    assert line.errors == [
+        ('frame', 'the image is broken; check the camera'),
+        ('other', 'publisher is gone'),
+    ]
+    stats = line.backlog.stats
+    assert (stats.frames_done, stats.frames_failed, stats.errors) == (2, 1, 2)
+
+
+def test_of_masks_for_one_frame_the_useless_one_is_refused_alone(line: Line) -> None:
+    line.send(1)
+    line.ask(prompt(1, stamp_ns=1))
+    line.ask(prompt(2, stamp_ns=1, size=(64, 64)))
+    line.work_off()
+    assert line.tracked() == [(1, (1,))]
+    ((what, reason),) = line.errors
+    assert what == 'prompt'
+    assert 'aspect' in reason
+    assert line.backlog.stats.prompts_rejected == 1
+
+
+def test_what_was_granted_is_done_at_the_end(line: Line) -> None:
+    line.send(1)
+    line.ask(prompt(1, stamp_ns=1))
+    line.work_off()
+    line.send(2)
+    line.backlog.add_command(line.pipeline.forget)
+    line.backlog.close()
+    line.pipeline.finish()
+    assert line.segmenter.object_ids == ()
+    assert [r.stamp_ns for r in line.results] == [1]
+    stats = line.backlog.stats
+    assert (stats.frames_in, stats.frames_dropped) == (2, 1)

@@ -1,0 +1,274 @@
+# SPDX-FileCopyrightText: 2026 The vos_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""What the node has while it is configured, and what it has in addition while it is active."""
+
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from functools import partial
+import time
+from typing import Any
+
+from rclpy.callback_groups import CallbackGroup
+from rclpy.qos_overriding_options import QoSOverridingOptions
+from sensor_msgs.msg import CompressedImage, Image
+
+from vos_ros.config import NodeConfig, parse_range
+from vos_ros.datatypes import Prompt
+from vos_ros.engine.segmenter import VideoSegmenter
+from vos_ros.errors import VosError
+from vos_ros.formats.grey import GreyRange
+from vos_ros.ros import conversions
+from vos_ros.ros.box_drawer import BoxDrawer
+from vos_ros.ros.conversions import Arrival, stamp_ns_of
+from vos_ros.ros.detections import BoxPrompt
+from vos_ros.ros.diagnostics import Health
+from vos_ros.ros.gaps import GapCounter
+from vos_ros.ros.guard import ErrorLog, guarded, in_words
+from vos_ros.ros.intake import Intake, IntakeGroup
+from vos_ros.ros.prompts import PromptInputs
+from vos_ros.ros.publishing import Outputs
+from vos_ros.ros.qos import BEST_EFFORT, profile, QosWatch, RELIABLE
+from vos_ros.ros.raw_image import check_texts, nbytes_of, read_image
+from vos_ros.ros.reporting import image_topic
+from vos_ros.ros.results import Results
+from vos_ros.stream.overload import OverloadLimits, OverloadStatus
+from vos_ros.stream.worker import Worker
+
+#: How long a stop waits for the network.
+_JOIN_S = 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class Loaded:
+    """
+    What there is from configure to clean-up.
+
+    :param closing: closes topics and timers.
+    """
+
+    segmenter: VideoSegmenter
+    outputs: Outputs
+    prompts: PromptInputs
+    results: Results
+    closing: ExitStack
+
+
+class Session:
+    """
+    What there is from activate to deactivate: worker, box drawer, images and masks that come in.
+
+    The worker and the box drawer run at once, so that prompts which were held can go first; images
+    come after `listen`. What fails half way closes what was opened. Made, called and closed by the
+    executor's thread, but for `submit_prompt` and the callbacks of images, which are the intake's.
+
+    :param node: for its graph and context.
+    :param config: of the node.
+    :param loaded: what the session works with.
+    :param watch: makes the subscription.
+    :param health: counts.
+    :param error_log: logs.
+    :param group: of all subscriptions of the intake, those of the prompts as well.
+    :param has_boxes: whether boxes can come in.
+    :param is_paused: whether images and prompts are ignored; may be changed at any time.
+    """
+
+    def __init__(
+        self,
+        node: Any,
+        config: NodeConfig,
+        loaded: Loaded,
+        *,
+        watch: QosWatch,
+        health: Health,
+        error_log: ErrorLog,
+        group: IntakeGroup,
+        has_boxes: bool,
+        is_paused: bool,
+    ) -> None:
+        self.is_paused = is_paused
+        self.error_log = error_log
+        self._node = node
+        self._config = config
+        self._prompts = loaded.prompts
+        self._watch = watch
+        self._health = health
+        self._group: CallbackGroup = group
+        self._is_closed = False
+        self._has_joined = True
+        self._images: dict[Any, GapCounter] = {}  # the camera's subscription, once there is one
+        self._worker = _worker(config, loaded)
+        self._boxes: BoxDrawer | None = None
+        self._intake = Intake(node.context, group)
+        with ExitStack() as opened:
+            if has_boxes:
+                results = loaded.results
+                self._boxes = BoxDrawer(
+                    config.init, self._worker.submit_prompt, results.reject, results.note
+                )
+                opened.callback(self._join, self._boxes)
+            self._worker.start()
+            opened.callback(self._join, self._worker)
+            if self._boxes is not None:
+                opened.callback(self._boxes.stop, 0.0)  # it ends while the worker does
+            self._opened = opened.pop_all()
+
+    def listen(self) -> str:
+        """
+        Subscribe to the camera, and take images and masks by the intake's thread.
+
+        :return: the resolved topic of the images.
+        """
+        config = self._config
+        is_raw = config.image_transport != 'compressed'
+        subscription = self._watch.subscribe(
+            Image if is_raw else CompressedImage,
+            image_topic(self._node, config),
+            self._on_serialized_image if is_raw else self._on_image,
+            profile(1, RELIABLE if config.image_qos == 'reliable' else BEST_EFFORT),
+            on_lost=self._health.images_lost,
+            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+            raw=is_raw,
+            callback_group=self._group,
+        )
+        self._opened.callback(self._watch.release, subscription)
+        topic: str = subscription.topic_name
+        self._images[subscription] = GapCounter(
+            self._health.images_missed, lambda: int(self._node.count_publishers(topic))
+        )
+        self.follow_topics()
+        self._intake.start()
+        self._opened.callback(self._intake.stop, _JOIN_S)
+        return topic
+
+    def close(self) -> bool:
+        """
+        Stop listening, then the worker; the objects stay in the segmenter.
+
+        :return: all threads have ended; False = the network did not return within a second.
+        """
+        try:
+            self._opened.close()
+        finally:
+            # What refers back to this would keep the model until the garbage collector comes.
+            self._images.clear()
+            self._is_closed = True
+        return self._has_joined
+
+    def _join(self, thread: Worker | BoxDrawer) -> None:
+        self._has_joined = thread.stop(_JOIN_S) and self._has_joined
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Counters of the worker by name, see WorkerStats."""
+        return asdict(self._worker.stats)
+
+    @property
+    def overload(self) -> OverloadStatus:
+        """What the overload policy does."""
+        return self._worker.overload
+
+    def set_limits(self, config: NodeConfig) -> None:
+        """
+        Change what a frame may cost.
+
+        :param config: of the node, with the new limits.
+        """
+        self._worker.set_limits(OverloadLimits.of(config))
+
+    def follow_topics(self) -> None:
+        """Take what comes in on the topics that there are now."""
+        # A mask that came before its image is taken before it.
+        self._intake.follow(
+            (*self._prompts.subscriptions, *self._images), {**self._prompts.gaps, **self._images}
+        )
+
+    def submit_prompt(self, prompt: Prompt | BoxPrompt) -> bool:
+        """
+        Hand a prompt on.
+
+        :param prompt: masks or boxes.
+        :return: False = nobody can use it now.
+        """
+        if self.is_paused:
+            return False
+        if isinstance(prompt, Prompt):
+            self._worker.submit_prompt(prompt)
+        elif self._boxes is not None:
+            self._boxes.put_boxes(prompt)
+        return True
+
+    def remove_objects(self, object_ids: frozenset[int]) -> None:
+        """
+        Forget objects, those on their way as well.
+
+        :param object_ids: of these.
+        """
+        if self._boxes is not None:
+            self._boxes.remove(object_ids)
+        self._worker.submit_remove(object_ids)
+
+    def reset(self) -> None:
+        """Forget all objects, those on their way as well."""
+        self._worker.submit_reset()
+        self.clear_boxes()
+
+    def clear_boxes(self) -> None:
+        """Forget boxes that wait, and the images that they could be for."""
+        if self._boxes is not None:
+            self._boxes.clear()
+
+    @guarded
+    def _on_serialized_image(self, serialized: bytes) -> None:
+        arrived = time.perf_counter()
+        try:
+            msg = read_image(serialized)
+        except VosError as error:
+            self._refuse_image(error)
+            return
+        self._take(Arrival(msg, arrived, stamp_ns_of(msg)))
+
+    @guarded
+    def _on_image(self, msg: Any) -> None:
+        arrived = time.perf_counter()
+        try:
+            check_texts(msg)
+        except VosError as error:
+            self._refuse_image(error)
+            return
+        self._take(Arrival(msg, arrived, stamp_ns_of(msg)))
+
+    def _refuse_image(self, error: VosError) -> None:
+        if self._is_closed or self.is_paused:
+            self._health.image_ignored()
+            return
+        self._health.image_unreadable(in_words(error))
+        self.error_log.log(error)
+
+    def _take(self, item: Arrival) -> None:
+        if self._is_closed or self.is_paused:
+            self._health.image_ignored()
+            return
+        encoding = getattr(item.msg, 'encoding', '') or getattr(item.msg, 'format', '')
+        self._health.image_arrived(encoding, item.stamp_ns)
+        self._worker.submit_frame(item)
+        if self._boxes is not None:
+            self._boxes.put_image(item)
+
+
+def _worker(config: NodeConfig, loaded: Loaded) -> Worker[Arrival]:
+    """Make the worker; what it calls must not lead back to it, or the model would stay."""
+    results, prompts = loaded.results, loaded.prompts
+    grey = GreyRange(parse_range(config.image_range))
+    return Worker(
+        loaded.segmenter,
+        to_frame=partial(conversions.to_any_frame, grey=grey),
+        stamp_of=lambda item: item.stamp_ns,
+        on_result=lambda result, frame: results.publish(result, frame, prompts.names),
+        on_error=results.failed,
+        init=config.init,
+        nbytes_of=lambda item: nbytes_of(item.msg),
+        limits=OverloadLimits.of(config),
+        age_ms_of=lambda item: results.age_ms(item.stamp_ns),
+        time_jump_policy=config.on_time_jump,
+        on_time_jump=results.time_jumped,
+    )
