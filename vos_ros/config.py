@@ -244,6 +244,12 @@ class InitConfig(_Validated):
         unit='s',
         limits=(0.0, 86400.0),
     )
+    same_overlap: float = _setting(
+        0.3,
+        'a box without an id is the known object whose box it overlaps by so much (intersection '
+        'over union), the largest overlaps first; one that overlaps none is a new object',
+        limits=(0.05, 1.0),
+    )
     catch_up_ms: float = _setting(
         500.0,
         'how long a late mask may be followed through the buffered frames up to the newest one, '

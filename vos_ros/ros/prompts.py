@@ -13,7 +13,6 @@ from contextlib import contextmanager
 import functools
 import hashlib
 import threading
-import time
 from typing import Any
 
 import numpy as np
@@ -25,7 +24,6 @@ from vos_ros.config import InitConfig
 from vos_ros.datatypes import LabelMap, Prompt
 from vos_ros.engine.labels import ids_in
 from vos_ros.errors import VosError
-from vos_ros.formats.boxes import Box
 from vos_ros.formats.masks import EmptyMaskError
 from vos_ros.ros import conversions, detections
 from vos_ros.ros.detections import BoxPrompt
@@ -45,8 +43,6 @@ _DEPTH = 2 * QUEUE_CAPACITY
 _SEEN = 32
 #: How often to look whether somebody latches prompts.
 _LATCHED_POLL_S = 0.25
-#: How long boxes are remembered for objects that are not seen yet: they wait to be drawn.
-_REQUESTED_S = 2.0
 
 
 def _nbytes_of(prompt: Prompt | BoxPrompt) -> int:
@@ -104,7 +100,6 @@ class PromptInputs:
     :param error_log: logs.
     :param submit: takes a prompt, or returns False while nobody can; then it is held.
     :param known_ids: ids in use.
-    :param seen_at: boxes around the objects, as seen last.
     :param remove: forgets objects.
     :param group: of all subscriptions.
     :param on_topics_changed: called when `subscriptions` has changed.
@@ -121,12 +116,12 @@ class PromptInputs:
         error_log: ErrorLog,
         submit: Callable[[Prompt | BoxPrompt], bool],
         known_ids: Callable[[], tuple[int, ...]],
-        seen_at: Callable[[], dict[int, Box]],
         remove: Callable[[frozenset[int]], None],
         group: CallbackGroup,
         on_topics_changed: Callable[[], None],
     ) -> None:
         self.names: dict[int, str] = {}  # of objects that a detector has named
+        self.sightings = detections.Sightings()
         self.error_log = error_log
         self._node = node
         self._watch = watch
@@ -134,8 +129,6 @@ class PromptInputs:
         self._health = health
         self._submit = submit
         self._known_ids = known_ids
-        self._seen_at = seen_at
-        self._requested: dict[int, tuple[float, Box]] = {}  # boxes of late, and when they came, s
         self._remove = remove
         self._group = group
         self._on_topics_changed = on_topics_changed
@@ -196,7 +189,7 @@ class PromptInputs:
         with self._lock:
             self._held.clear()
             self._seen.clear()
-            self._requested.clear()
+            self.sightings.clear()
             self.names = {}
 
     def repeat(self) -> None:
@@ -271,22 +264,17 @@ class PromptInputs:
         with self._lock, self._rejections():
             if not self._is_new('boxes', is_latched, msg, detections.fingerprint(msg)):
                 return
+            known = self._known_ids()
+            places = self.sightings.at(conversions.to_stamp_ns(msg.header.stamp), known)
             boxes, problems = detections.to_boxes(
-                msg, self._known_ids(), self._places(), self.names
+                msg, known, places, self.names, self._config.same_overlap
             )
-            now = time.monotonic()
-            self._requested |= {i: (now, box) for i, box in boxes.boxes.items()}
+            self.sightings.ask(boxes)
             for line in problems:
                 self._health.mask_rejected(line)
                 self.error_log.warn(f'init boxes: {line}')
             self.names = {**self.names, **boxes.names}
             self._take(boxes)
-
-    def _places(self) -> dict[int, Box]:
-        """Return where objects are: as seen last, else as asked for a moment ago."""
-        since = time.monotonic() - _REQUESTED_S
-        self._requested = {i: each for i, each in self._requested.items() if each[0] >= since}
-        return {i: box for i, (_, box) in self._requested.items()} | self._seen_at()
 
     def _take_mask(self, msg: Any, read: Callable[[Any, int], Any]) -> None:
         label_map = read(msg, self._config.binary_id)
@@ -379,7 +367,7 @@ class PromptInputs:
         with self._lock:
             self._seen.clear()  # the same mask may now be meant again
             self.names = {i: name for i, name in self.names.items() if i not in ids}
-            self._requested = {i: each for i, each in self._requested.items() if i not in ids}
+            self.sightings.remove(ids)
             unknown = sorted(ids.difference(self._known_ids()))
             if unknown:
                 self.error_log.warn(

@@ -13,13 +13,13 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CompressedImage, Image
 
 from vos_ros.config import NodeConfig, parse_range
-from vos_ros.datatypes import Prompt
+from vos_ros.datatypes import Prompt, Segmentation
 from vos_ros.engine.segmenter import VideoSegmenter
 from vos_ros.errors import VosError
 from vos_ros.formats.grey import GreyRange
 from vos_ros.ros import conversions
 from vos_ros.ros.box_drawer import BoxDrawer
-from vos_ros.ros.conversions import Arrival, stamp_ns_of
+from vos_ros.ros.conversions import Arrival, CameraFrame, stamp_ns_of
 from vos_ros.ros.detections import BoxPrompt
 from vos_ros.ros.diagnostics import Health
 from vos_ros.ros.gaps import GapCounter
@@ -259,11 +259,16 @@ def _worker(config: NodeConfig, loaded: Loaded) -> Worker[Arrival]:
     """Make the worker; what it calls must not lead back to it, or the model would stay."""
     results, prompts = loaded.results, loaded.prompts
     grey = GreyRange(parse_range(config.image_range))
+
+    def on_result(result: Segmentation, frame: CameraFrame) -> None:
+        results.publish(result, frame, prompts.names)
+        prompts.sightings.note(result)
+
     return Worker(
         loaded.segmenter,
         to_frame=partial(conversions.to_any_frame, grey=grey),
         stamp_of=lambda item: item.stamp_ns,
-        on_result=lambda result, frame: results.publish(result, frame, prompts.names),
+        on_result=on_result,
         on_error=results.failed,
         init=config.init,
         nbytes_of=lambda item: nbytes_of(item.msg),

@@ -27,7 +27,6 @@ from std_srvs.srv import SetBool, Trigger
 from vos_ros.datatypes import Prompt
 from vos_ros.engine.segmenter import VideoSegmenter
 from vos_ros.errors import VosError
-from vos_ros.formats.boxes import Box
 from vos_ros.ros import detections, diagnostics, parameters
 from vos_ros.ros.compat import guard_change_state
 from vos_ros.ros.guard import ErrorLog, guarded, in_words, LogBridge, wait_for
@@ -176,7 +175,6 @@ class VosNode(LifecycleNode):
                 error_log=self.error_log,
                 submit=self._submit_prompt,
                 known_ids=self._known_ids,
-                seen_at=self._seen_at,
                 remove=self._remove_objects,
                 group=self._input_group,
                 on_topics_changed=self._on_topics_changed,
@@ -274,10 +272,6 @@ class VosNode(LifecycleNode):
     def _known_ids(self) -> tuple[int, ...]:
         loaded = self._loaded
         return () if loaded is None else loaded.segmenter.object_ids
-
-    def _seen_at(self) -> dict[int, Box]:
-        loaded = self._loaded
-        return {} if loaded is None else loaded.results.seen_at()
 
     def _on_topics_changed(self) -> None:
         if self._session is not None:
