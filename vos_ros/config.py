@@ -100,6 +100,13 @@ class MemoryConfig(_Validated):
         'an object below this mean probability is not memorised, for that is how drift starts',
         limits=(0.0, 1.0),
     )
+    budget_mib: float = _setting(
+        0.0,
+        'memory that may be used for the network, images, masks and what is kept; what needs more '
+        'is refused before it is taken; 0 = half of what there is here',
+        unit='MiB',
+        limits=(0.0, 1048576.0),
+    )
 
 
 @dataclass(frozen=True)

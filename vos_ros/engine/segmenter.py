@@ -67,7 +67,7 @@ class VideoSegmenter:
         self.config = config
         self.lost: LostConfig = config.lost  # live: may be replaced between frames
         self.last_memorize_ms = 0.0  # of the newest memorize(), which comes after publishing
-        self._sizes = Sizes(manifest, open_for, config.input_size)
+        self._sizes = Sizes(manifest, open_for, config)
         self._labeler = Labeler()
         self._work = self._workspace(self._sizes.of(self._sizes.camera)[0])
         self._doubts: Counter[Doubt] = Counter()
@@ -496,7 +496,7 @@ class VideoSegmenter:
 
         Where loading takes long (an engine that is built), better now than at the first overload.
         """
-        self._sizes.open_all()
+        self._sizes.open_all(self.input_size)
 
     def _meet(self, camera: Size) -> tuple[str, ...]:
         """Take note of an image's size (H, W); return a line for what is not as expected."""
@@ -516,10 +516,11 @@ class VideoSegmenter:
         """
         if size == self.input_size:
             return
-        work, latest = self._workspace(size), None
+        work, latest = self._workspace(size, self.input_size), None
         if keeps_objects and self.object_ids:
             latest = carry_over(self._work, work, self._key_frames, self._latest)
         self._work, self._latest = work, latest
 
-    def _workspace(self, size: Size) -> Workspace:
-        return Workspace(self.manifest, self._sizes.backend_for(size), size, self.config)
+    def _workspace(self, size: Size, in_use: Size | None = None) -> Workspace:
+        backend = self._sizes.backend_for(size, in_use)
+        return Workspace(self.manifest, backend, size, self.config)

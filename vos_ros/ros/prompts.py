@@ -32,7 +32,7 @@ from vos_ros.ros.gaps import GapCounter
 from vos_ros.ros.guard import ErrorLog, guarded, in_words, shortened
 from vos_ros.ros.qos import LATCHED, profile, QosWatch, RELIABLE, VOLATILE
 from vos_ros.ros.reporting import compressed_topic
-from vos_ros.stream.requests import QUEUE_CAPACITY, QUEUE_NBYTES
+from vos_ros.stream.requests import QUEUE_CAPACITY
 
 #: Prompts that are kept while the node cannot use them (inactive, paused); the oldest go first.
 _HELD = QUEUE_CAPACITY
@@ -101,6 +101,7 @@ class PromptInputs:
     :param submit: takes a prompt, or returns False while nobody can; then it is held.
     :param known_ids: ids in use.
     :param remove: forgets objects.
+    :param most_nbytes: of masks that are held while nobody takes them; one always is.
     :param group: of all subscriptions.
     :param on_topics_changed: called when `subscriptions` has changed.
     """
@@ -117,6 +118,7 @@ class PromptInputs:
         submit: Callable[[Prompt | BoxPrompt], bool],
         known_ids: Callable[[], tuple[int, ...]],
         remove: Callable[[frozenset[int]], None],
+        most_nbytes: int,
         group: CallbackGroup,
         on_topics_changed: Callable[[], None],
     ) -> None:
@@ -130,6 +132,7 @@ class PromptInputs:
         self._submit = submit
         self._known_ids = known_ids
         self._remove = remove
+        self._most_nbytes = most_nbytes
         self._group = group
         self._on_topics_changed = on_topics_changed
         self._lock = threading.RLock()
@@ -339,12 +342,13 @@ class PromptInputs:
             return
         nbytes = _nbytes_of(prompt)
         while self._held and (
-            len(self._held) == _HELD or nbytes + sum(map(_nbytes_of, self._held)) > QUEUE_NBYTES
+            len(self._held) == _HELD
+            or nbytes + sum(map(_nbytes_of, self._held)) > self._most_nbytes
         ):
             self._held.popleft()
             self._refuse(
                 VosError(
-                    f'more than {_HELD} init masks, or {QUEUE_NBYTES >> 20} MiB of them, are '
+                    f'more than {_HELD} init masks, or {self._most_nbytes >> 20} MiB of them, are '
                     'held; the oldest is dropped'
                 )
             )

@@ -12,6 +12,7 @@ from rclpy.callback_groups import CallbackGroup
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CompressedImage, Image
 
+from vos_ros.budget import Budget
 from vos_ros.config import NodeConfig, parse_range
 from vos_ros.datatypes import Prompt, Segmentation
 from vos_ros.engine.segmenter import VideoSegmenter
@@ -102,8 +103,9 @@ class Session:
         with ExitStack() as opened:
             if has_boxes:
                 results = loaded.results
+                init = Budget.of(loaded.segmenter.config.memory).bound(config.init)
                 self._boxes = BoxDrawer(
-                    config.init, self._worker.submit_prompt, results.reject, results.note
+                    init, self._worker.submit_prompt, results.reject, results.note
                 )
                 opened.callback(self._join, self._boxes)
             self._worker.start()
@@ -259,6 +261,7 @@ def _worker(config: NodeConfig, loaded: Loaded) -> Worker[Arrival]:
     """Make the worker; what it calls must not lead back to it, or the model would stay."""
     results, prompts = loaded.results, loaded.prompts
     grey = GreyRange(parse_range(config.image_range))
+    budget = Budget.of(loaded.segmenter.config.memory)
 
     def on_result(result: Segmentation, frame: CameraFrame) -> None:
         results.publish(result, frame, prompts.names)
@@ -270,7 +273,8 @@ def _worker(config: NodeConfig, loaded: Loaded) -> Worker[Arrival]:
         stamp_of=lambda item: item.stamp_ns,
         on_result=on_result,
         on_error=results.failed,
-        init=config.init,
+        init=budget.bound(config.init),
+        queue_nbytes=budget.prompts,
         nbytes_of=lambda item: nbytes_of(item.msg),
         limits=OverloadLimits.of(config),
         age_ms_of=lambda item: results.age_ms(item.stamp_ns),
