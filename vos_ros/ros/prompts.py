@@ -31,6 +31,7 @@ from vos_ros.ros.diagnostics import Health
 from vos_ros.ros.gaps import GapCounter
 from vos_ros.ros.guard import ErrorLog, guarded, in_words, shortened
 from vos_ros.ros.qos import LATCHED, profile, QosWatch, RELIABLE, VOLATILE
+from vos_ros.ros.raw_image import read_message
 from vos_ros.ros.reporting import compressed_topic
 from vos_ros.stream.requests import QUEUE_CAPACITY
 
@@ -157,6 +158,7 @@ class PromptInputs:
                 'remove_objects',
                 self._on_remove,
                 profile(2),
+                raw=True,
                 callback_group=group,
             )
         )
@@ -228,8 +230,13 @@ class PromptInputs:
         return self._watch.subscribe(
             kind,
             topic,
-            functools.partial(callback, is_latched=durability == LATCHED),
+            functools.partial(
+                self._on_serialized,
+                topic=topic,
+                callback=functools.partial(callback, is_latched=durability == LATCHED),
+            ),
             profile(_DEPTH, RELIABLE, durability),
+            raw=True,
             callback_group=self._group,
         )
 
@@ -248,6 +255,18 @@ class PromptInputs:
             if any(offer.qos_profile.durability == LATCHED for offer in offers):
                 self._latched[topic] = self._listen(topic, LATCHED)
                 self._on_topics_changed()
+
+    @guarded
+    def _on_serialized(
+        self, serialized: bytes, *, topic: str, callback: Callable[[Any], None]
+    ) -> None:
+        try:
+            msg = read_message(serialized, self._topics[topic][0])
+        except VosError as error:
+            self._health.mask_arrived()
+            self._refuse(VosError(f'{topic}: {error}'))
+            return
+        callback(msg)
 
     @guarded
     def _on_mask(self, msg: Image, *, is_latched: bool) -> None:
@@ -366,7 +385,12 @@ class PromptInputs:
             return True
 
     @guarded
-    def _on_remove(self, msg: UInt16MultiArray) -> None:
+    def _on_remove(self, serialized: bytes) -> None:
+        try:
+            msg = read_message(serialized, UInt16MultiArray)
+        except VosError as error:
+            self.error_log.log(VosError(f'remove_objects: {error}'))
+            return
         ids = frozenset(np.unique(np.frombuffer(msg.data, np.uint16)).tolist())
         with self._lock:
             self._seen.clear()  # the same mask may now be meant again

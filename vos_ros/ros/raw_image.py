@@ -128,17 +128,39 @@ def write_labels(label_map: np.ndarray, source: Any) -> bytes:
     return b''.join((b'\x00\x01\x00\x00', head, little.data if little.size else b''))
 
 
+def read_message(serialized: bytes, kind: type) -> Any:
+    """
+    Read a serialised message of any kind.
+
+    rclpy drops one that is broken without a word, and leaves an error behind that the next one
+    prints to stderr, in nine lines: so whatever a peer may send is taken raw.
+
+    :param serialized: as a raw subscription gives it.
+    :param kind: of message.
+    :raises VosError: it is none.
+    """
+    try:
+        return deserialize_message(serialized, kind)
+    except Exception:  # an error of the middleware's, without a class of its own
+        name = f'{kind.__module__.partition(".")[0]}/{kind.__name__}'
+        raise VosError(
+            f'a message of {len(serialized)} bytes is no {name}: it is damaged, or its sender was '
+            f'built with another definition of it'
+        ) from None
+
+
 def read_image(serialized: bytes) -> RawImage | Image:
     """
     Read a serialised image.
 
     :param serialized: as a raw subscription gives it.
     :return: an Image where it is not plain CDR, from rclpy.
-    :raises VosError: it ends too early, or its frame_id or encoding is longer than 1024 bytes.
+    :raises VosError: it is no Image, it ends too early, or its frame_id or encoding is longer than
+        1024 bytes.
     """
     order = _PLAIN_CDR.get(serialized[:2])
     if order is None:
-        image: Image = deserialize_message(serialized, Image)
+        image: Image = read_message(serialized, Image)
         check_texts(image)
         return image
     try:

@@ -29,7 +29,7 @@ from vos_ros.ros.intake import Intake, IntakeGroup
 from vos_ros.ros.prompts import PromptInputs
 from vos_ros.ros.publishing import Outputs
 from vos_ros.ros.qos import BEST_EFFORT, profile, QosWatch, RELIABLE
-from vos_ros.ros.raw_image import check_texts, nbytes_of, read_image
+from vos_ros.ros.raw_image import check_texts, nbytes_of, read_image, read_message
 from vos_ros.ros.reporting import image_topic
 from vos_ros.ros.results import Results
 from vos_ros.stream.overload import OverloadLimits, OverloadStatus
@@ -125,11 +125,11 @@ class Session:
         subscription = self._watch.subscribe(
             Image if is_raw else CompressedImage,
             image_topic(self._node, config),
-            self._on_serialized_image if is_raw else self._on_image,
+            self._on_image if is_raw else self._on_compressed_image,
             profile(1, RELIABLE if config.image_qos == 'reliable' else BEST_EFFORT),
             on_lost=self._health.images_lost,
             qos_overriding_options=QoSOverridingOptions.with_default_policies(),
-            raw=is_raw,
+            raw=True,
             callback_group=self._group,
         )
         self._opened.callback(self._watch.release, subscription)
@@ -220,7 +220,7 @@ class Session:
             self._boxes.clear()
 
     @guarded
-    def _on_serialized_image(self, serialized: bytes) -> None:
+    def _on_image(self, serialized: bytes) -> None:
         arrived = time.perf_counter()
         try:
             msg = read_image(serialized)
@@ -230,9 +230,10 @@ class Session:
         self._take(Arrival(msg, arrived, stamp_ns_of(msg)))
 
     @guarded
-    def _on_image(self, msg: Any) -> None:
+    def _on_compressed_image(self, serialized: bytes) -> None:
         arrived = time.perf_counter()
         try:
+            msg = read_message(serialized, CompressedImage)
             check_texts(msg)
         except VosError as error:
             self._refuse_image(error)
