@@ -26,12 +26,12 @@ from vos_ros.engine.labels import ids_in
 from vos_ros.errors import VosError
 from vos_ros.formats.masks import EmptyMaskError
 from vos_ros.ros import conversions, detections
+from vos_ros.ros.cdr import read_message
 from vos_ros.ros.detections import BoxPrompt
 from vos_ros.ros.diagnostics import Health
 from vos_ros.ros.gaps import GapCounter
 from vos_ros.ros.guard import ErrorLog, guarded, in_words, shortened
 from vos_ros.ros.qos import LATCHED, profile, QosWatch, RELIABLE, VOLATILE
-from vos_ros.ros.raw_image import read_message
 from vos_ros.ros.reporting import compressed_topic
 from vos_ros.stream.requests import QUEUE_CAPACITY
 

@@ -20,6 +20,7 @@ from vos_ros.errors import VosError
 from vos_ros.formats.grey import GreyRange
 from vos_ros.ros import conversions
 from vos_ros.ros.box_drawer import BoxDrawer
+from vos_ros.ros.cdr import read_message
 from vos_ros.ros.conversions import Arrival, CameraFrame, stamp_ns_of
 from vos_ros.ros.detections import BoxPrompt
 from vos_ros.ros.diagnostics import Health
@@ -29,7 +30,7 @@ from vos_ros.ros.intake import Intake, IntakeGroup
 from vos_ros.ros.prompts import PromptInputs
 from vos_ros.ros.publishing import Outputs
 from vos_ros.ros.qos import BEST_EFFORT, profile, QosWatch, RELIABLE
-from vos_ros.ros.raw_image import check_texts, nbytes_of, read_image, read_message
+from vos_ros.ros.raw_image import check_texts, nbytes_of, read_image
 from vos_ros.ros.reporting import image_topic
 from vos_ros.ros.results import Results
 from vos_ros.stream.overload import OverloadLimits, OverloadStatus
