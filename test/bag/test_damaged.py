@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 import logging
+import os
 from pathlib import Path
 from typing import Any
 
@@ -225,6 +226,18 @@ def test_true_masks_in_files_belong_to_the_nearest_image_or_to_the_number_in_the
         outcome = play(path, make_segmenter, gt=str(folder))
         assert scored(outcome) == FRAMES - 2
         assert outcome.loops[0][1].jf > 0.95
+
+
+def test_a_named_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / 'bag.mcap')
+    with pytest.raises(VosError, match=r'bag\.mcap is no regular file'):
+        open_input(tmp_path / 'bag.mcap')
+    path = write(tmp_path / 'bag')
+    (file,) = path.glob('*.mcap')
+    file.unlink()
+    os.mkfifo(file)
+    with pytest.raises(VosError, match='is no regular file'):
+        open_input(path)
 
 
 def test_the_pictures_of_these_tests_can_be_told_apart() -> None:

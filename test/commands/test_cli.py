@@ -448,3 +448,12 @@ def test_images_larger_than_the_budget_allows_are_refused_by_their_header(
 ) -> None:
     assert run(folder, '--budget-mib', '0.1') == 2
     assert_one_line(capsys, 'larger than the', 'memory.budget_mib')
+
+
+def test_links_that_lead_in_a_circle_are_one_line(folder: Path, capsys: Captured) -> None:
+    (folder / 'frames/00005.png').symlink_to('00005.png')
+    assert run(folder) == 2
+    assert_one_line(capsys, '00005.png', 'Too many levels of symbolic links')
+    (folder / 'mask.png').symlink_to('mask.png')
+    assert run(folder, mask='mask.png') == 2
+    assert_one_line(capsys, 'mask.png', 'Too many levels of symbolic links')

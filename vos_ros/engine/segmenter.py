@@ -408,6 +408,7 @@ class VideoSegmenter:
         height, width = frame.size
         label_map[height // 3 : 2 * height // 3, width // 3 : 2 * width // 3] = 1
         work, prompt = self._work, Prompt(label_map)
+        self._check_channels(work, frame)
         prob = self.step(frame, prompt).prob
         # What the engine makes of them is always finite: it takes no number for nothing seen.
         features = work.backend.encode_image(work.prepare(frame))
@@ -421,6 +422,21 @@ class VideoSegmenter:
                 f'model {self.manifest.name} gives no finite numbers on {self.backend_name}; '
                 'export it again or take another backend'
             )
+
+    def _check_channels(self, work: Workspace, frame: Frame) -> None:
+        """Refuse a model whose graphs give something else than its manifest says."""
+        features = work.backend.encode_image(work.prepare(frame))
+        prob = np.full((2, *work.mask_size), 0.5, np.float32)
+        value = work.encode(features, prob, (1,), (1,))
+        for name, said, made in (
+            ('key_dim', self.manifest.key_dim, features['key'].shape[1]),
+            ('value_dim', self.manifest.value_dim, value.shape[1]),
+        ):
+            if said != made:
+                raise VosError(
+                    f'model {self.manifest.name}: its manifest says {name} {said}, its graphs '
+                    f'give {made}; export it again'
+                )
 
     @property
     def memory(self) -> MemoryBank:
