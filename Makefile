@@ -14,6 +14,8 @@ OUT ?= demo_out
 BENCH ?=
 # make test / make check; TRAINING=0 leaves torch and the tests that need it out
 TRAINING ?= 1
+# 1: pip checks every file by its hash (requirements/*.lock); not torch and the site of the docs
+HASHES ?= 0
 PYTEST_ARGS ?=
 
 # The wheels' rclpy must not meet the libraries of a ROS that this shell has sourced: they are
@@ -82,13 +84,15 @@ clean:  ## remove .venv and everything that tools leave
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 EDITABLE := install --no-deps --no-build-isolation --editable
 
+pins = $(if $(filter 1,$(HASHES)),--require-hashes -r requirements/$(1).lock,-r requirements/$(1).txt -c requirements/constraints.txt)
+
 $(VENV)/.wheels: requirements/runtime.txt requirements/constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' || \
 	  { echo 'make: Python 3.10, 3.11 or 3.12 is needed; name one: make PYTHON=python3.11'; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || \
 	  { echo 'make: python3 -m venv failed; on Debian and Ubuntu: apt install python3-venv'; exit 1; }
 	@echo 'installing pinned packages into $(VENV) (a minute or two, once)'
-	$(PIP) install -r requirements/runtime.txt -c requirements/constraints.txt
+	$(PIP) install $(call pins,runtime)
 	@touch $@
 
 $(RUNTIME): $(VENV)/.wheels $(COPIED) Makefile
@@ -98,7 +102,7 @@ $(RUNTIME): $(VENV)/.wheels $(COPIED) Makefile
 	@touch $@
 
 $(VENV)/.tools: $(VENV)/.wheels requirements/test.txt
-	$(PIP) install -r requirements/test.txt -c requirements/constraints.txt
+	$(PIP) install $(call pins,test)
 	@touch $@
 
 $(VENV)/.docs: $(VENV)/.wheels requirements/docs.txt

@@ -20,6 +20,7 @@ _PACKAGE = _ROOT / 'vos_ros'
 _LAYERS: tuple[tuple[str, ...], ...] = (
     ('errors',),
     ('datatypes', 'config', 'latency'),
+    ('budget',),
     ('formats', 'backends'),
     ('engine', 'sequences'),
     ('stream',),

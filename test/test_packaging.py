@@ -185,3 +185,23 @@ def test_colcon_takes_it_for_a_ros_package(tmp_path: Path) -> None:
         timeout=120,
     )
     assert '(ros.ament_python)' in listed.stdout, listed.stderr
+
+
+@pytest.mark.parametrize('name', ['runtime', 'test'])
+def test_hashes_are_of_the_versions_that_are_pinned(name: str) -> None:
+    folder = ROOT / 'requirements'
+    pin = re.compile(r'^([\w.-]+)(?:\[[^\]]*\])?==([^\s;\\]+)(.*)', re.M)
+
+    def pins(file: str) -> set[tuple[str, str]]:
+        found = pin.findall((folder / file).read_text())
+        return {
+            (re.sub(r'[-_.]+', '-', package).lower(), version)
+            for package, version, rest in found
+            if 'win32' not in rest
+        }
+
+    locked = pins(f'{name}.lock')
+    assert pins(f'{name}.txt') <= locked
+    assert locked <= pins('runtime.txt') | pins('test.txt') | pins('constraints.txt')
+    entries = re.split(r'\n(?=\S)', (folder / f'{name}.lock').read_text().strip())
+    assert all('--hash=sha256:' in entry for entry in entries)

@@ -100,6 +100,13 @@ class MemoryConfig(_Validated):
         'an object below this mean probability is not memorised, for that is how drift starts',
         limits=(0.0, 1.0),
     )
+    budget_mib: float = _setting(
+        0.0,
+        'memory that may be used for the network, images, masks and what is kept; what needs more '
+        'is refused before it is taken; 0 = half of what there is here',
+        unit='MiB',
+        limits=(0.0, 1048576.0),
+    )
 
 
 @dataclass(frozen=True)
@@ -243,6 +250,12 @@ class InitConfig(_Validated):
         'buffered, is refused: a latched one of long ago would mark what is there now; 0 = never',
         unit='s',
         limits=(0.0, 86400.0),
+    )
+    same_overlap: float = _setting(
+        0.3,
+        'a box without an id is the known object whose box it overlaps by so much (intersection '
+        'over union), the largest overlaps first; one that overlaps none is a new object',
+        limits=(0.05, 1.0),
     )
     catch_up_ms: float = _setting(
         500.0,

@@ -204,13 +204,27 @@ def test_a_model_that_gives_no_numbers_is_refused_when_it_is_opened(model: Path)
         pytest.param({'key_dim': 'many'}, 'many', id='not a number'),
         pytest.param({'key_dim': 0}, 'above 0', id='zero'),
         pytest.param({'input': {}}, 'color', id='no input'),
-        pytest.param({'key_dim': 1e308}, 'at most', id='huge'),
-        pytest.param({'key_dim': float('inf')}, 'infinity', id='infinite'),
+        pytest.param({'key_dim': 10**400}, 'at most', id='huge'),
+        pytest.param({'key_dim': 1e308}, 'a whole number, not 1e', id='huge, in floating point'),
+        pytest.param({'key_dim': float('inf')}, 'a whole number', id='infinite'),
+        pytest.param({'key_dim': 64.5}, 'a whole number', id='a fraction'),
+        pytest.param({'value_dim': True}, 'a whole number, not True', id='a truth'),
+        pytest.param({'value_dim': '16'}, "a whole number, not '16'", id='a number in a text'),
+        pytest.param({'stride': 8}, 'stride must be 16', id='another stride'),
+        pytest.param({'mask_stride': 8}, 'mask_stride 4', id='another stride of masks'),
+        pytest.param(
+            {'objects_per_call': 2.0}, 'objects_per_call must be', id='objects, floating'
+        ),
+        pytest.param(
+            {'graphs': {name: {'file': 'a\0b', 'sha256': ''} for name in GRAPHS}},
+            'no file in the folder',
+            id='a zero byte in a name',
+        ),
         pytest.param({'name': 'a/../b'}, 'name', id='name that is a path'),
         pytest.param({'input': []}, 'must be', id='a list for a group'),
         pytest.param(
             {'graphs': {name: {'file': '../x.onnx', 'sha256': ''} for name in GRAPHS}},
-            'not in the folder',
+            'no file in the folder',
             id='graph elsewhere',
         ),
         pytest.param({'objects_per_call': -1}, 'objects_per_call', id='objects per call'),
@@ -226,6 +240,16 @@ def test_broken_manifest_is_refused_with_the_reason(
     with pytest.raises(VosError, match=part) as caught:
         load_manifest(model)
     assert 'manifest.json' in str(caught.value)
+
+
+@pytest.mark.parametrize('name', ['key_dim', 'value_dim'])
+def test_a_manifest_that_says_something_else_than_the_graphs_is_refused(
+    model: Path, name: str
+) -> None:
+    said = json.loads((model / 'manifest.json').read_text())[name]
+    _edit(model, **{name: said + 1})
+    with pytest.raises(VosError, match=f'says {name} {said + 1}, its graphs give {said}'):
+        VideoSegmenter.open(model, runtime=_ONE_THREAD, config=SegmenterConfig(input_size=64))
 
 
 @pytest.mark.parametrize('text', ['', '[]', '{"format": 1', '"text"', '\xff', '[' * 100_000])

@@ -19,6 +19,7 @@ import pytest
 from vos_ros import __version__
 from vos_ros.commands import cli
 from vos_ros.commands.cli import main
+from vos_ros.formats import encoded
 from vos_ros.formats.label_png import read_label_png, write_label_png
 
 TINY = str(Path(__file__).parents[1] / 'data' / 'tiny')
@@ -419,3 +420,40 @@ def test_a_full_disk_is_one_line(folder: Path) -> None:
         assert done.returncode in (1, 2), done
         assert 'Traceback' not in done.stderr
         assert done.stderr.startswith('vos: ')
+
+
+@pytest.fixture
+def pixel_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put back what a command sets for the whole process."""
+    monkeypatch.setattr(encoded, 'MOST_PIXELS', encoded.MOST_PIXELS)
+
+
+@pytest.mark.usefixtures('pixel_limit')
+def test_what_needs_more_memory_than_the_budget_is_one_line_with_the_figure(
+    folder: Path, davis: Path, capsys: Captured
+) -> None:
+    size = ['--size', '2160', '--budget-mib', '4000']
+    words = ('2880x2160', 'needs about', '(4000 MiB by memory.budget_mib)', 'take input_size')
+    assert run(folder, *size) == 2
+    assert_one_line(capsys, *words)
+    assert not (folder / 'out/masks').exists()
+    assert main(['eval', str(davis), *FAST, *size, '--out', str(folder / 'eval')]) == 2
+    assert_one_line(capsys, *words)
+    assert run(folder, '--budget-mib', '4000') == 0
+
+
+@pytest.mark.usefixtures('pixel_limit')
+def test_images_larger_than_the_budget_allows_are_refused_by_their_header(
+    folder: Path, capsys: Captured
+) -> None:
+    assert run(folder, '--budget-mib', '0.1') == 2
+    assert_one_line(capsys, 'larger than the', 'memory.budget_mib')
+
+
+def test_links_that_lead_in_a_circle_are_one_line(folder: Path, capsys: Captured) -> None:
+    (folder / 'frames/00005.png').symlink_to('00005.png')
+    assert run(folder) == 2
+    assert_one_line(capsys, '00005.png', 'Too many levels of symbolic links')
+    (folder / 'mask.png').symlink_to('mask.png')
+    assert run(folder, mask='mask.png') == 2
+    assert_one_line(capsys, 'mask.png', 'Too many levels of symbolic links')

@@ -92,10 +92,18 @@ def test_a_detection_without_an_id_is_the_known_object_that_it_overlaps(kinds) -
         msg = array_of(kinds, ('', float(side), {'cup': 0.9}))
         again, _ = detections.to_boxes(msg, (1,), first.boxes, first.names)
         assert list(again.boxes) == [1]
-    other, _ = detections.to_boxes(
-        array_of(kinds, ('', 20.0, {'dog': 0.9})), (1,), first.boxes, first.names
+    renamed, _ = detections.to_boxes(
+        array_of(kinds, ('', 20.0, {'mug': 0.9})), (1,), first.boxes, first.names
     )
-    assert list(other.boxes) == [2]  # another name
+    assert renamed.names == {1: 'mug'}  # the same box: the detector wavers
+    other, _ = detections.to_boxes(
+        array_of(kinds, ('', 14.0, {'dog': 0.9})), (1,), first.boxes, first.names
+    )
+    assert list(other.boxes) == [2]  # half of it, and of another name
+    strict, _ = detections.to_boxes(
+        array_of(kinds, ('', 14.0, {'cup': 0.9})), (1,), first.boxes, first.names, 0.6
+    )
+    assert list(strict.boxes) == [2]  # not as much as is asked for
     small, _ = detections.to_boxes(array_of(kinds, ('', 6.0, {})), (1,), first.boxes)
     assert list(small.boxes) == [2]  # hardly any overlap
     pair, _ = detections.to_boxes(
@@ -106,6 +114,33 @@ def test_a_detection_without_an_id_is_the_known_object_that_it_overlaps(kinds) -
         array_of(kinds, ('', 20.0, {}), ('1', 8.0, {})), (1,), first.boxes
     )
     assert {i: box.width for i, box in told.boxes.items()} == {1: 8, 2: 20}
+
+
+def result(stamp_ns: int, boxes: dict[int, tuple[int, int]]) -> Segmentation:
+    """Make a result with squares of 10 px: object id -> x, y of the top left corner."""
+    label_map = np.zeros((60, 80), np.uint8)
+    for object_id, (x, y) in boxes.items():
+        label_map[y : y + 10, x : x + 10] = object_id
+    prob = np.ones((1 + len(boxes), 2, 2), np.float32)
+    return Segmentation(label_map, tuple(boxes), {}, stamp_ns, '', StepTiming(), prob)
+
+
+def test_places_are_those_of_the_image_that_the_detector_looked_at() -> None:
+    sightings = detections.Sightings()
+    assert sightings.at(0, (1,)) == {}
+    sightings.note(result(1, {1: (0, 0)}))
+    assert sightings.at(1, (1, 2)) == {1: Box(4.5, 4.5, 10, 10)}
+    for number in range(2, 6):
+        sightings.note(result(number * 10**9, {1: (10 * number, 0), 7: (0, 40)}))
+    assert sightings.at(3_100_000_000, (1,)) == {1: Box(34.5, 4.5, 10, 10)}
+    assert sightings.at(0, (1,)) == {1: Box(54.5, 4.5, 10, 10)}
+    # Hidden for a second, and for four.
+    sightings.note(result(6 * 10**9, {7: (0, 40)}))
+    assert sightings.at(0, (1, 7)) == {1: Box(54.5, 4.5, 10, 10), 7: Box(4.5, 44.5, 10, 10)}
+    sightings.note(result(9 * 10**9, {7: (0, 40)}))
+    assert sightings.at(0, (1, 7)) == {7: Box(4.5, 44.5, 10, 10)}
+    sightings.clear()
+    assert sightings.at(0, (7,)) == {}
 
 
 def test_an_object_is_where_it_is_seen() -> None:

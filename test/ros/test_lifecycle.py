@@ -57,6 +57,18 @@ def is_followed(client, node: str, object_id: int) -> bool:
     return client.node.count_publishers(f'{node}/object_{object_id}/mask') == 1
 
 
+def test_what_needs_more_memory_than_the_budget_is_refused_and_can_be_mended(
+    client, start_node
+) -> None:
+    budget = {'memory.budget_mib': 1000.0, 'input_size': 2160}
+    node = start_node('-r', '__node:=large', model=TINY, **budget)
+    client.wait(lambda: 'cannot configure' in node.log, 'the failure')
+    assert '(1000 MiB by memory.budget_mib): take input_size' in node.log
+    assert 'Traceback' not in node.log
+    assert client.set_parameter('input_size', 64, '/large').successful
+    assert client.change_state(Transition.TRANSITION_CONFIGURE, '/large')
+
+
 def test_a_corrupt_model_fails_to_configure_and_can_be_mended(
     client, start_node, tmp_path: Path
 ) -> None:

@@ -54,12 +54,10 @@ def test_of_the_masks_before_the_camera_the_newest_counts(make_rig: MakeRig) -> 
     assert rig.worker.stats.prompts_superseded == count - 2
 
 
-def test_masks_that_wait_are_bounded_in_bytes_and_one_always_may(
-    make_rig: MakeRig, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_masks_that_wait_are_bounded_in_bytes_and_one_always_may(make_rig: MakeRig) -> None:
     first = _mask(1, 0, stamp_ns=1)
-    monkeypatch.setattr(requests_module, 'QUEUE_NBYTES', 2 * first.label_map.nbytes)
-    rig = make_rig(start=False)
+    options = {'queue_nbytes': 2 * first.label_map.nbytes}
+    rig = make_rig(start=False, options=options)
     rig.worker.submit_prompt(first)
     rig.worker.submit_prompt(_mask(2, 8, stamp_ns=2))
     with pytest.raises(VosError, match='2 prompts for other objects wait already'):
@@ -68,17 +66,14 @@ def test_masks_that_wait_are_bounded_in_bytes_and_one_always_may(
     large = _mask(4, 0, stamp_ns=5, size=(640, 960))
     with pytest.raises(VosError, match='wait already'):
         rig.worker.submit_prompt(large)
-    alone = make_rig(start=False)
+    alone = make_rig(start=False, options=options)
     alone.worker.submit_prompt(large)
     assert alone.worker.stats.prompts_rejected == 0
     assert (rig.worker.stats.prompts_superseded, rig.worker.stats.prompts_rejected) == (1, 2)
 
 
-def test_late_masks_that_were_applied_keep_no_new_one_out(
-    make_rig: MakeRig, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(requests_module, 'QUEUE_NBYTES', _mask(1, 0).label_map.nbytes)
-    rig = make_rig()
+def test_late_masks_that_were_applied_keep_no_new_one_out(make_rig: MakeRig) -> None:
+    rig = make_rig(options={'queue_nbytes': _mask(1, 0).label_map.nbytes})
     rig.send_each(_S)
     for number in range(1, 7):
         rig.worker.submit_prompt(_mask(number, 8 * number, stamp_ns=_S - number))

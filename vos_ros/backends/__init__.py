@@ -32,6 +32,8 @@ from vos_ros.errors import VosError
 __all__ = ['Backend', 'Features', 'Manifest', 'BACKENDS', 'load_manifest', 'open_backend']
 
 _FORMAT = 1
+#: Of the grids of tokens and of masks, px; see docs/model_contract.md.
+_STRIDE, _MASK_STRIDE = 16, 4
 _MANIFEST = 'manifest.json'
 #: How a tensor of ONNX names the file that holds its data: an entry of the key `location`.
 _EXTERNAL = b'\x0a\x08location\x12'
@@ -110,7 +112,7 @@ def _parse(content: dict[str, Any], folder: Path, sha256: str) -> Manifest:
     if not _NAME.fullmatch(str(content['name'])):
         raise ValueError('its name must be letters, digits, and . + - _, at most 100')
     whole = {
-        name: int(part[name])
+        name: _whole(part[name], name)
         for part, names in (
             (content, ('stride', 'mask_stride', 'key_dim', 'value_dim')),
             (model_input, ('short_side', 'multiple')),
@@ -121,13 +123,15 @@ def _parse(content: dict[str, Any], folder: Path, sha256: str) -> Manifest:
         raise ValueError(f'sizes must be at most {_MOST}')
     if min(whole.values()) <= 0 or whole['multiple'] % whole['stride']:
         raise ValueError('sizes must be above 0, and multiple a multiple of stride')
-    objects_per_call = int(content.get('objects_per_call', 0))
+    if (whole['stride'], whole['mask_stride']) != (_STRIDE, _MASK_STRIDE):
+        raise ValueError(f'stride must be {_STRIDE} and mask_stride {_MASK_STRIDE}')
+    objects_per_call = _whole(content.get('objects_per_call', 0), 'objects_per_call')
     if objects_per_call < 0:
         raise ValueError('objects_per_call must be 0 (any number) or above')
     fixed: tuple[int, int, int] | None = None
     if 'fixed' in content:
         height, width, objects = (
-            int(content['fixed'][name]) for name in ('height', 'width', 'objects')
+            _whole(content['fixed'][name], name) for name in ('height', 'width', 'objects')
         )
         fixed = height, width, objects
         if min(fixed) <= 0 or max(fixed) > _MOST:
@@ -146,10 +150,17 @@ def _parse(content: dict[str, Any], folder: Path, sha256: str) -> Manifest:
     )
 
 
+def _whole(value: object, name: str) -> int:
+    """Return a whole number, and no other kind of value that could be made one."""
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise ValueError(f'{name} must be a whole number, not {value!r:.40}')
+    return value
+
+
 def _inside(file: str) -> str:
     """Refuse the path of a graph that leads out of the model's folder."""
-    if Path(file).is_absolute() or '..' in Path(file).parts:
-        raise ValueError(f'the graph {file!r} is not in the folder of the model')
+    if not file.isprintable() or Path(file).is_absolute() or '..' in Path(file).parts:
+        raise ValueError(f'the graph {file!r} is no file in the folder of the model')
     return file
 
 

@@ -14,8 +14,14 @@ from rosbags.typesys import get_typestore, Stores
 
 from vos_ros.datatypes import Frame, Image, LabelMap
 from vos_ros.errors import VosError
+from vos_ros.formats.encoded import check_encoded
 from vos_ros.formats.grey import GreyRange
-from vos_ros.formats.image_codec import decode_compressed_image, decode_image, decode_labels
+from vos_ros.formats.image_codec import (
+    check_image,
+    decode_compressed_image,
+    decode_image,
+    decode_labels,
+)
 from vos_ros.formats.label_png import decode_label_png
 
 IMAGE, COMPRESSED = 'sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage'
@@ -54,9 +60,31 @@ class Message:
         """
         if len(self.data) < _STAMP_AT + _STAMP.size:
             raise VosError(f'a message of {self.topic} has only {len(self.data)} bytes')
+        if self.data[0] or self.data[1] > 1:
+            kind = bytes(self.data[:2]).hex()
+            raise VosError(f'a message of {self.topic} is no plain CDR, but of kind {kind}')
         layout = '<iI' if self.data[1] else '>iI'
         sec, nanosec = struct.unpack_from(layout, self.data, _STAMP_AT)
         return int(sec) * _NS + int(nanosec)
+
+    def check(self, *, is_image: bool = False) -> None:
+        """
+        Find out whether it can be read, without decoding pixels.
+
+        :param is_image: it is one of the camera's: its encoding, sizes and data must fit, too.
+        :raises VosError: it cannot; names topic and time.
+        """
+        _ = self.stamp_ns
+        msg = self._deserialized()
+        if not is_image:
+            return
+        try:
+            if self.kind == COMPRESSED:
+                check_encoded(msg.data, f"compressed image (format '{msg.format}')")
+            else:
+                check_image(msg)
+        except VosError as error:
+            raise self._named(error) from error
 
     def restamped(self, stamp_ns: int) -> bytes:
         """

@@ -11,6 +11,7 @@ from vos_ros.bag.messages import COMPRESSED, compressed_bytes, IMAGE, label_byte
 from vos_ros.bag.replay import Published, Scored
 from vos_ros.bag.writer import BagWriter
 from vos_ros.datatypes import LabelMap
+from vos_ros.errors import VosError
 from vos_ros.evaluation.page import Figure
 from vos_ros.evaluation.worst import ScoredFrame, WorstFrames
 from vos_ros.formats.drawing import draw_ids, draw_overlay, to_rgb
@@ -97,9 +98,13 @@ class ShownFrames:
         )
         if j is None or not is_chosen or record.index == self._total - 1:
             return
+        try:
+            image = to_rgb(seen.frame.image)
+        except VosError:
+            return  # damaged inside: there is nothing to show
         loop = f', loop {record.loop + 1}' if record.loop else ''
         title = f'frame {record.index}{loop}{note}'
-        shown = ScoredFrame(title, j, to_rgb(seen.frame.image), mask, seen.gt)
+        shown = ScoredFrame(title, j, image, mask, seen.gt)
         self._worst.offer(part, 0.0, shown)
 
     def figures(self) -> list[Figure]:

@@ -27,6 +27,7 @@ _OTHER_ENCODINGS = {
 }
 _NO_STORAGE = re.compile(r"^\s*storage_identifier:\s*(''|\"\")?\s*$", re.MULTILINE)
 _END = 1 << 20
+_PARTS = ('.mcap', '.db3', '.yaml')
 _LOGGED = struct.Struct('<qQ')
 
 
@@ -136,6 +137,7 @@ class BagReader:
                 f'{self.path} has no metadata.yaml, so it is no rosbag2 folder or its recording '
                 'was cut off; name the .mcap or .db3 file in it, or run `ros2 bag reindex` on it'
             )
+        self._refuse_pipes()
         self._refuse_other_kinds()
         try:
             reader = Reader(self.path)
@@ -143,6 +145,16 @@ class BagReader:
         except Exception as error:  # a damaged file can make any error in the parser
             raise self._damaged(error) from error
         return reader
+
+    def _refuse_pipes(self) -> None:
+        """Refuse what is neither file nor folder: reading it would never end."""
+        parts = sorted(self.path.iterdir()) if self.path.is_dir() else [self.path]
+        for part in parts:
+            is_strange = part.exists() and not (part.is_file() or part.is_dir())
+            if is_strange and (part.suffix in _PARTS or part == self.path):
+                raise VosError(
+                    f'{part} is no regular file; name a .mcap or .db3 file, or a folder'
+                )
 
     def _refuse_other_kinds(self) -> None:
         """Name what is no rosbag2 of CDR messages, and how to make one of it."""

@@ -19,7 +19,7 @@ import struct
 
 import numpy as np
 
-from vos_ros.bag.truth import BagFrame, Prompts, Truth
+from vos_ros.bag.truth import BagFrame, Damaged, Prompts, Truth
 from vos_ros.datatypes import LabelMap, ObjectState, Prompt, Segmentation, StepTiming
 from vos_ros.errors import VosError
 from vos_ros.evaluation.evaluate import fit_mask, Speed, Stepper
@@ -193,6 +193,7 @@ class SimulatedWorker:
         segmenter.reset()
         self.has_objects = False
         self.lost = self.recovered = 0
+        self.damaged = Damaged('the camera', 'images')
         self.warnings: dict[str, None] = {}
         self._segmenter = segmenter
         self._cost = cost
@@ -263,9 +264,16 @@ class SimulatedWorker:
             if taken is None:
                 return
             frame = taken
-        self.has_objects = self.has_objects or prompt is not None
         watch = Stopwatch()
-        answer = self._segmenter.step(frame.image, prompt)
+        try:
+            image = frame.image
+        except VosError as error:
+            if prompt is not None:
+                raise
+            self.damaged.note(error)  # as in the node: it is not answered
+            return
+        self.has_objects = self.has_objects or prompt is not None
+        answer = self._segmenter.step(image, prompt)
         wall_ms = watch.lap_ms()
         until_ms = busy_ms = 0.0  # nothing is computed before the first object
         if self.has_objects:
@@ -364,6 +372,8 @@ def replay(
             look_at(Scored(frame, mask, gt, record))
     worker.finish()
     truth.close()
+    prompts.close()
+    worker.damaged.tell(len(records))
     if not worker.has_objects:
         raise VosError(prompts.missing())
     for record in records:

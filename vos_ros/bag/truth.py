@@ -4,12 +4,14 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator
+from collections import defaultdict, deque
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+import itertools
 import logging
 from pathlib import Path
+import statistics
 from typing import Protocol
 
 from vos_ros.bag.messages import Message
@@ -19,7 +21,14 @@ from vos_ros.errors import VosError
 from vos_ros.evaluation.evaluate import prompt_for_new
 from vos_ros.formats.grey import GreyRange
 from vos_ros.formats.label_png import read_label_png, read_prompt_png
-from vos_ros.formats.masks import read_prompt, Reading, reading_of, to_ids, warn_soft
+from vos_ros.formats.masks import (
+    EmptyMaskError,
+    read_prompt,
+    Reading,
+    reading_of,
+    to_ids,
+    warn_soft,
+)
 from vos_ros.sequences.folder import list_images
 from vos_ros.stream.matching import ROUNDING_NS
 from vos_ros.stream.timeline import TOLERANCE_NS
@@ -28,6 +37,9 @@ _NS = 1_000_000_000
 _LOGGER = logging.getLogger(__name__)
 # A number this large is a stamp in ns, not an index: 10^15 ns are 11 days after 1970.
 _LEAST_STAMP = 10**15
+# The camera's period is the median of so many.
+_STEPS = 31
+_END: tuple[int, Message | None] = (0, None)
 
 
 @dataclass(eq=False)
@@ -39,12 +51,17 @@ class BagFrame:
     :param message: as it was recorded.
     :param origin_ns: stamp of the first image.
     :param grey: the camera's stretch of 16 bits to 8.
+    :param near_ns: stamps that mean this image: half a period either side, but none that is nearer
+        to another image; first included, last excluded.
+    :param number: of its message on the topic, from 0: as `index`, but those left out count.
     """
 
     index: int
     message: Message
     origin_ns: int
     grey: GreyRange | None = None
+    near_ns: tuple[int, int] = (0, 0)
+    number: int = 0
 
     @property
     def stamp_ns(self) -> int:
@@ -72,36 +89,61 @@ def read_frames(
     """
     Read the camera's images in order; none is kept.
 
-    An image that is not newer than one before, by up to 0.1 s, is left out as the node does with
-    images that were overtaken; how many is logged.
+    As the node does, those are left out that are not newer than one before, by up to 0.1 s, and
+    those that are damaged; how many is logged.
 
     :param bag: to read from.
     :param topic: of the images.
     :param image_range: counts of 16 bit images that become black and white; None = by the first.
-    :raises VosError: the bag is damaged, or the stamps go back.
+    :raises VosError: the bag is damaged, the stamps go back, or no image can be read.
     """
-    left_out = index = 0
-    origin_ns = newest_ns = 0
     grey = GreyRange(image_range, topic)
-    for number, message in enumerate(bag.messages([topic])):
+    messages = _usable(bag, topic)
+    steps: deque[int] = deque(maxlen=_STEPS)
+    before_ns: int | None = None
+    number, message = next(messages, _END)
+    origin_ns = 0 if message is None else message.stamp_ns
+    for index in itertools.count():
+        if message is None:
+            return
         stamp_ns = message.stamp_ns
-        if number == 0:
-            origin_ns = stamp_ns
-        elif newest_ns - TOLERANCE_NS <= stamp_ns <= newest_ns:
+        next_number, later = next(messages, _END)
+        if later is not None:
+            steps.append(later.stamp_ns - stamp_ns)
+        half_ns = statistics.median_low(steps) // 2 if steps else ROUNDING_NS
+        low_ns, high_ns = stamp_ns - half_ns, stamp_ns + half_ns
+        if before_ns is not None:
+            low_ns = max(low_ns, (before_ns + stamp_ns) // 2)
+        if later is not None:
+            high_ns = min(high_ns, (stamp_ns + later.stamp_ns) // 2)
+        yield BagFrame(index, message, origin_ns, grey, (low_ns, high_ns), number)
+        before_ns, number, message = stamp_ns, next_number, later
+
+
+def _usable(bag: BagReader, topic: str) -> Iterator[tuple[int, Message | None]]:
+    """Leave out, from numbered messages, what is no image of its own time; say how much it was."""
+    used = left_out = newest_ns = 0
+    damaged = Damaged(topic, 'images')
+    for number, message in enumerate(bag.messages([topic])):
+        if not damaged.passes(message, is_image=True):
+            continue
+        stamp_ns = message.stamp_ns
+        if used and newest_ns - TOLERANCE_NS <= stamp_ns <= newest_ns:
             left_out += 1
             continue
-        elif stamp_ns < newest_ns:
+        if used and stamp_ns < newest_ns:
             raise VosError(
                 f'{topic}: the stamp of image {number}, {stamp_ns / _NS:.6f} s, is not later than '
                 f'the one before, {newest_ns / _NS:.6f} s; a bag must hold one drive, without '
                 'loops: cut it'
             )
         newest_ns = stamp_ns
-        yield BagFrame(index, message, origin_ns, grey)
-        index += 1
-    if left_out and left_out >= index:
+        used += 1
+        yield number, message
+    damaged.tell(used)
+    if left_out and left_out >= used:
         raise VosError(
-            f'{topic}: the stamps of {left_out} of {left_out + index} images are not later than '
+            f'{topic}: the stamps of {left_out} of {left_out + used} images are not later than '
             'those before; the driver must stamp each image anew, and a bag hold one drive, '
             'without loops'
         )
@@ -111,6 +153,61 @@ def read_frames(
             'older: the driver stamps them wrongly, or they were overtaken',
             topic,
             left_out,
+        )
+
+
+class Damaged:
+    """
+    Counts the messages of a topic that cannot be read: one of them is no reason to stop.
+
+    :param topic: its name.
+    :param what: its messages are, in words.
+    """
+
+    def __init__(self, topic: str, what: str) -> None:
+        self._topic, self._what = topic, what
+        self._count = 0
+        self._first = ''
+
+    def passes(self, message: Message, *, is_image: bool = False) -> bool:
+        """
+        Tell whether a message can be read, as far as shows without decoding it.
+
+        :param is_image: it is one of the camera's.
+        """
+        try:
+            message.check(is_image=is_image)
+        except VosError as error:
+            self.note(error)
+            return False
+        return True
+
+    def note(self, error: VosError) -> None:
+        """Take note of one that cannot be read."""
+        self._count += 1
+        self._first = self._first or str(error)
+
+    def tell(self, used: int) -> None:
+        """
+        Log how many they were.
+
+        :param used: messages that could be read.
+        :raises VosError: there was no other.
+        """
+        if not self._count:
+            return
+        if not used:
+            raise VosError(
+                f'not one of {self._count} {self._what} of {self._topic} can be read; the first '
+                f'one: {self._first}'
+            )
+        _LOGGER.warning(
+            '%s: %d of %d %s are damaged and were left out; the first one: %s',
+            self._topic,
+            self._count,
+            self._count + used,
+            self._what,
+            self._first,
         )
 
 
@@ -164,9 +261,10 @@ class _Ids:
 
 class TopicTruth:
     """
-    Label images in the bag itself; they belong to the image with the same stamp.
+    Label images in the bag itself; each belongs to the image of its stamp, or nearest to it.
 
-    Both streams are read side by side, so that none has to be held.
+    Both streams are read side by side, so that none has to be held. Those that are damaged, or
+    within half a period of no image, are left out; how many is logged.
 
     :param bag: to read from.
     :param topic: of the label images.
@@ -177,21 +275,48 @@ class TopicTruth:
         bag.require(topic, 'ground truth', '--gt')
         self._topic = topic
         self._messages = bag.messages([topic])
-        self._next: Message | None = next(self._messages, None)
+        self._damaged = Damaged(topic, 'true masks')
+        self._next: Message | None = self._after()
         self._to_ids = _Ids(f'the ground truth {topic}')
-        self._found = 0
+        self._found = self._left_out = 0
 
     def at(self, frame: BagFrame) -> LabelMap | None:
         """See Truth."""
-        while self._next is not None and self._next.stamp_ns < frame.stamp_ns - ROUNDING_NS:
-            self._next = next(self._messages, None)
-        if self._next is None or self._next.stamp_ns > frame.stamp_ns + ROUNDING_NS:
+        low_ns, high_ns = frame.near_ns
+        nearest: Message | None = None
+        while self._next is not None and self._next.stamp_ns < high_ns:
+            candidate, self._next = self._next, self._after()
+            if candidate.stamp_ns >= low_ns and nearest is None:
+                nearest = candidate
+                continue
+            self._left_out += 1
+            if nearest is not None and _off(candidate, frame) < _off(nearest, frame):
+                nearest = candidate
+        if nearest is None:
+            return None
+        try:
+            labels = self._to_ids(nearest.to_labels())
+        except VosError as error:
+            self._damaged.note(error)
             return None
         self._found += 1
-        return self._to_ids(self._next.to_labels())
+        return labels
+
+    def _after(self) -> Message | None:
+        return next((m for m in self._messages if self._damaged.passes(m)), None)
 
     def close(self) -> None:
         """See Truth."""
+        self._damaged.tell(self._found)
+        self._left_out += self._next is not None
+        self._left_out += sum(1 for _ in self._messages)
+        if self._found and self._left_out:
+            _LOGGER.warning(
+                '%s: %d true masks were left out, as no image has their stamp, or another one is '
+                'nearer to it',
+                self._topic,
+                self._left_out,
+            )
         if not self._found:
             raise VosError(
                 f'no message of {self._topic} has the stamp of an image, so nothing can be '
@@ -226,7 +351,8 @@ class FolderTruth:
     def at(self, frame: BagFrame) -> LabelMap | None:
         """See Truth."""
         by_stamp = max(self._files) >= _LEAST_STAMP
-        file = self._files.get(frame.stamp_ns if by_stamp else frame.index)
+        number = _nearest(self._files, frame) if by_stamp else frame.number
+        file = self._files.get(number)
         if file is None:
             return None
         self._found += 1
@@ -239,6 +365,17 @@ class FolderTruth:
                 f'no file in {self._folder} is named after a stamp (in ns) or an index (from 0) '
                 'of an image, so nothing can be scored'
             )
+
+
+def _off(message: Message, frame: BagFrame) -> int:
+    return abs(message.stamp_ns - frame.stamp_ns)
+
+
+def _nearest(stamps: Iterable[int], frame: BagFrame) -> int:
+    """Return the stamp that means a frame; -1 = none."""
+    low_ns, high_ns = frame.near_ns
+    near = [stamp for stamp in stamps if low_ns <= stamp < high_ns]
+    return min(near, key=lambda stamp: abs(stamp - frame.stamp_ns), default=-1)
 
 
 def open_truth(bag: BagReader, given: str) -> Truth:
@@ -268,6 +405,9 @@ class Prompts(Protocol):
     def at(self, frame: BagFrame, truth: LabelMap | None) -> Prompt | None:
         """Give the mask that was drawn on this frame, if there is one."""
 
+    def close(self) -> None:
+        """Log what was left out; called after the last frame."""
+
     def missing(self) -> str:
         """Say what is wrong if no frame had one, and what to do."""
 
@@ -282,6 +422,9 @@ class TruthPrompts:
         """See Prompts."""
         return None if truth is None else prompt_for_new(truth, self._known)
 
+    def close(self) -> None:
+        """See Prompts."""
+
     def missing(self) -> str:
         """See Prompts."""
         return (
@@ -292,7 +435,7 @@ class TruthPrompts:
 
 class TopicPrompts:
     """
-    Init masks in the bag; each belongs to the image with its stamp.
+    Init masks in the bag; each belongs to the image of its stamp, or nearest to it.
 
     They are few, so all of them are held. One that was recorded twice, as a latched topic's is,
     counts once.
@@ -306,14 +449,24 @@ class TopicPrompts:
         bag.require(topic, 'init masks', '--init-topic')
         self._topic = topic
         self._messages: dict[int, dict[bytes, Message]] = defaultdict(dict)
+        self._damaged = Damaged(topic, 'init masks')
+        self._used: set[int] = set()
         for message in bag.messages([topic]):
-            self._messages[message.stamp_ns][message.data] = message
+            if self._damaged.passes(message):
+                self._messages[message.stamp_ns][message.data] = message
 
     def at(self, frame: BagFrame, truth: LabelMap | None) -> Prompt | None:
         """See Prompts; several masks for one frame are painted over each other."""
         combined: LabelMap | None = None
         for message in self._of(frame):
-            labels = read_prompt(message.to_labels(), f'a mask of {self._topic}')
+            try:
+                labels = read_prompt(message.to_labels(), f'a mask of {self._topic}')
+            except EmptyMaskError:
+                continue
+            except VosError as error:
+                self._damaged.note(error)
+                continue
+            self._used.add(message.stamp_ns)
             if combined is None or combined.shape != labels.shape:
                 combined = labels
             else:
@@ -321,12 +474,24 @@ class TopicPrompts:
                 combined[labels > 0] = labels[labels > 0]
         return None if combined is None else Prompt(combined)
 
+    def close(self) -> None:
+        """See Prompts."""
+        self._damaged.tell(len(self._used))
+        left_out = self._messages.keys() - self._used
+        if self._used and left_out:
+            _LOGGER.warning(
+                '%s: %d init masks were left out: they are empty, damaged, or no image has their '
+                'stamp within half a period',
+                self._topic,
+                len(left_out),
+            )
+
     def _of(self, frame: BagFrame) -> list[Message]:
-        """Return the masks for a frame, as recorded: stamps may be rounded, 0 is for the first."""
+        """Return the masks for a frame, as recorded; those with stamp 0 are for the first."""
         return [
             message
             for stamp_ns, messages in self._messages.items()
-            if abs(stamp_ns - frame.stamp_ns) <= ROUNDING_NS or not (stamp_ns or frame.index)
+            if frame.near_ns[0] <= stamp_ns < frame.near_ns[1] or not (stamp_ns or frame.index)
             for message in messages.values()
         ]
 
@@ -352,6 +517,9 @@ class FilePrompt:
     def at(self, frame: BagFrame, truth: LabelMap | None) -> Prompt | None:
         """See Prompts."""
         return None if frame.index else self._prompt
+
+    def close(self) -> None:
+        """See Prompts."""
 
     def missing(self) -> str:
         """See Prompts."""

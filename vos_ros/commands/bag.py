@@ -18,6 +18,7 @@ import typer
 
 from vos_ros.commands.shared import (
     BACKEND,
+    BUDGET_MIB,
     describe_model,
     engine_line,
     FAILED,
@@ -34,6 +35,7 @@ from vos_ros.commands.shared import (
     print_warnings,
     progress_bars,
     SIZE,
+    spend,
     THREADS,
     wide_console,
 )
@@ -168,6 +170,7 @@ def eval_command(
     model: str = MODEL,
     size: int = SIZE,
     max_objects: int = MAX_OBJECTS,
+    budget_mib: float = BUDGET_MIB,
     image_range: str = IMAGE_RANGE,
     threads: int = THREADS,
     backend: str = BACKEND,
@@ -183,6 +186,7 @@ def eval_command(
     _check_options(mode, cost_ms, rate, loops)
     if gt == 'none' and fail_under_jf > 0:
         raise VosError('--fail-under-jf needs ground truth, so not --gt none')
+    memory = spend(budget_mib)
     given = open_input(
         path,
         image=image,
@@ -196,10 +200,10 @@ def eval_command(
     make_folder(out)
     runtime = RuntimeConfig(model=model, threads=threads, backend=backend, precision=precision)
     held = max_objects or most_objects(given)
-    config = SegmenterConfig(input_size=size, max_objects=held)
+    config = SegmenterConfig(input_size=size, max_objects=held, memory=memory)
 
     def play_simulated(observers: Observers) -> tuple[Outcome, Mapping[str, Any]]:
-        segmenter = open_segmenter(model, size, threads, backend, precision, held)
+        segmenter = open_segmenter(model, size, threads, backend, precision, held, memory)
         outcome = simulate(given, segmenter, mode=mode, cost_ms=cost, observers=observers)
         return outcome, {**describe_model(segmenter, size), 'threads': threads}
 

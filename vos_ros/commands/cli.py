@@ -29,6 +29,7 @@ from vos_ros import __version__
 from vos_ros.commands import bag as bag_cli
 from vos_ros.commands.shared import (
     BACKEND,
+    BUDGET_MIB,
     describe_model,
     engine_line,
     FAILED,
@@ -48,6 +49,7 @@ from vos_ros.commands.shared import (
     progress_bars,
     scores,
     SIZE,
+    spend,
     THREADS,
     wide_console,
 )
@@ -101,6 +103,7 @@ def run_command(
     model: str = MODEL,
     size: int = SIZE,
     max_objects: int = MAX_OBJECTS,
+    budget_mib: float = BUDGET_MIB,
     image_range: str = IMAGE_RANGE,
     threads: int = THREADS,
     backend: str = BACKEND,
@@ -123,12 +126,13 @@ def run_command(
     from vos_ros.formats.label_png import present_ids, read_prompt_png
     from vos_ros.sequences import open_sequence
 
+    memory = spend(budget_mib)
     frames = open_sequence(source, without=[mask], image_range=parse_range(image_range))
     labels = read_prompt_png(mask)
     labels = fit_mask(labels, next(iter(frames)).size, f'{mask} for {source}')
     make_folder(out)
     held = max_objects or objects_for(len(present_ids(labels)))
-    segmenter = open_segmenter(model, size, threads, backend, precision, held)
+    segmenter = open_segmenter(model, size, threads, backend, precision, held, memory)
     codec = ''
     with ExitStack() as stack:
         inputs = [source, mask, segmenter.manifest.folder]
@@ -187,6 +191,7 @@ def eval_command(
         Path('eval_out'), '--out', help='Folder for report.json, worst_frames.png and the rest.'
     ),
     max_objects: int = MAX_OBJECTS,
+    budget_mib: float = BUDGET_MIB,
     image_range: str = IMAGE_RANGE,
     save_masks: bool = typer.Option(
         False, '--save-masks', help='Write OUT/masks/SEQ/NAME.png, indexed, palette of DAVIS.'
@@ -218,11 +223,12 @@ def eval_command(
     from vos_ros.formats.drawing import write_image
     from vos_ros.sequences import open_labelled
 
+    memory = spend(budget_mib)
     names = [name.strip() for name in sequences.split(',') if name.strip()]
     opened = open_labelled(root, split=split, names=names, image_range=parse_range(image_range))
     make_folder(out)
     held = max_objects or most_objects(opened)
-    segmenter = open_segmenter(model, size, threads, backend, precision, held)
+    segmenter = open_segmenter(model, size, threads, backend, precision, held, memory)
     methods: dict[str, Callable[[], Stepper]] = {segmenter.manifest.name: lambda: segmenter}
     if baselines:
         methods |= {CopyFirstMask.name: CopyFirstMask, FlowWarp.name: FlowWarp}

@@ -25,7 +25,8 @@ from rich.progress import (
 )
 import typer
 
-from vos_ros.config import RuntimeConfig, SegmenterConfig
+from vos_ros.budget import Budget
+from vos_ros.config import MemoryConfig, RuntimeConfig, SegmenterConfig
 from vos_ros.errors import VosError
 
 if TYPE_CHECKING:
@@ -49,6 +50,11 @@ MAX_OBJECTS = typer.Option(
     0,
     '--max-objects',
     help='Objects followed at once, at most 254; 0 = as many as the masks hold, at least 10.',
+)
+BUDGET_MIB = typer.Option(
+    0.0,
+    '--budget-mib',
+    help='Memory that may be used, MiB; what needs more is refused. 0 = half of what there is.',
 )
 IMAGE_RANGE = typer.Option(
     'auto',
@@ -101,12 +107,19 @@ def guard(command: F) -> F:
 
 
 def open_segmenter(
-    model: str, size: int, threads: int, backend: str, precision: str, max_objects: int
+    model: str,
+    size: int,
+    threads: int,
+    backend: str,
+    precision: str,
+    max_objects: int,
+    memory: MemoryConfig,
 ) -> VideoSegmenter:
     """
     Open a model; parameters as the options of the same name.
 
     :param max_objects: above 0.
+    :param memory: see `spend`.
 
     :raises VosError: the model or a setting is wrong.
     """
@@ -114,9 +127,23 @@ def open_segmenter(
 
     return VideoSegmenter.open(
         model,
-        config=SegmenterConfig(input_size=size, max_objects=max_objects),
+        config=SegmenterConfig(input_size=size, max_objects=max_objects, memory=memory),
         runtime=RuntimeConfig(model=model, threads=threads, backend=backend, precision=precision),
     )
+
+
+def spend(budget_mib: float) -> MemoryConfig:
+    """
+    Let this process use no more memory, from now on.
+
+    :param budget_mib: 0 = half of what there is.
+    :raises VosError: it is below 0.
+    """
+    from vos_ros.formats.encoded import limit_pixels
+
+    memory = MemoryConfig(budget_mib=budget_mib)
+    limit_pixels(Budget.of(memory).pixels)
+    return memory
 
 
 def make_folder(path: Path) -> None:

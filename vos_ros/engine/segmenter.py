@@ -67,7 +67,7 @@ class VideoSegmenter:
         self.config = config
         self.lost: LostConfig = config.lost  # live: may be replaced between frames
         self.last_memorize_ms = 0.0  # of the newest memorize(), which comes after publishing
-        self._sizes = Sizes(manifest, open_for, config.input_size)
+        self._sizes = Sizes(manifest, open_for, config)
         self._labeler = Labeler()
         self._work = self._workspace(self._sizes.of(self._sizes.camera)[0])
         self._doubts: Counter[Doubt] = Counter()
@@ -408,6 +408,7 @@ class VideoSegmenter:
         height, width = frame.size
         label_map[height // 3 : 2 * height // 3, width // 3 : 2 * width // 3] = 1
         work, prompt = self._work, Prompt(label_map)
+        self._check_channels(work, frame)
         prob = self.step(frame, prompt).prob
         # What the engine makes of them is always finite: it takes no number for nothing seen.
         features = work.backend.encode_image(work.prepare(frame))
@@ -421,6 +422,21 @@ class VideoSegmenter:
                 f'model {self.manifest.name} gives no finite numbers on {self.backend_name}; '
                 'export it again or take another backend'
             )
+
+    def _check_channels(self, work: Workspace, frame: Frame) -> None:
+        """Refuse a model whose graphs give something else than its manifest says."""
+        features = work.backend.encode_image(work.prepare(frame))
+        prob = np.full((2, *work.mask_size), 0.5, np.float32)
+        value = work.encode(features, prob, (1,), (1,))
+        for name, said, made in (
+            ('key_dim', self.manifest.key_dim, features['key'].shape[1]),
+            ('value_dim', self.manifest.value_dim, value.shape[1]),
+        ):
+            if said != made:
+                raise VosError(
+                    f'model {self.manifest.name}: its manifest says {name} {said}, its graphs '
+                    f'give {made}; export it again'
+                )
 
     @property
     def memory(self) -> MemoryBank:
@@ -496,7 +512,7 @@ class VideoSegmenter:
 
         Where loading takes long (an engine that is built), better now than at the first overload.
         """
-        self._sizes.open_all()
+        self._sizes.open_all(self.input_size)
 
     def _meet(self, camera: Size) -> tuple[str, ...]:
         """Take note of an image's size (H, W); return a line for what is not as expected."""
@@ -516,10 +532,11 @@ class VideoSegmenter:
         """
         if size == self.input_size:
             return
-        work, latest = self._workspace(size), None
+        work, latest = self._workspace(size, self.input_size), None
         if keeps_objects and self.object_ids:
             latest = carry_over(self._work, work, self._key_frames, self._latest)
         self._work, self._latest = work, latest
 
-    def _workspace(self, size: Size) -> Workspace:
-        return Workspace(self.manifest, self._sizes.backend_for(size), size, self.config)
+    def _workspace(self, size: Size, in_use: Size | None = None) -> Workspace:
+        backend = self._sizes.backend_for(size, in_use)
+        return Workspace(self.manifest, backend, size, self.config)

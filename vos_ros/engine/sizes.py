@@ -9,6 +9,9 @@ import copy
 from dataclasses import replace
 
 from vos_ros.backends.base import Backend, Manifest, Size
+from vos_ros.budget import Budget
+from vos_ros.config import SegmenterConfig
+from vos_ros.engine.footprint import check_fits, footprint, RUNTIME
 from vos_ros.engine.keyframes import KeyFrame, resize_prob
 from vos_ros.engine.preprocess import ladder, network_size
 from vos_ros.engine.verdict import Memorized
@@ -28,15 +31,17 @@ class Sizes:
 
     :param manifest: of the model.
     :param open_for: makes the backend for one network input; kept for each size in use.
-    :param input_size: short side in px, 0 = what the model was trained for.
+    :param config: sizes and caps, and the budget of memory.
     """
 
     def __init__(
-        self, manifest: Manifest, open_for: Callable[[Size], Backend], input_size: int
+        self, manifest: Manifest, open_for: Callable[[Size], Backend], config: SegmenterConfig
     ) -> None:
         fixed = manifest.fixed
         self.short_sides = (
-            ladder(input_size or manifest.short_side) if fixed is None else (min(fixed[:2]),)
+            ladder(config.input_size or manifest.short_side)
+            if fixed is None
+            else (min(fixed[:2]),)
         )
         self.level = 0  # steps down `short_sides`; to be set
         self.camera: Size = _USUAL_CAMERA if fixed is None else fixed[:2]
@@ -44,6 +49,8 @@ class Sizes:
         self._odd: Size | None = None  # network input for the last image, which was of no camera
         self._past: list[Size] = []  # of the camera before
         self._manifest = manifest
+        self._config = config
+        self._budget = Budget.of(config.memory)
         self._open_for = open_for
         self._backends: dict[Size, Backend] = {}
 
@@ -79,20 +86,39 @@ class Sizes:
         """
         return self.of(camera)[self.level]
 
-    def backend_for(self, size: Size) -> Backend:
+    def backend_for(self, size: Size, in_use: Size | None = None) -> Backend:
         """
         Return the backend for a network input; the model is loaded the first time.
 
         :param size: (H, W).
+        :param in_use: another one that must stay, too.
+        :raises VosError: the memory that it would take is more than the budget.
         """
         if size not in self._backends:
+            self._make_room(size, in_use)
             self._backends[size] = self._open_for(size)
         return self._backends[size]
 
-    def open_all(self) -> None:
-        """Load the model for every step at the present camera's shape."""
+    def _make_room(self, size: Size, in_use: Size | None) -> None:
+        """Drop sizes that are not in use, the oldest first, until another one fits."""
+        taken = {other: footprint(self._manifest, self._config, other) for other in self._backends}
+        beside = 0 if in_use is None else footprint(self._manifest, self._config, in_use)
+        if in_use is not None:
+            taken.pop(in_use, None)
+        check_fits(self._manifest, self._config, self._budget, size, beside)
+        needed = RUNTIME + beside + footprint(self._manifest, self._config, size)
+        while taken and needed + sum(taken.values()) > self._budget.network:
+            oldest = next(iter(taken))
+            del taken[oldest], self._backends[oldest]
+
+    def open_all(self, in_use: Size) -> None:
+        """
+        Load the model for every step at the present camera's shape.
+
+        :param in_use: network input (H, W).
+        """
         for size in self.of(self.camera):
-            self.backend_for(size)
+            self.backend_for(size, in_use)
 
     def forget_camera(self) -> None:
         """Take whatever shape comes next for the camera's."""

@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 import re
 
 from vos_ros.errors import VosError
+from vos_ros.formats.files import real
 
 LIST = '.written_by_vos'
 # A name may hold a line break: it must stay one line.
@@ -53,7 +54,7 @@ def writing(folder: Path, names: Sequence[str], *, inputs: Iterable[Path] = ()) 
                 'or choose an empty --out'
             )
     for given in inputs:
-        if any(given.resolve().is_relative_to((folder / name).resolve()) for name in names):
+        if any(real(given).is_relative_to(real(folder / name)) for name in names):
             raise VosError(
                 f'{given} is among the files that --out {folder} replaces; choose another'
             )

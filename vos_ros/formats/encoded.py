@@ -25,7 +25,8 @@ from vos_ros.errors import VosError
 PROMISED = ('jpeg', 'png')
 #: What a file may hold besides.
 OF_FILES = (*PROMISED, 'bmp', 'tiff', 'webp', 'pnm')
-#: Largest image that is decoded, px: twice an 8K camera's. Decoded it takes 200 MB.
+#: Largest image that is decoded, px, unless :func:`limit_pixels` was called: twice an 8K camera's.
+#: Decoded it takes 200 MB.
 MOST_PIXELS = 1 << 26
 
 _PNG = b'\x89PNG\r\n\x1a\n'
@@ -71,6 +72,18 @@ class Header(NamedTuple):
     orientation: int = 1
 
 
+def limit_pixels(most: int) -> None:
+    """
+    Set how large an image may be that this process decodes, whatever brings it.
+
+    Of the whole process, as its memory is.
+
+    :param most: px.
+    """
+    global MOST_PIXELS
+    MOST_PIXELS = most
+
+
 def check_pixels(height: int, width: int, name: str) -> None:
     """
     Refuse an image that is larger than any camera's.
@@ -84,8 +97,8 @@ def check_pixels(height: int, width: int, name: str) -> None:
         raise VosError(f'{name} is {width}x{height}: it is empty')
     if height * width > MOST_PIXELS:
         raise VosError(
-            f'{name} is {width}x{height}, larger than the {MOST_PIXELS >> 20} million pixels that '
-            'are taken; make it smaller'
+            f'{name} is {width}x{height}, larger than the {MOST_PIXELS / 1e6:.3g} million pixels '
+            'that are taken; make it smaller (memory.budget_mib limits it, too)'
         )
 
 

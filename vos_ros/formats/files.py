@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 import stat
 
@@ -11,6 +12,15 @@ from vos_ros.errors import VosError
 
 #: Largest file that is read at once: an 8K camera's image without compression, and more.
 _MOST_BYTES = 1 << 29
+
+
+def real(path: Path) -> Path:
+    """
+    Follow all links; where they lead round in a circle, the path stays as it is.
+
+    :param path: of anything, or of nothing.
+    """
+    return Path(os.path.realpath(path))  # Path.resolve() raises RuntimeError there
 
 
 def read_bytes(path: Path, what: str) -> bytes:

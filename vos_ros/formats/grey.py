@@ -66,7 +66,8 @@ class GreyRange:
                     '%s: 16 bit images are stretched from %d to %d', self._name, *self.limits
                 )
         low, high = limits
-        shifted: Any = cv2.subtract(rows, low)  # type: ignore[call-overload]
+        # Not cv2.subtract: it takes an image of 4x1 pixels for four channels of one.
+        shifted: Any = np.maximum(rows, np.uint16(low)) - np.uint16(low)
         grey = cv2.convertScaleAbs(shifted, alpha=255.0 / (high - low))
         self.levels = np.count_nonzero(
             np.bincount(grey[::every, ::every].reshape(-1), minlength=256)

@@ -94,28 +94,38 @@ def decode_image(msg: ImageFields, grey: GreyRange | None = None) -> tuple[Image
     :return: (H, W, 3) uint8, and its encoding.
     :raises VosError: the encoding is unknown, or size, step and data do not fit together.
     """
+    pixels = check_image(msg)
     if msg.encoding in _SEMIPLANAR:
-        return _decode_semiplanar(msg), 'bgr8'
-    if msg.encoding not in _CAMERA_ENCODINGS:
-        known = ', '.join(sorted([*_CAMERA_ENCODINGS, *_SEMIPLANAR]))
-        raise VosError(f"image encoding '{msg.encoding}' is not supported; use one of {known}")
-    dtype, channels, code, encoding = _CAMERA_ENCODINGS[msg.encoding]
-    pixels = _pixels(msg, np.dtype(dtype), channels)
+        planes = np.ascontiguousarray(pixels)
+        return np.asarray(cv2.cvtColor(planes, _SEMIPLANAR[msg.encoding])), 'bgr8'
+    dtype, _, code, encoding = _CAMERA_ENCODINGS[msg.encoding]
     if dtype is np.uint16:
         pixels = (grey or GreyRange())(pixels)
     if code is not None:
-        if channels == 2:
-            _check(msg.width % 2 == 0, f'a {msg.encoding} image needs an even width')
         pixels = np.asarray(cv2.cvtColor(np.ascontiguousarray(pixels), code))
     return pixels, encoding
 
 
-def _decode_semiplanar(msg: ImageFields) -> Image:
+def check_image(msg: ImageFields) -> npt.NDArray[Any]:
+    """
+    Find out whether a camera image can be read, without converting it.
+
+    :param msg: as in :func:`decode_image`.
+    :return: its pixels as they are stored: (H, W) or (H, W, C), nv12 and nv21 (3 H / 2, W).
+    :raises VosError: the encoding is unknown, or size, step and data do not fit together.
+    """
     height, width = int(msg.height), int(msg.width)
-    _check(width % 2 == height % 2 == 0, f'an {msg.encoding} image needs even sides')
-    planes = _pixels(msg, np.dtype(np.uint8), 1, rows=height + height // 2)
-    code = _SEMIPLANAR[msg.encoding]
-    return np.asarray(cv2.cvtColor(np.ascontiguousarray(planes), code))
+    if msg.encoding in _SEMIPLANAR:
+        _check(width % 2 == height % 2 == 0, f'an {msg.encoding} image needs even sides')
+        return _pixels(msg, np.dtype(np.uint8), 1, rows=height + height // 2)
+    if msg.encoding not in _CAMERA_ENCODINGS:
+        known = ', '.join(sorted([*_CAMERA_ENCODINGS, *_SEMIPLANAR]))
+        raise VosError(f"image encoding '{msg.encoding}' is not supported; use one of {known}")
+    dtype, channels, _, _ = _CAMERA_ENCODINGS[msg.encoding]
+    pixels = _pixels(msg, np.dtype(dtype), channels)
+    if channels == 2:
+        _check(width % 2 == 0, f'a {msg.encoding} image needs an even width')
+    return pixels
 
 
 def decode_compressed_image(msg: CompressedFields, grey: GreyRange | None = None) -> Image:

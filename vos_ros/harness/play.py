@@ -46,6 +46,7 @@ class Engine:
         return {
             'input_size': self.config.input_size,
             'max_objects': self.config.max_objects,
+            'memory.budget_mib': self.config.memory.budget_mib,
             'threads': self.runtime.threads,
             'backend': self.runtime.backend,
             'precision': self.runtime.precision,

@@ -226,6 +226,7 @@ def _write_prompts(given: Input, folder: Path) -> None:
             write_label_png(folder / f'{frame.index}.png', prompt.label_map)
             found = True
     truth.close()
+    prompts.close()
     if not found:
         raise VosError(prompts.missing())
 

@@ -7,7 +7,8 @@ Functions that read a message look only at its fields; those that build one get 
 `msg` module from their caller.
 """
 
-from collections.abc import Iterable, Mapping
+from collections import deque
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 import importlib
@@ -18,6 +19,7 @@ import cv2
 import numpy as np
 from std_msgs.msg import Header
 
+from vos_ros.config import InitConfig
 from vos_ros.datatypes import LabelMap, Segmentation
 from vos_ros.errors import VosError
 from vos_ros.formats.boxes import Box
@@ -29,8 +31,11 @@ _DEFAULT_NAME = 'object_{}'
 _MAX_ID = 65535
 #: Characters of a name that a detector gives.
 _LONGEST_NAME = 64
-#: Boxes that overlap so much (intersection over union) are of one object.
-_SAME = 0.3
+#: Boxes that overlap so much (intersection over union) are of one object whatever it is called: a
+#: detector may waver between two names. Below, a cyclist is not the bicycle.
+_SAME_BY_ANY_NAME = 0.7
+#: Results whose boxes are kept, and for how long the last place of an object counts.
+_SIGHTINGS, _LAST_PLACE_NS = 64, 2_000_000_000
 _NOWHERE: Mapping[int, Box] = MappingProxyType({})
 _NAMELESS: Mapping[int, str] = MappingProxyType({})
 
@@ -63,19 +68,21 @@ def to_boxes(
     known: tuple[int, ...] = (),
     places: Mapping[int, Box] = _NOWHERE,
     names_of: Mapping[int, str] = _NAMELESS,
+    least: float = InitConfig().same_overlap,
 ) -> tuple[BoxPrompt, tuple[str, ...]]:
     """
     Read a Detection2DArray.
 
     A detection's `id` is the object's id where it is a number from 1 to 65535. Else it is the
-    known object that its box overlaps most, unless that has another name: detectors without a
-    tracker leave `id` empty, and see the same object in every message. One that overlaps none
-    gets the smallest id that is free. Its best hypothesis names it.
+    known object that its box overlaps most: detectors without a tracker leave `id` empty, and see
+    the same object in every message. To one of another name it must be all but equal. One that
+    overlaps none gets the smallest id that is free. Its best hypothesis names it.
 
     :param msg: vision_msgs/Detection2DArray.
     :param known: ids in use.
-    :param places: where objects are by now.
+    :param places: where objects were when the detector looked.
     :param names_of: objects that have a name.
+    :param least: overlap from which a detection is a known object, see `init.same_overlap`.
     :return: the boxes, and one line for each detection that is refused.
     :raises VosError: no detection can be used.
     """
@@ -104,6 +111,7 @@ def to_boxes(
         {number: each for number, each in found.items() if not given[number]},
         {i: box for i, box in places.items() if i not in given.values()},
         names_of,
+        least,
     )
     for number, (read, name) in found.items():
         taken = {*known, *given.values(), *matched.values(), *boxes}
@@ -117,22 +125,30 @@ def to_boxes(
 
 
 def _matched(
-    found: Mapping[int, tuple[Box, str]], places: Mapping[int, Box], names_of: Mapping[int, str]
+    found: Mapping[int, tuple[Box, str]],
+    places: Mapping[int, Box],
+    names_of: Mapping[int, str],
+    least: float,
 ) -> dict[int, int]:
     """
-    Say which detection is which known object, the best overlaps first.
+    Say which detection is which known object, the best overlaps first, each of them once.
 
     :param found: number of the detection -> its box and its name, '' = none.
     :param places: object id -> where it is.
     :param names_of: object id -> name, of those that have one.
+    :param least: overlap that is enough.
     :return: number of the detection -> object id.
     """
     overlaps = [
         (overlap, number, object_id)
         for number, (box, name) in found.items()
         for object_id, place in places.items()
-        if (overlap := _overlap(box, place)) >= _SAME
-        and not (name and names_of.get(object_id, name) != name)
+        if (overlap := _overlap(box, place))
+        >= (
+            max(least, _SAME_BY_ANY_NAME)
+            if name != names_of.get(object_id, name) and name
+            else least
+        )
     ]
     matched: dict[int, int] = {}
     for _, number, object_id in sorted(overlaps, key=lambda each: -each[0]):
@@ -165,6 +181,87 @@ def boxes_of(label_map: LabelMap, object_ids: Iterable[int]) -> dict[int, Box]:
                 x + (width - 1) / 2, y + (height - 1) / 2, float(width), float(height)
             )
     return boxes
+
+
+class Sightings:
+    """
+    Where each object was on the last images: as it was seen, or as a box asked for it.
+
+    A detector looks at an image of some time ago: an object that has moved on by its own width
+    would not be found where it is now. `note` may run in another thread than the rest.
+    """
+
+    def __init__(self) -> None:
+        """Begin with nothing seen."""
+        self._newest: Segmentation | None = None
+        self._is_wanted = False  # nothing is worked out for a node that gets no boxes
+        self._seen: deque[tuple[int, dict[int, Box]]] = deque(maxlen=_SIGHTINGS)
+        self._asked: deque[tuple[int, dict[int, Box]]] = deque(maxlen=_SIGHTINGS)
+
+    def note(self, result: Segmentation) -> None:
+        """
+        Take note of a result.
+
+        :param result: the newest.
+        """
+        self._newest = result
+        if self._is_wanted:
+            self._seen.append((result.stamp_ns, boxes_of(result.label_map, result.object_ids)))
+
+    def ask(self, boxes: BoxPrompt) -> None:
+        """
+        Take note of boxes: until their masks are drawn, no result shows the objects.
+
+        :param boxes: that are asked for.
+        """
+        newest = self._newest
+        stamp_ns = boxes.stamp_ns or (newest.stamp_ns if newest is not None else 0)
+        self._asked.append((stamp_ns, dict(boxes.boxes)))
+
+    def at(self, stamp_ns: int, known: Collection[int]) -> dict[int, Box]:
+        """
+        Return where objects were at a time.
+
+        :param stamp_ns: of the image that somebody looked at; 0 = the newest.
+        :param known: ids of the objects.
+        :return: their boxes on the result nearest to that time; of one that was not seen there,
+            its last place of the two seconds before.
+        """
+        newest = self._newest
+        if newest is not None and not self._is_wanted:
+            self._is_wanted = True
+            self.note(newest)
+        places = [
+            (seen_ns, {i: box for i, box in boxes.items() if i in known})
+            for seen_ns, boxes in list(self._seen)
+        ]
+        # What was seen counts for more than what was asked for.
+        places = sorted([*self._asked, *places], key=lambda each: each[0])
+        if not places:
+            return {}
+        stamp_ns = stamp_ns or places[-1][0]
+        nearest = min(places, key=lambda each: abs(each[0] - stamp_ns))[0]
+        found: dict[int, Box] = {}
+        for seen_ns, boxes in places:
+            if nearest - _LAST_PLACE_NS <= seen_ns <= nearest:
+                found |= boxes
+        return found
+
+    def remove(self, object_ids: Collection[int]) -> None:
+        """
+        Forget objects that were removed.
+
+        :param object_ids: of the objects.
+        """
+        for _, boxes in (*self._seen, *self._asked):
+            for object_id in object_ids:
+                boxes.pop(object_id, None)
+
+    def clear(self) -> None:
+        """Forget all: objects were forgotten, or the time has jumped."""
+        self._newest = None
+        self._seen.clear()
+        self._asked.clear()
 
 
 def fingerprint(msg: Any) -> bytes:

@@ -13,7 +13,6 @@ from contextlib import contextmanager
 import functools
 import hashlib
 import threading
-import time
 from typing import Any
 
 import numpy as np
@@ -25,16 +24,16 @@ from vos_ros.config import InitConfig
 from vos_ros.datatypes import LabelMap, Prompt
 from vos_ros.engine.labels import ids_in
 from vos_ros.errors import VosError
-from vos_ros.formats.boxes import Box
 from vos_ros.formats.masks import EmptyMaskError
 from vos_ros.ros import conversions, detections
+from vos_ros.ros.cdr import read_message
 from vos_ros.ros.detections import BoxPrompt
 from vos_ros.ros.diagnostics import Health
 from vos_ros.ros.gaps import GapCounter
 from vos_ros.ros.guard import ErrorLog, guarded, in_words, shortened
 from vos_ros.ros.qos import LATCHED, profile, QosWatch, RELIABLE, VOLATILE
 from vos_ros.ros.reporting import compressed_topic
-from vos_ros.stream.requests import QUEUE_CAPACITY, QUEUE_NBYTES
+from vos_ros.stream.requests import QUEUE_CAPACITY
 
 #: Prompts that are kept while the node cannot use them (inactive, paused); the oldest go first.
 _HELD = QUEUE_CAPACITY
@@ -45,8 +44,6 @@ _DEPTH = 2 * QUEUE_CAPACITY
 _SEEN = 32
 #: How often to look whether somebody latches prompts.
 _LATCHED_POLL_S = 0.25
-#: How long boxes are remembered for objects that are not seen yet: they wait to be drawn.
-_REQUESTED_S = 2.0
 
 
 def _nbytes_of(prompt: Prompt | BoxPrompt) -> int:
@@ -104,8 +101,8 @@ class PromptInputs:
     :param error_log: logs.
     :param submit: takes a prompt, or returns False while nobody can; then it is held.
     :param known_ids: ids in use.
-    :param seen_at: boxes around the objects, as seen last.
     :param remove: forgets objects.
+    :param most_nbytes: of masks that are held while nobody takes them; one always is.
     :param group: of all subscriptions.
     :param on_topics_changed: called when `subscriptions` has changed.
     """
@@ -121,12 +118,13 @@ class PromptInputs:
         error_log: ErrorLog,
         submit: Callable[[Prompt | BoxPrompt], bool],
         known_ids: Callable[[], tuple[int, ...]],
-        seen_at: Callable[[], dict[int, Box]],
         remove: Callable[[frozenset[int]], None],
+        most_nbytes: int,
         group: CallbackGroup,
         on_topics_changed: Callable[[], None],
     ) -> None:
         self.names: dict[int, str] = {}  # of objects that a detector has named
+        self.sightings = detections.Sightings()
         self.error_log = error_log
         self._node = node
         self._watch = watch
@@ -134,9 +132,8 @@ class PromptInputs:
         self._health = health
         self._submit = submit
         self._known_ids = known_ids
-        self._seen_at = seen_at
-        self._requested: dict[int, tuple[float, Box]] = {}  # boxes of late, and when they came, s
         self._remove = remove
+        self._most_nbytes = most_nbytes
         self._group = group
         self._on_topics_changed = on_topics_changed
         self._lock = threading.RLock()
@@ -161,6 +158,7 @@ class PromptInputs:
                 'remove_objects',
                 self._on_remove,
                 profile(2),
+                raw=True,
                 callback_group=group,
             )
         )
@@ -196,7 +194,7 @@ class PromptInputs:
         with self._lock:
             self._held.clear()
             self._seen.clear()
-            self._requested.clear()
+            self.sightings.clear()
             self.names = {}
 
     def repeat(self) -> None:
@@ -232,8 +230,13 @@ class PromptInputs:
         return self._watch.subscribe(
             kind,
             topic,
-            functools.partial(callback, is_latched=durability == LATCHED),
+            functools.partial(
+                self._on_serialized,
+                topic=topic,
+                callback=functools.partial(callback, is_latched=durability == LATCHED),
+            ),
             profile(_DEPTH, RELIABLE, durability),
+            raw=True,
             callback_group=self._group,
         )
 
@@ -254,6 +257,18 @@ class PromptInputs:
                 self._on_topics_changed()
 
     @guarded
+    def _on_serialized(
+        self, serialized: bytes, *, topic: str, callback: Callable[[Any], None]
+    ) -> None:
+        try:
+            msg = read_message(serialized, self._topics[topic][0])
+        except VosError as error:
+            self._health.mask_arrived()
+            self._refuse(VosError(f'{topic}: {error}'))
+            return
+        callback(msg)
+
+    @guarded
     def _on_mask(self, msg: Image, *, is_latched: bool) -> None:
         shape = f'{msg.encoding} {msg.width} {msg.height} {msg.step}'.encode()
         with self._lock, self._rejections():
@@ -271,22 +286,17 @@ class PromptInputs:
         with self._lock, self._rejections():
             if not self._is_new('boxes', is_latched, msg, detections.fingerprint(msg)):
                 return
+            known = self._known_ids()
+            places = self.sightings.at(conversions.to_stamp_ns(msg.header.stamp), known)
             boxes, problems = detections.to_boxes(
-                msg, self._known_ids(), self._places(), self.names
+                msg, known, places, self.names, self._config.same_overlap
             )
-            now = time.monotonic()
-            self._requested |= {i: (now, box) for i, box in boxes.boxes.items()}
+            self.sightings.ask(boxes)
             for line in problems:
                 self._health.mask_rejected(line)
                 self.error_log.warn(f'init boxes: {line}')
             self.names = {**self.names, **boxes.names}
             self._take(boxes)
-
-    def _places(self) -> dict[int, Box]:
-        """Return where objects are: as seen last, else as asked for a moment ago."""
-        since = time.monotonic() - _REQUESTED_S
-        self._requested = {i: each for i, each in self._requested.items() if each[0] >= since}
-        return {i: box for i, (_, box) in self._requested.items()} | self._seen_at()
 
     def _take_mask(self, msg: Any, read: Callable[[Any, int], Any]) -> None:
         label_map = read(msg, self._config.binary_id)
@@ -351,12 +361,13 @@ class PromptInputs:
             return
         nbytes = _nbytes_of(prompt)
         while self._held and (
-            len(self._held) == _HELD or nbytes + sum(map(_nbytes_of, self._held)) > QUEUE_NBYTES
+            len(self._held) == _HELD
+            or nbytes + sum(map(_nbytes_of, self._held)) > self._most_nbytes
         ):
             self._held.popleft()
             self._refuse(
                 VosError(
-                    f'more than {_HELD} init masks, or {QUEUE_NBYTES >> 20} MiB of them, are '
+                    f'more than {_HELD} init masks, or {self._most_nbytes >> 20} MiB of them, are '
                     'held; the oldest is dropped'
                 )
             )
@@ -374,12 +385,17 @@ class PromptInputs:
             return True
 
     @guarded
-    def _on_remove(self, msg: UInt16MultiArray) -> None:
+    def _on_remove(self, serialized: bytes) -> None:
+        try:
+            msg = read_message(serialized, UInt16MultiArray)
+        except VosError as error:
+            self.error_log.log(VosError(f'remove_objects: {error}'))
+            return
         ids = frozenset(np.unique(np.frombuffer(msg.data, np.uint16)).tolist())
         with self._lock:
             self._seen.clear()  # the same mask may now be meant again
             self.names = {i: name for i, name in self.names.items() if i not in ids}
-            self._requested = {i: each for i, each in self._requested.items() if i not in ids}
+            self.sightings.remove(ids)
             unknown = sorted(ids.difference(self._known_ids()))
             if unknown:
                 self.error_log.warn(

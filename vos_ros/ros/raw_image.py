@@ -15,18 +15,14 @@ from typing import Any
 
 from builtin_interfaces.msg import Time
 import numpy as np
-from rclpy.serialization import deserialize_message
-from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 from vos_ros.errors import VosError
+from vos_ros.ros.cdr import aligned, ENVELOPE, order_of
 
-#: Representation identifiers of plain CDR (OMG DDS-XTYPES 7.6.2.1.2): byte order.
-_PLAIN_CDR = {b'\x00\x00': '>', b'\x00\x01': '<'}
 #: Longest frame_id or encoding, in bytes. Those of cameras have a few dozen; they are kept with
 #: their image and sent with each answer.
 _LONGEST_TEXT = 1024
-_ENVELOPE = 4  # bytes: identifier and options; alignment counts from after it
 
 
 # Not frozen: that makes it four times as slow to make, once per image.
@@ -128,22 +124,17 @@ def write_labels(label_map: np.ndarray, source: Any) -> bytes:
     return b''.join((b'\x00\x01\x00\x00', head, little.data if little.size else b''))
 
 
-def read_image(serialized: bytes) -> RawImage | Image:
+def read_image(serialized: bytes) -> RawImage:
     """
     Read a serialised image.
 
     :param serialized: as a raw subscription gives it.
-    :return: an Image where it is not plain CDR, from rclpy.
-    :raises VosError: it ends too early, or its frame_id or encoding is longer than 1024 bytes.
+    :raises VosError: it is no plain CDR, ends too early, or its frame_id or encoding is longer
+        than 1024 bytes.
     """
-    order = _PLAIN_CDR.get(serialized[:2])
-    if order is None:
-        image: Image = deserialize_message(serialized, Image)
-        check_texts(image)
-        return image
     try:
-        return _read(memoryview(serialized)[_ENVELOPE:], order)
-    except struct.error as error:
+        return _read(memoryview(serialized)[ENVELOPE:], order_of(serialized))
+    except (struct.error, ValueError) as error:
         raise VosError(
             f'an image message of {len(serialized)} bytes cannot be read ({error}); the camera '
             'and this node may have been built with different sensor_msgs'
@@ -156,7 +147,7 @@ def _read(body: memoryview, order: str) -> RawImage:
     height, width, length = struct.unpack_from(f'{order}III', body, at)
     encoding, at = _text('encoding', body, at + 12, length, 1)
     (is_bigendian,) = struct.unpack_from('B', body, at)
-    at = _aligned(at + 1)
+    at = aligned(at + 1)
     step, length = struct.unpack_from(f'{order}II', body, at)
     data = body[at + 8 : at + 8 + length]
     if len(data) < length:
@@ -177,8 +168,4 @@ def _text(
     if length < 1 or end > len(body):
         raise struct.error(f'a text of {length} bytes does not fit in')
     _check_length(name, length - 1)
-    return str(body[at : end - 1], 'utf-8', 'replace'), _aligned(end, alignment)
-
-
-def _aligned(at: int, alignment: int = 4) -> int:
-    return -(-at // alignment) * alignment
+    return str(body[at : end - 1], 'utf-8', 'replace'), aligned(end, alignment)

@@ -10,8 +10,7 @@ from vos_ros.config import OverlayConfig
 from vos_ros.datatypes import Segmentation
 from vos_ros.engine.segmenter import VideoSegmenter
 from vos_ros.errors import VosError
-from vos_ros.formats.boxes import Box
-from vos_ros.ros import detections, diagnostics
+from vos_ros.ros import diagnostics
 from vos_ros.ros.conversions import CameraFrame
 from vos_ros.ros.guard import ErrorLog, in_words, shortened
 from vos_ros.ros.publishing import Outputs
@@ -89,7 +88,6 @@ class Results:
         self._error_log = error_log
         self._object_log = object_log
         self._on_reset = on_reset
-        self._newest: Segmentation | None = None
 
     def publish(
         self, segmentation: Segmentation, frame: CameraFrame, names: Mapping[int, str]
@@ -104,7 +102,6 @@ class Results:
         if not self._node.context.ok():
             return
         self._outputs.publish_labels(segmentation, frame)
-        self._newest = segmentation
         latency_ms = (time.perf_counter() - frame.arrived) * 1e3
         self._health.published(segmentation, latency_ms, self._age_ms(segmentation.stamp_ns))
         for line in map(shortened, segmentation.warnings):
@@ -112,14 +109,6 @@ class Results:
         self._outputs.publish_rest(segmentation, frame, names, self.overlay)
         self.prompted_frames = self._segmenter.memory.prompted_frames
         self._object_log.note(segmentation.object_ids)
-
-    def seen_at(self) -> dict[int, Box]:
-        """Return the boxes around the objects on the newest result."""
-        newest = self._newest
-        if newest is None:
-            return {}
-        known = set(self._segmenter.object_ids).intersection(newest.object_ids)
-        return detections.boxes_of(newest.label_map, sorted(known))
 
     def age_ms(self, stamp_ns: int) -> float:
         """

@@ -12,14 +12,16 @@ from rclpy.callback_groups import CallbackGroup
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CompressedImage, Image
 
+from vos_ros.budget import Budget
 from vos_ros.config import NodeConfig, parse_range
-from vos_ros.datatypes import Prompt
+from vos_ros.datatypes import Prompt, Segmentation
 from vos_ros.engine.segmenter import VideoSegmenter
 from vos_ros.errors import VosError
 from vos_ros.formats.grey import GreyRange
 from vos_ros.ros import conversions
 from vos_ros.ros.box_drawer import BoxDrawer
-from vos_ros.ros.conversions import Arrival, stamp_ns_of
+from vos_ros.ros.cdr import read_message
+from vos_ros.ros.conversions import Arrival, CameraFrame, stamp_ns_of
 from vos_ros.ros.detections import BoxPrompt
 from vos_ros.ros.diagnostics import Health
 from vos_ros.ros.gaps import GapCounter
@@ -102,8 +104,9 @@ class Session:
         with ExitStack() as opened:
             if has_boxes:
                 results = loaded.results
+                init = Budget.of(loaded.segmenter.config.memory).bound(config.init)
                 self._boxes = BoxDrawer(
-                    config.init, self._worker.submit_prompt, results.reject, results.note
+                    init, self._worker.submit_prompt, results.reject, results.note
                 )
                 opened.callback(self._join, self._boxes)
             self._worker.start()
@@ -123,11 +126,11 @@ class Session:
         subscription = self._watch.subscribe(
             Image if is_raw else CompressedImage,
             image_topic(self._node, config),
-            self._on_serialized_image if is_raw else self._on_image,
+            self._on_image if is_raw else self._on_compressed_image,
             profile(1, RELIABLE if config.image_qos == 'reliable' else BEST_EFFORT),
             on_lost=self._health.images_lost,
             qos_overriding_options=QoSOverridingOptions.with_default_policies(),
-            raw=is_raw,
+            raw=True,
             callback_group=self._group,
         )
         self._opened.callback(self._watch.release, subscription)
@@ -218,7 +221,7 @@ class Session:
             self._boxes.clear()
 
     @guarded
-    def _on_serialized_image(self, serialized: bytes) -> None:
+    def _on_image(self, serialized: bytes) -> None:
         arrived = time.perf_counter()
         try:
             msg = read_image(serialized)
@@ -228,9 +231,10 @@ class Session:
         self._take(Arrival(msg, arrived, stamp_ns_of(msg)))
 
     @guarded
-    def _on_image(self, msg: Any) -> None:
+    def _on_compressed_image(self, serialized: bytes) -> None:
         arrived = time.perf_counter()
         try:
+            msg = read_message(serialized, CompressedImage)
             check_texts(msg)
         except VosError as error:
             self._refuse_image(error)
@@ -259,13 +263,20 @@ def _worker(config: NodeConfig, loaded: Loaded) -> Worker[Arrival]:
     """Make the worker; what it calls must not lead back to it, or the model would stay."""
     results, prompts = loaded.results, loaded.prompts
     grey = GreyRange(parse_range(config.image_range))
+    budget = Budget.of(loaded.segmenter.config.memory)
+
+    def on_result(result: Segmentation, frame: CameraFrame) -> None:
+        results.publish(result, frame, prompts.names)
+        prompts.sightings.note(result)
+
     return Worker(
         loaded.segmenter,
         to_frame=partial(conversions.to_any_frame, grey=grey),
         stamp_of=lambda item: item.stamp_ns,
-        on_result=lambda result, frame: results.publish(result, frame, prompts.names),
+        on_result=on_result,
         on_error=results.failed,
-        init=config.init,
+        init=budget.bound(config.init),
+        queue_nbytes=budget.prompts,
         nbytes_of=lambda item: nbytes_of(item.msg),
         limits=OverloadLimits.of(config),
         age_ms_of=lambda item: results.age_ms(item.stamp_ns),

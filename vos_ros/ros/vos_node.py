@@ -24,10 +24,11 @@ from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from std_srvs.srv import SetBool, Trigger
 
+from vos_ros.budget import Budget
 from vos_ros.datatypes import Prompt
 from vos_ros.engine.segmenter import VideoSegmenter
 from vos_ros.errors import VosError
-from vos_ros.formats.boxes import Box
+from vos_ros.formats.encoded import limit_pixels
 from vos_ros.ros import detections, diagnostics, parameters
 from vos_ros.ros.compat import guard_change_state
 from vos_ros.ros.guard import ErrorLog, guarded, in_words, LogBridge, wait_for
@@ -161,6 +162,8 @@ class VosNode(LifecycleNode):
     def _configure(self) -> None:
         self._failure = ''
         config = self._config = parameters.read(self)
+        budget = Budget.of(config.segmenter.memory)
+        limit_pixels(budget.pixels)
         segmenter = wait_for(lambda: self._load(config), self.context.ok)
         with ExitStack() as opened:
             outputs = Outputs(
@@ -176,8 +179,8 @@ class VosNode(LifecycleNode):
                 error_log=self.error_log,
                 submit=self._submit_prompt,
                 known_ids=self._known_ids,
-                seen_at=self._seen_at,
                 remove=self._remove_objects,
+                most_nbytes=budget.prompts,
                 group=self._input_group,
                 on_topics_changed=self._on_topics_changed,
             )
@@ -274,10 +277,6 @@ class VosNode(LifecycleNode):
     def _known_ids(self) -> tuple[int, ...]:
         loaded = self._loaded
         return () if loaded is None else loaded.segmenter.object_ids
-
-    def _seen_at(self) -> dict[int, Box]:
-        loaded = self._loaded
-        return {} if loaded is None else loaded.results.seen_at()
 
     def _on_topics_changed(self) -> None:
         if self._session is not None:

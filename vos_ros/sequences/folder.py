@@ -15,7 +15,7 @@ import cv2
 from vos_ros.datatypes import Frame, Image
 from vos_ros.errors import VosError
 from vos_ros.formats.encoded import check_encoded, OF_FILES
-from vos_ros.formats.files import read_bytes
+from vos_ros.formats.files import read_bytes, real
 from vos_ros.formats.grey import GreyRange
 from vos_ros.formats.image_codec import decode_picture
 
@@ -52,13 +52,13 @@ class FolderSequence:
         :raises VosError: no such folder, no image in it, or two images of one name.
         """
         self.path = Path(path)
-        self.name = printable(name or self.path.resolve().name)
+        self.name = printable(name or real(self.path).name)
         self.rate_hz = rate_hz
         self.image_range = image_range
         self.without = tuple(without)
-        others = {file.resolve() for file in self.without}
+        others = {real(file) for file in self.without}
         self.files = tuple(
-            file for file in list_images(self.path) if not others or file.resolve() not in others
+            file for file in list_images(self.path) if not others or real(file) not in others
         )
         if not self.files:
             raise VosError(

@@ -13,7 +13,7 @@ from vos_ros.config import InitConfig
 from vos_ros.datatypes import Prompt
 from vos_ros.errors import VosError
 from vos_ros.stream.mailbox import FrameRing, Mailbox
-from vos_ros.stream.requests import Requests
+from vos_ros.stream.requests import QUEUE_NBYTES, Requests
 from vos_ros.stream.timeline import TimeJump, Timeline, Use
 
 T = TypeVar('T')
@@ -104,6 +104,7 @@ class Backlog(Generic[T]):
     :param init: what prompts do.
     :param nbytes_of: bytes of what was submitted, to bound the frames kept.
     :param time_jump_policy: setting `on_time_jump`: 'reset' or 'ignore'.
+    :param queue_nbytes: most bytes of masks that wait; one always may.
     """
 
     def __init__(
@@ -112,6 +113,7 @@ class Backlog(Generic[T]):
         init: InitConfig,
         nbytes_of: Callable[[T], int],
         time_jump_policy: str,
+        queue_nbytes: int = QUEUE_NBYTES,
     ) -> None:
         self._stamp_of = stamp_of
         self._time_jump_policy = time_jump_policy
@@ -120,7 +122,7 @@ class Backlog(Generic[T]):
         self._mailbox: Mailbox[T] = Mailbox()
         most_nbytes = int(init.buffer_mib * 2**20)
         self._ring: FrameRing[T] = FrameRing(init.buffer_frames, most_nbytes, nbytes_of)
-        self._requests: Requests[T] = Requests(init, self._ring)
+        self._requests: Requests[T] = Requests(init, self._ring, queue_nbytes)
         self._timeline = Timeline()
         # Frames of another time, until it is clear whether it is a mistake.
         self._suspects: FrameRing[T] = FrameRing(_SUSPECTS, most_nbytes, nbytes_of)

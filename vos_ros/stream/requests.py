@@ -95,12 +95,16 @@ class Requests(Generic[T]):
 
     :param init: what becomes of prompts that are early or late.
     :param ring: the frames kept.
+    :param most_nbytes: of all masks that wait; one always may.
     """
 
-    def __init__(self, init: InitConfig, ring: FrameRing[T]) -> None:
+    def __init__(
+        self, init: InitConfig, ring: FrameRing[T], most_nbytes: int = QUEUE_NBYTES
+    ) -> None:
         self.superseded = 0  # prompts whose place a later one took
         self._init = init
         self._ring = ring
+        self._most_nbytes = most_nbytes
         self._acts: deque[Request[T]] = deque()
         self._waiting: deque[Request[T]] = deque()
         self._late: deque[_Late[T]] = deque()
@@ -283,7 +287,7 @@ class Requests(Generic[T]):
     def _make_room_for(self, new: Request[T]) -> None:
         """Let the oldest prompts that this one supersedes give way where the queue is full."""
         for late in [late for late in self._late if not late.is_refused]:
-            if self._nbytes() + new.nbytes <= QUEUE_NBYTES:
+            if self._nbytes() + new.nbytes <= self._most_nbytes:
                 break
             self._late.remove(late)  # it was applied already; a second chance is all that goes
         giving_way: list[Request[T]] = []
@@ -310,8 +314,8 @@ class Requests(Generic[T]):
         )
         raise VosError(
             f'{len(self._waiting)} prompts for other objects wait already, of '
-            f'{self._nbytes() >> 20} MiB (at most {QUEUE_CAPACITY}, {QUEUE_NBYTES >> 20} MiB); '
-            f'{cause}'
+            f'{self._nbytes() >> 20} MiB (at most {QUEUE_CAPACITY}, '
+            f'{self._most_nbytes >> 20} MiB); {cause}'
         )
 
     def _nbytes(self, without: Sequence[Request[T]] = ()) -> int:
@@ -324,7 +328,7 @@ class Requests(Generic[T]):
         if len(self._waiting) - len(without) >= QUEUE_CAPACITY:
             return False
         nbytes = self._nbytes(without)
-        return nbytes == 0 or nbytes + new.nbytes <= QUEUE_NBYTES
+        return nbytes == 0 or nbytes + new.nbytes <= self._most_nbytes
 
     def _supersede(self) -> None:
         """Take out of the prompts whose turn has come what a later one tells anew."""

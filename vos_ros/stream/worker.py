@@ -16,7 +16,7 @@ from vos_ros.errors import VosError
 from vos_ros.stream.backlog import Backlog, WorkerStats
 from vos_ros.stream.overload import OverloadLimits, OverloadStatus
 from vos_ros.stream.pipeline import Failed, Pipeline
-from vos_ros.stream.requests import followable
+from vos_ros.stream.requests import followable, QUEUE_NBYTES
 from vos_ros.stream.timeline import TimeJump
 
 T = TypeVar('T')
@@ -48,6 +48,7 @@ class Worker(Generic[T]):
     :param age_ms_of: age now, ms, of what was submitted, by the clock that its stamp is of;
         without it max_age_ms has no effect. Called from the worker thread.
     :param time_jump_policy: setting `on_time_jump`: 'reset' or 'ignore'.
+    :param queue_nbytes: most bytes of masks that wait; one always may.
     :param on_time_jump: called from the worker thread when the stamps jumped, after objects and
         kept frames were forgotten (reset; with ignore the frames only) and before the second
         frame after the jump, which confirms it, is looked at: prompts submitted from within can
@@ -67,10 +68,13 @@ class Worker(Generic[T]):
         limits: OverloadLimits = OverloadLimits(),
         age_ms_of: Callable[[T], float] | None = None,
         time_jump_policy: str = 'reset',
+        queue_nbytes: int = QUEUE_NBYTES,
         on_time_jump: Callable[[TimeJump], None] | None = None,
     ) -> None:
         self._segmenter = segmenter
-        self._backlog = Backlog(stamp_of, init, nbytes_of or (lambda item: 0), time_jump_policy)
+        self._backlog = Backlog(
+            stamp_of, init, nbytes_of or (lambda item: 0), time_jump_policy, queue_nbytes
+        )
         self._pipeline = Pipeline(
             segmenter,
             self._backlog,
