@@ -86,15 +86,14 @@ def _stream(name: str) -> tuple[str, list[float]]:
     composer = ClipComposer(stills, _videos(), _CASES[name], families={'mixed/clip2': 3.0})
     draws, sketches = hashlib.sha256(), np.zeros(3)
     for number in range(40):
-        composer.progress = number / 40
-        composer.rng = rng = np.random.default_rng([5, number])
-        clip = composer.compose()
+        rng = np.random.default_rng([5, number])
+        clip = composer.compose(rng, number / 40)
         draws.update(str(rng.bit_generator.state['state']['state']).encode())
         if clip is None:
             draws.update(b'none')
             continue
-        arrays = (*clip, composer.confidence)
-        draws.update(f'{composer.jumped} {composer.revealed} {arrays[2] is not None}'.encode())
+        arrays = (clip.images, clip.labels, clip.confidence)
+        draws.update(f'{clip.jumped} {clip.revealed} {arrays[2] is not None}'.encode())
         sketches += [0.0 if a is None else _sketch(a, number) for a in arrays]
     return draws.hexdigest()[:16], sketches.tolist()
 

@@ -8,7 +8,6 @@ import cv2
 import numpy as np
 import pytest
 
-from vos_distill.compose import _seen_from, _thin_plate_basis, video_shares
 from vos_distill.data import (
     ClipComposer,
     ClipConfig,
@@ -17,6 +16,9 @@ from vos_distill.data import (
     Still,
     Video,
 )
+from vos_distill.motion import _thin_plate_basis
+from vos_distill.real_clip import video_shares
+from vos_distill.turning import seen_from
 
 
 def disc(size: int, x: int, y: int, radius: int) -> tuple[np.ndarray, np.ndarray]:
@@ -48,9 +50,9 @@ def test_clips_have_their_shape_and_show_object_one(
     stills: list[Still], videos: list[Video], real: float
 ) -> None:
     config = ClipConfig(size=64, frames=4, real=real)
-    composer = iter(ClipComposer(stills, videos, config, seed=1))
+    composer = ClipComposer(stills, videos, config).clips(1)
     for _ in range(20):
-        images, labels = next(composer)
+        images, labels, *_ = next(composer)
         assert images.shape == (4, 64, 64, 3)
         assert images.dtype == np.uint8
         assert labels.shape == (4, 64, 64)
@@ -61,19 +63,19 @@ def test_clips_have_their_shape_and_show_object_one(
 
 def test_same_seed_gives_the_same_clips(stills: list[Still], videos: list[Video]) -> None:
     config = ClipConfig(size=64, frames=3)
-    a, b = (iter(ClipComposer(stills, videos, config, seed=3)) for _ in range(2))
+    a, b = (ClipComposer(stills, videos, config).clips(3) for _ in range(2))
     for _ in range(5):
-        for x, y in zip(next(a), next(b), strict=True):
+        for x, y in zip(next(a)[:2], next(b)[:2], strict=True):
             np.testing.assert_array_equal(x, y)
 
 
 def test_objects_move_and_keep_their_look(stills: list[Still]) -> None:
     """The label follows the object: its pixels stay redder than the rest of the picture."""
     config = ClipConfig(size=64, frames=4, real=0.0, occluder=0.0, bars=0.0, blur=0.0)
-    composer = iter(ClipComposer(stills, [], config, seed=2))
+    composer = ClipComposer(stills, [], config).clips(2)
     moved = reddish = total = 0
     for _ in range(20):
-        images, labels = next(composer)
+        images, labels, *_ = next(composer)
         moved += int((labels[0] != labels[3]).any())
         for image, label in zip(images.astype(int), labels, strict=True):
             inside = label == 1
@@ -94,10 +96,10 @@ def distances(stills: list[Still], beside: float) -> list[list[float]]:
         size=96, frames=6, real=0.0, occluder=0.0, bars=0.0, twin=1.0, crossing=1.0,
         beside=beside,
     )  # fmt: skip
-    composer = iter(ClipComposer(stills, [], config, seed=4))
+    composer = ClipComposer(stills, [], config).clips(4)
     found = []
     for _ in range(60):
-        _, labels = next(composer)
+        labels = next(composer).labels
         ids_seen = [{1, 2} <= set(np.unique(label)) for label in labels]
         if all(ids_seen):
             centres = [[np.argwhere(label == k).mean(0) for k in (1, 2)] for label in labels]
@@ -118,7 +120,7 @@ def test_a_thing_that_turns_shows_its_side_and_loses_its_front() -> None:
     side = np.full((20, 30, 4), (0, 200, 0, 255), np.uint8)
 
     def widths(angle: float) -> tuple[int, int, int]:
-        seen = _seen_from(front, side, angle, 70, leftwards=True)
+        seen = seen_from(front, side, angle, 70, leftwards=True)
         row = seen[10]
         solid = row[:, 3] > 127
         red, green = row[:, 0] > row[:, 1], row[:, 1] > row[:, 0]
@@ -139,12 +141,13 @@ def shown_later(stills: list[Still], **shares: float) -> float:
         size=96, frames=3, real=0.0, occluder=0.0, bars=0.0, zoom=0.0, bend=0.0, blur=0.0,
         speed=0.0, camera_speed=0.0, shear=0.0, **shares,
     )  # fmt: skip
-    composer = ClipComposer(stills, [], config, seed=5)
+    composer = ClipComposer(stills, [], config)
+    rng = np.random.default_rng(5)
     grown = []
     while len(grown) < 60:
-        clip = composer.compose()
-        if clip is not None and (composer.revealed or not shares):
-            labels = clip[1]
+        clip = composer.compose(rng)
+        if clip is not None and (clip.revealed or not shares):
+            labels = clip.labels
             grown.append((labels[-1] == 1).sum() / (labels[0] == 1).sum())
     return float(np.median(grown))
 
@@ -158,10 +161,9 @@ def test_a_clip_that_reveals_shows_more_of_an_object_than_its_first_frame(
 
 def test_clips_are_what_they_were_where_nothing_is_revealed(stills: list[Still]) -> None:
     config = ClipConfig(size=64, frames=3, real=0.0)
-    composer = ClipComposer(stills, [], config, seed=3)
+    clips = ClipComposer(stills, [], config).clips(3)
     for _ in range(10):
-        composer.compose()
-        assert not composer.revealed
+        assert not next(clips).revealed
 
 
 def test_a_family_has_its_share_whatever_the_number_of_its_clips() -> None:
@@ -198,16 +200,16 @@ def filmed(labels: list[np.ndarray], stride: int = 1) -> MemoryVideo:
 @pytest.fixture
 def plain(monkeypatch: pytest.MonkeyPatch) -> ClipConfig:
     """Real clips with nothing drawn over them and their own colours."""
-    monkeypatch.setattr(ClipComposer, '_photometric', lambda _self, images: images)
+    monkeypatch.setattr('vos_distill.compose.photometric', lambda images, *_: images)
     return ClipConfig(
         size=64, frames=3, real=1.0, paste_on_real=0.0, occluder=0.0, bars=0.0, max_gap=6
     )
 
 
-def gaps(composer: ClipComposer, clips: int = 150) -> set[int]:
+def gaps(composer: ClipComposer, progress: float = 0.0, clips: int = 150) -> set[int]:
     """Collect the gaps between neighbours of real clips, frames."""
     found: set[int] = set()
-    source = iter(composer)
+    source = composer.clips(1, progress)
     for _ in range(clips):
         numbers = np.median(next(source)[0][..., 0], axis=(1, 2)) / 4
         found |= set(np.abs(np.diff(np.round(numbers))).astype(int).tolist())
@@ -216,19 +218,16 @@ def gaps(composer: ClipComposer, clips: int = 150) -> set[int]:
 
 def test_gap_follows_its_schedule(stills: list[Still], plain: ClipConfig) -> None:
     video = filmed([disc(64, 32, 32, 14)[1]] * 60)
-    always = ClipComposer(stills, [video], plain, seed=1)
-    always.progress = 0.5
-    assert gaps(always) == {1, 2, 3, 4, 5, 6}
+    assert gaps(ClipComposer(stills, [video], plain), 0.5) == {1, 2, 3, 4, 5, 6}
     config = replace(plain, gap_schedule=[[0.0, 2], [0.5, 10], [1.0, 3]])
-    composer = ClipComposer(stills, [video], config, seed=1)
+    composer = ClipComposer(stills, [video], config)
     for progress, widest in ((0.0, 2), (0.25, 6), (0.5, 10), (1.0, 3)):
-        composer.progress = progress
-        assert gaps(composer) == set(range(1, widest + 1))
+        assert gaps(composer, progress) == set(range(1, widest + 1))
 
 
 def test_gap_counts_frames_of_the_camera(stills: list[Still], plain: ClipConfig) -> None:
     video = filmed([disc(64, 32, 32, 14)[1]] * 60, stride=3)
-    assert gaps(ClipComposer(stills, [video], plain, seed=1)) == {1, 2}
+    assert gaps(ClipComposer(stills, [video], plain)) == {1, 2}
 
 
 @pytest.mark.parametrize(
@@ -247,10 +246,10 @@ def test_what_the_first_frame_does_not_show_is_background(
     early[20:44, 8:28] = late[20:44, 8:28] = 9
     late[20:44, 36:56] = 4
     video = filmed([early] * 10 + [late] * 10)
-    composer = ClipComposer(stills, [video], plain, seed=3)
+    composer = ClipComposer(stills, [video], plain).clips(3)
     alone = both = 0
     for _ in range(60):
-        images, labels = next(iter(composer))
+        images, labels, *_ = next(composer)
         starts_late = np.median(images[0, ..., 0]) >= 38
         assert ((labels[0] == 2).any()) == starts_late
         if not starts_late:
@@ -263,8 +262,9 @@ def test_a_clip_starts_where_an_object_is_seen(stills: list[Still], plain: ClipC
     """The object is seen on a third of the frames; a draw without it is made again."""
     empty, seen = np.zeros((64, 64), np.uint8), disc(64, 32, 32, 14)[1]
     video = filmed([seen if 8 <= t < 16 else empty for t in range(24)])
-    composer = ClipComposer(stills, [video], replace(plain, max_gap=1), seed=3)
-    found = [composer.compose() for _ in range(60)]
+    composer = ClipComposer(stills, [video], replace(plain, max_gap=1))
+    rng = np.random.default_rng(3)
+    found = [composer.compose(rng) for _ in range(60)]
     assert sum(clip is not None for clip in found) > 45
     assert all((clip[1][0] == 1).any() for clip in found if clip is not None)
 
@@ -289,7 +289,7 @@ def test_more_augmentation_changes_clips_and_keeps_their_shape(
 ) -> None:
     plain = ClipConfig(size=64, frames=3, real=0.0, bend=0.03)
     more = replace(plain, **{what: 1.0})
-    a, b = (next(iter(ClipComposer(stills, [], c, seed=5))) for c in (plain, more))
+    a, b = (next(ClipComposer(stills, [], c).clips(5)) for c in (plain, more))
     assert a[0].shape == b[0].shape
     assert (a[0] != b[0]).mean() > 0.1
     assert set(np.unique(b[1])) <= {0, 1, 2, 255}
@@ -300,10 +300,10 @@ def test_void_of_a_photograph_stays_void_around_the_object_that_is_tracked() -> 
     cv2.circle(label, (48, 48), 24, 255, 4)
     stills = [Still(image, label, 'mine')]
     plain = ClipConfig(size=64, frames=3, real=0.0, occluder=0.0, bars=0.0)
-    composer = iter(ClipComposer(stills, [], plain, seed=0))
+    composer = ClipComposer(stills, [], plain).clips(0)
     ringed = whole = 0
     for _ in range(12):
-        _, labels = next(composer)
+        labels = next(composer).labels
         assert set(np.unique(labels)) <= {0, 1, 2, 255}
         ringed += bool((labels[0] == 255).any())
         whole += not (labels == 255).any()
@@ -340,37 +340,38 @@ def doubtful(videos: list[Video]) -> list[Video]:
 
 def test_confidence_goes_where_the_labels_go(stills: list[Still], videos: list[Video]) -> None:
     config = ClipConfig(size=64, frames=4, real=1.0, paste_on_real=0.0, occluder=0.0, bars=0.0)
-    composer = ClipComposer(stills, doubtful(videos), replace(config, twin=0.0), seed=1)
+    composer = ClipComposer(stills, doubtful(videos), replace(config, twin=0.0))
+    rng = np.random.default_rng(1)
     for _ in range(10):
-        clip = composer.compose()
+        clip = composer.compose(rng)
         assert clip is not None
-        assert composer.confidence is not None
-        assert composer.confidence.shape == clip[1].shape
-        low, objects = composer.confidence < 178, clip[1] == 1
+        assert clip.confidence is not None
+        assert clip.confidence.shape == clip.labels.shape
+        low, objects = clip.confidence < 178, clip.labels == 1
         assert (low & objects).sum() > 0.9 * (low | objects).sum()
     composer.videos = []
-    assert composer.compose() is not None
-    assert composer.confidence is None, 'that of the clip before'
+    clip = composer.compose(rng)
+    assert clip is not None
+    assert clip.confidence is None, 'that of the clip before'
 
 
 def test_confidence_changes_no_clip_and_what_is_laid_over_it_is_sure(
     stills: list[Still], videos: list[Video]
 ) -> None:
     config = ClipConfig(size=64, frames=4, real=1.0, paste_on_real=1.0, occluder=1.0, twin=0.7)
-    with_it, without = (
-        ClipComposer(stills, given, config, seed=3) for given in (doubtful(videos), videos)
-    )
+    composers = [ClipComposer(stills, given, config) for given in (doubtful(videos), videos)]
+    rngs = [np.random.default_rng(3) for _ in composers]
     hidden = 0
     for _ in range(20):
-        one, other = with_it.compose(), without.compose()
-        assert without.confidence is None
+        one, other = (c.compose(rng) for c, rng in zip(composers, rngs, strict=True))
         assert (one is None) == (other is None)
         if one is None or other is None:
             continue
-        for mine, its in zip(one, other, strict=True):
+        assert other.confidence is None
+        for mine, its in zip(one[:2], other[:2], strict=True):
             np.testing.assert_array_equal(mine, its)
-        assert with_it.confidence is not None
+        assert one.confidence is not None
         # a second object was laid over the video
-        hidden += int((with_it.confidence[one[1] == 2] == 255).sum())
-        assert (with_it.confidence[one[1] == 2] == 255).all()
+        hidden += int((one.confidence[one.labels == 2] == 255).sum())
+        assert (one.confidence[one.labels == 2] == 255).all()
     assert hidden > 0

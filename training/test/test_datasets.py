@@ -247,7 +247,7 @@ def test_bad_photograph_is_named_once_and_left_out(
     with caplog.at_level(logging.WARNING):
         loaded = load_stills(root, memory=memory)
         composer = ClipComposer(loaded, [], ClipConfig(size=32, frames=2, real=0.0))
-        clips = iter(composer)
+        clips = composer.clips(0)
         for _ in range(60 if memory == FROM_DISK else 1):  # until it has met every photograph
             next(clips)
     assert len(loaded) == (12 if memory == FROM_DISK else 11)
@@ -321,14 +321,14 @@ def test_composer_goes_on_after_a_bad_frame_and_stops_at_too_many(
     config = ClipConfig(size=32, frames=3, real=1.0)
     cut_off(root / 'JPEGImages/480p/bear/00007.jpg')
     videos = load_videos([root], memory=memory)
-    clips = iter(ClipComposer(photographs, videos, config))
+    clips = ClipComposer(photographs, videos, config).clips(0)
     for _ in range(30):
         next(clips)
     for number in range(8, 20):
         cut_off(root / f'JPEGImages/480p/bear/{number:05d}.jpg')
 
     def use() -> None:
-        clips = iter(ClipComposer(photographs, load_videos([root], memory=memory), config))
+        clips = ClipComposer(photographs, load_videos([root], memory=memory), config).clips(0)
         for _ in range(200):
             next(clips)
 

@@ -10,6 +10,7 @@ import pytest
 torch = pytest.importorskip('torch', reason='the training package needs torch')
 
 from vos_distill.clips import ClipDataset, merge_clips, torch_generator  # noqa: E402
+from vos_distill.data import Clip  # noqa: E402
 from vos_distill.distillation import (  # noqa: E402
     attention_loss,
     inter_object_loss,
@@ -265,18 +266,15 @@ def test_merged_clip_has_the_objects_of_both() -> None:
 class Corners:
     """A composer whose clips have one object each, in the next corner."""
 
-    progress, jumped, revealed, confidence = 0.0, False, False, None
-
     def __init__(self) -> None:
-        self.rng = np.random.default_rng(0)
         self.made = 0
 
-    def compose(self) -> tuple[np.ndarray, np.ndarray]:
+    def compose(self, _rng: np.random.Generator, _progress: float) -> Clip:
         top, left = divmod(self.made, 2)
         self.made += 1
         labels = np.zeros((2, 64, 64), np.uint8)
         labels[:, 32 * top :, 32 * left :][:, :20, :20] = 1
-        return np.zeros((2, 64, 64, 3), np.uint8), labels
+        return Clip(np.zeros((2, 64, 64, 3), np.uint8), labels)
 
 
 @pytest.mark.parametrize(

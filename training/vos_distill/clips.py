@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 
-from vos_distill.data import ClipComposer, Stills, Video, VOID
+from vos_distill.data import Clip, ClipComposer, Stills, Video, VOID
 from vos_distill.recipe import Recipe
 
 Image = npt.NDArray[np.uint8]
@@ -69,7 +69,7 @@ class ClipDataset(Dataset[Clips]):
     """
     The clips of a run by number.
 
-    :param composer: its random state and progress are set anew for every clip.
+    Each comes out of a generator of its own.
     """
 
     def __init__(self, composer: ClipComposer, recipe: Recipe) -> None:
@@ -81,18 +81,16 @@ class ClipDataset(Dataset[Clips]):
 
         :raises ValueError: no usable one in 100 draws.
         """
-        self.composer.progress = number // self.recipe.batch / self.recipe.steps
+        progress = number // self.recipe.batch / self.recipe.steps
         for attempt in range(ATTEMPTS):
-            self.composer.rng = np.random.default_rng([self.recipe.seed, number, attempt])
-            clip = self.composer.compose()
+            rng = np.random.default_rng([self.recipe.seed, number, attempt])
+            clip = self.composer.compose(rng, progress)
             if clip is not None:
-                jumped = torch.tensor(self.composer.jumped)
-                revealed = torch.tensor(self.composer.revealed)
-                sure = _all_sure(clip[1], self.composer.confidence)
                 images, labels, confidence = (
-                    torch.from_numpy(x) for x in self._merge(clip, sure, number)
+                    torch.from_numpy(x) for x in self._merge(clip, number, progress)
                 )
                 images = images.permute(0, 3, 1, 2)
+                jumped, revealed = torch.tensor(clip.jumped), torch.tensor(clip.revealed)
                 return Clips(images, labels, jumped, revealed, torch.tensor(number), confidence)
         sets = [self.recipe.stills, *(self.recipe.videos if self.recipe.clip.real > 0 else [])]
         raise ValueError(
@@ -100,30 +98,29 @@ class ClipDataset(Dataset[Clips]):
             'maps are too small, too large or missing'
         )
 
-    def _merge(self, clip: Frames, sure: Image, number: int) -> tuple[Image, Image, Image]:
+    def _merge(self, clip: Clip, number: int, progress: float) -> tuple[Image, Image, Image]:
         """
         Lay the objects of other clips over this one, with the probability of the recipe.
 
-        :param sure: (T, S, S), how sure its labels are.
         :return: images, labels and how sure these are.
         """
+        frames, sure = (clip.images, clip.labels), _all_sure(clip)
         if self.recipe.merge == 0.0:
-            return *clip, sure
+            return *frames, sure
         rng = np.random.default_rng([self.recipe.seed, number, ATTEMPTS])
         for _ in range(self.recipe.merges):
             if rng.random() >= self.recipe.merge:
                 break
-            self.composer.rng = rng
-            other = self.composer.compose()
+            other = self.composer.compose(rng, progress)
             if other is not None:
-                clip = merge_clips(clip, other)
-                is_front = (other[1] > 0) & (other[1] != VOID)
-                sure = np.where(is_front, _all_sure(other[1], self.composer.confidence), sure)
-        return *clip, sure
+                frames = merge_clips(frames, (other.images, other.labels))
+                is_front = (other.labels > 0) & (other.labels != VOID)
+                sure = np.where(is_front, _all_sure(other), sure)
+        return *frames, sure
 
 
-def _all_sure(labels: Image, confidence: Image | None) -> Image:
-    return np.full_like(labels, 255) if confidence is None else confidence
+def _all_sure(clip: Clip) -> Image:
+    return np.full_like(clip.labels, 255) if clip.confidence is None else clip.confidence
 
 
 def merge_clips(under: Frames, over: Frames) -> Frames:

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Training data: what is read from the disk (`datasets`), and the clips made of it (`compose`)."""
 
-from vos_distill.compose import ClipComposer, ClipConfig, pick_object
+from vos_distill.clip_config import ClipConfig
+from vos_distill.compose import Clip, ClipComposer
 from vos_distill.datasets import (
     check_data,
     load_stills,
@@ -16,9 +17,11 @@ from vos_distill.datasets import (
     UnusableError,
     Video,
 )
+from vos_distill.objects import pick_object
 from vos_ros.formats.masks import VOID
 
 __all__ = [
+    'Clip',
     'ClipComposer',
     'ClipConfig',
     'MemoryVideo',
