@@ -21,7 +21,7 @@ import numpy as np
 import typer
 
 from vos_distill.data import ClipComposer, ClipConfig, load_stills, load_videos
-from vos_distill.generate import generate
+from vos_distill.data.generate import generate
 
 WARM_UP = 5
 

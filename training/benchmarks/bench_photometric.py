@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 
 from vos_distill.data import ClipConfig
-from vos_distill.photometric import photometric
+from vos_distill.data.photometric import photometric
 
 FRAMES = 5
 ROUNDS = 200
