@@ -43,10 +43,10 @@ Image = np.ndarray[Any, np.dtype[np.uint8]]
 def compose(data: Path, count: int) -> list[tuple[Image, Image]]:
     """Give images (T, 384, 384, 3) and label maps (T, 384, 384) of clips with two objects."""
     videos = load_videos([data / 'davis2016', data / 'davis2017'])
-    clips = iter(ClipComposer(load_stills(data / 'static'), videos, CONFIG, seed=SEED))
+    clips = ClipComposer(load_stills(data / 'static'), videos, CONFIG).clips(SEED)
     found = []
     while len(found) < count:
-        images, labels = next(clips)
+        images, labels, *_ = next(clips)
         one, two = (int((labels[0] == k).sum()) for k in (1, 2))
         if two > _SMALLEST and _SMALLEST < one < _LARGEST:
             found.append((images, np.where(labels < 3, labels, 0).astype(np.uint8)))

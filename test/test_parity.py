@@ -18,10 +18,9 @@ pytest.importorskip('onnx', reason='the weights are read out of the graphs with 
 pytest.importorskip('vos_distill', reason='the torch student is in training/')
 pytest.importorskip('skimage', reason='the clip is composed from photographs of scikit-image')
 
-from vos_distill.export import student_from_model  # noqa: E402
-from vos_distill.losses import soft_aggregate  # noqa: E402
-from vos_distill.rollout import others_of  # noqa: E402
-from vos_distill.student import Student  # noqa: E402
+from vos_distill.networks.aggregation import others_of, soft_aggregate  # noqa: E402
+from vos_distill.networks.student import Student  # noqa: E402
+from vos_distill.networks.weights import student_from_model  # noqa: E402
 from vos_ros.config import MemoryConfig, RuntimeConfig, SegmenterConfig  # noqa: E402
 from vos_ros.datatypes import Frame, Prompt  # noqa: E402
 from vos_ros.engine.labels import Labeler, masks_at_stride  # noqa: E402
@@ -102,7 +101,7 @@ def _up(plane: npt.NDArray[np.float32], size: tuple[int, int]) -> npt.NDArray[An
 
 def test_weights_survive_the_way_to_onnx_and_back(tiny_model: Path) -> None:
     """The test model was exported with seed 0, its large weights rounded to float16."""
-    from vos_distill.presets import build_student
+    from vos_distill.networks.presets import build_student
 
     torch.manual_seed(0)
     expected = build_student('tiny').state_dict()

@@ -18,7 +18,8 @@ import albumentations as A
 import cv2
 import numpy as np
 
-from vos_distill.data import ClipComposer, ClipConfig
+from vos_distill.data import ClipConfig
+from vos_distill.data.photometric import photometric
 
 FRAMES = 5
 ROUNDS = 200
@@ -55,7 +56,7 @@ def main() -> None:
     for size in (224, 256, 320):
         picture = cv2.resize(rng.integers(0, 255, (40, 40, 3), np.uint8), (size, size))
         clip = np.stack([np.roll(picture, 3 * t, axis=1) for t in range(FRAMES)])
-        composer = ClipComposer([], [], ClipConfig(size=size, frames=FRAMES))
+        config = ClipConfig(size=size, frames=FRAMES)
 
         def replay(clip: np.ndarray = clip) -> list[np.ndarray]:
             first = replayed(image=clip[0])
@@ -63,7 +64,7 @@ def main() -> None:
             return [first['image'], *(one['image'] for one in rest)]
 
         times = (
-            cpu_ms(lambda c=clip, own=composer: own._photometric(c.copy())),
+            cpu_ms(lambda c=clip, own=config: photometric(c.copy(), own, rng)),
             cpu_ms(lambda c=clip: together(images=c)),
             cpu_ms(replay),
         )

@@ -13,29 +13,34 @@ from typing import Annotated, Any
 import torch
 import typer
 
-from vos_distill.ablation import ablate, Study, table
-from vos_distill.averaging import average
-from vos_distill.chain import read_chain, run_chain
-from vos_distill.chain import table as table_of_stages
 from vos_distill.data import check_data
-from vos_distill.evaluate import evaluate_finite, evaluate_infinite, evaluate_true_recent
-from vos_distill.export import export_model, FixedShape, GRAPHS
-from vos_distill.generate import generate
+from vos_distill.data.generate import generate
+from vos_distill.data.pack import pack, unpack
+from vos_distill.evaluation.evaluate import (
+    evaluate_finite,
+    evaluate_infinite,
+    evaluate_true_recent,
+)
+from vos_distill.evaluation.pseudo import SURE, write_pseudo_labels
+from vos_distill.evaluation.submission import MAX_OBJECTS, write_submission
+from vos_distill.export.onnx_export import export_model, FixedShape
+from vos_distill.export.quantize import METHODS, quantize_model
 from vos_distill.labelling.command import join as join_segmenter
 from vos_distill.labelling.command import label as label_raw_videos
-from vos_distill.narrow import narrow_checkpoint
-from vos_distill.pack import pack, unpack
-from vos_distill.presets import build_student, count_parameters, PRESETS
-from vos_distill.processes import Interrupted, others_named
-from vos_distill.pseudo import SURE, write_pseudo_labels
-from vos_distill.quantize import METHODS, quantize_model
+from vos_distill.loop.train import DivergedError
+from vos_distill.loop.train import train as run_training
+from vos_distill.loop.validation import parse_sets, Validation
+from vos_distill.networks.averaging import average
+from vos_distill.networks.narrow import narrow_checkpoint
+from vos_distill.networks.presets import build_student, count_parameters, PRESETS
+from vos_distill.networks.weights import load_network
+from vos_distill.processes.distributed import Interrupted, others_named
 from vos_distill.recipe import read_yaml, Recipe
-from vos_distill.study_plot import study_svg
-from vos_distill.submission import MAX_OBJECTS, write_submission
-from vos_distill.train import DivergedError
-from vos_distill.train import train as run_training
-from vos_distill.validation import parse_sets, Validation
-from vos_distill.weights import load_network
+from vos_distill.studies.ablation import ablate, Study, table
+from vos_distill.studies.chain import read_chain, run_chain
+from vos_distill.studies.chain import table as table_of_stages
+from vos_distill.studies.study_plot import study_svg
+from vos_ros.backends.base import GRAPHS
 from vos_ros.config import RuntimeConfig, SegmenterConfig
 from vos_ros.engine.segmenter import VideoSegmenter
 from vos_ros.errors import VosError

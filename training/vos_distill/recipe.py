@@ -10,9 +10,9 @@ from typing import Any, cast
 
 import yaml
 
-from vos_distill.data import ClipConfig
-from vos_distill.datasets import MAX_BAD_SHARE
+from vos_distill.clip_config import ClipConfig
 
+MAX_BAD_SHARE = 0.1  # of a data set that cannot be used, before it is refused
 # What may differ when a run goes on: how long and how fast, not what is learnt from which clip.
 FREE_TO_CHANGE = ('steps', 'save_every', 'log_every', 'workers', 'max_bad_share')
 

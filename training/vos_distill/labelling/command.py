@@ -12,7 +12,7 @@ from vos_distill.labelling.measure import measure
 from vos_distill.labelling.package import join_chunks
 from vos_distill.labelling.run import Box, label_videos, Options
 from vos_distill.labelling.salient import OnnxSalient
-from vos_distill.processes import Interrupted, StopRequest
+from vos_distill.processes.distributed import Interrupted, StopRequest
 
 
 def label(
