@@ -21,7 +21,7 @@ _LAYERS: tuple[tuple[str, ...], ...] = (
     ('errors',),
     ('datatypes', 'config', 'latency'),
     ('formats', 'backends'),
-    ('engine', 'sequences'),
+    ('engine', 'sequences', 'space'),
     ('stream',),
     ('evaluation', 'ros'),
     ('bag',),
