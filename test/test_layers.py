@@ -36,6 +36,7 @@ _PROCESSES = ('harness/player.py', 'harness/recorder.py')
 _OWNERS = {
     'rclpy': ('ros', *_PROCESSES),
     'sensor_msgs': ('ros', *_PROCESSES),
+    'geometry_msgs': ('ros',),
     'onnxruntime': ('backends/onnx_backend.py',),
     'openvino': ('backends/openvino_backend.py',),
     'torch': (),
@@ -124,7 +125,15 @@ def test_scan_sees_imports_inside_functions(tmp_path: Path) -> None:
 
 def test_core_is_imported_without_ros_and_torch() -> None:
     modules = (
-        *('engine.segmenter', 'stream.worker', 'evaluation.evaluate', 'bag.run', 'harness.play'),
+        *(
+            'engine.segmenter',
+            'space.objects',
+            'space.matching',
+            'stream.worker',
+            'evaluation.evaluate',
+            'bag.run',
+            'harness.play',
+        ),
         *('demo', 'commands.cli', 'commands.doctor'),
     )
     heavy = {'rclpy', 'torch', 'cv_bridge', 'onnxruntime', 'openvino'}

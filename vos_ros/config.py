@@ -400,7 +400,7 @@ class GeometryConfig(_Validated):
     )
     edge_px: int = _setting(
         2,
-        'depth at edges is a mixture of both sides: pixels of an object that lie behind something '
+        'depth at edges is a mixture of both sides: pixels behind one and before another that are '
         'within this distance are left out; 0 = keep them',
         unit='px',
         limits=(0, 15),
@@ -408,14 +408,14 @@ class GeometryConfig(_Validated):
     )
     edge_jump: float = _setting(
         0.04,
-        'so much farther away, as a share of the depth, is behind an edge and not a slope',
+        'so much farther away, as a share of the depth, is behind an edge or a gap',
         limits=(0.001, 1.0),
         live=True,
     )
     trim: float = _setting(
         3.5,
-        'pixels whose depth is more standard deviations (from the median absolute deviation) off '
-        'the median are left out; 0 = keep them',
+        'pixels behind or before a gap in depth, and more standard deviations off the median (by '
+        'the median absolute deviation), are left out; 0 = keep them',
         limits=(0.0, 100.0),
         live=True,
     )

@@ -78,14 +78,18 @@ def test_what_is_no_depth_image_is_refused_with_the_reason(
         read_depth(SimpleNamespace(**(vars(msg) | change)))
 
 
-def test_the_far_side_of_an_edge_is_doubted_and_the_near_side_kept() -> None:
+@pytest.mark.parametrize('far', [np.nan, 2.0])
+def test_what_lies_between_both_sides_of_an_edge_is_doubted_and_the_sides_are_kept(
+    far: float,
+) -> None:
     metres = np.full((9, 20), 1.0, np.float32)
     metres[:, 10:] = 2.0
-    metres[:, 10] = 1.5  # a mixture
+    metres[:, 10:12] = 1.4, 1.7  # mixtures
+    metres[0, 0] = far
     found = flying_pixels(metres, GeometryConfig(edge_px=2))
-    assert not found[:, :10].any()
-    assert found[:, 10:13].all()  # the last of them is behind the mixture
-    assert not found[:, 13:].any()
+    assert found[:, 10:12].all()
+    found[:, 10:12] = False
+    assert not found.any()
     assert not flying_pixels(metres, GeometryConfig(edge_px=0)).any()
 
 

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from vos_ros.config import GeometryConfig
+from vos_ros.harness import scene
 from vos_ros.space.camera import Camera
-from vos_ros.space.objects import areas_of, is_near_median, locate, locate_all
+from vos_ros.space.objects import areas_of, belongs, locate, locate_all
 
 CAMERA = Camera(640, 480, 525.0, 525.0, 319.5, 239.5)
 LIMITS = GeometryConfig()
@@ -113,7 +114,6 @@ def test_a_mask_that_is_too_wide_takes_nothing_of_the_wall() -> None:
     assert found.points[:, 2].max() < 1.01
     assert found.center == pytest.approx([0, 0, 1.0], abs=2e-3)
     assert found.outliers > 0
-    assert found.edges > 0
     assert found.pixels == found.holes + found.edges + found.outliers + len(found.points)
 
 
@@ -161,12 +161,30 @@ def test_ids_above_255_stay_apart_and_the_largest_objects_go_first() -> None:
 def test_the_median_rules_while_outliers_are_fewer_than_half() -> None:
     values = np.full(1000, 1.0, np.float32)
     values[::3] = 2.0
-    assert (is_near_median(values, 3.5) == (values == 1.0)).all()
-    assert is_near_median(values, 0).all()
-    assert len(is_near_median(values[:0], 3.5)) == 0
+    assert (belongs(values, LIMITS) == (values == 1.0)).all()
+    assert belongs(values, GeometryConfig(trim=0)).all()
+    assert len(belongs(values[:0], LIMITS)) == 0
 
 
-def test_a_long_thing_keeps_its_ends() -> None:
-    # A table top from 1 m to 3 m.
-    z = np.linspace(1, 3, 500, dtype=np.float32)
-    assert is_near_median(z, 3.5).all()
+@pytest.mark.parametrize('far', [1.3, 3.0])
+def test_what_is_all_of_one_piece_keeps_its_ends(far: float) -> None:
+    # The front of a box, near all of it, and its side up to `far`.
+    z = np.concatenate([np.full(900, 1.0), np.linspace(1, far, 300)]).astype(np.float32)
+    assert belongs(z, LIMITS).all()
+
+
+def test_strays_make_no_bridge_to_the_wall() -> None:
+    z = np.concatenate([np.full(9000, 1.0), np.full(2000, 2.0), np.linspace(1.1, 1.9, 40)])
+    kept = belongs(z.astype(np.float32), LIMITS)
+    assert kept[:9000].all()
+    assert not kept[9000:11000].any()
+
+
+def test_the_centre_of_a_box_seen_from_its_corner_is_between_its_faces() -> None:
+    for t in (0.25, 0.375, 0.625):  # two of them behind the ball
+        view = scene.look(t, camera=scene.CAMERA.scaled(320, 240))
+        stored = scene.sensed(view.depth, np.random.default_rng(2))
+        found = locate(view.labels, scene.BOX, stored, scene.CAMERA.scaled(320, 240), LIMITS)
+        assert found.center is not None
+        truth = view.centers[scene.BOX]
+        assert np.linalg.norm(found.center - truth) < 0.01 * np.linalg.norm(truth)

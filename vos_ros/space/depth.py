@@ -86,11 +86,10 @@ def to_metres(stored: npt.NDArray[Any], limits: GeometryConfig) -> Float:
 
 def flying_pixels(metres: Float, limits: GeometryConfig) -> npt.NDArray[np.bool_]:
     """
-    Find pixels that may be a mixture of an edge's both sides, or belong to what is behind it.
+    Find pixels that are a mixture of an edge's both sides: clearly behind one, before the other.
 
-    A depth camera averages over a pixel, stereo over a window: at an edge, values lie between both
-    sides. And a mask is rarely exact there. What lies clearly behind something else nearby is
-    therefore doubted; the near side, which may be a thin object, is kept.
+    A depth camera averages over a pixel, stereo over a window, so at an edge there are points in
+    the air. Both sides themselves are kept, the near one even where it is one pixel thin.
 
     :param metres: (H, W) with NaN for holes.
     :param limits: `edge_px`, how near; `edge_jump`, how much farther away, as a share.
@@ -98,11 +97,13 @@ def flying_pixels(metres: Float, limits: GeometryConfig) -> npt.NDArray[np.bool_
     """
     if limits.edge_px == 0:
         return np.zeros(metres.shape, bool)
-    filled = np.where(np.isnan(metres), np.float32(np.inf), metres)
-    side = 2 * limits.edge_px + 1
-    nearest = cv2.erode(filled, np.ones((side, side), np.uint8), borderType=cv2.BORDER_REPLICATE)
+    side = np.ones((2 * limits.edge_px + 1,) * 2, np.uint8)
+    is_hole, border = np.isnan(metres), cv2.BORDER_REPLICATE
+    nearest = cv2.erode(np.where(is_hole, np.float32(np.inf), metres), side, borderType=border)
+    farthest = cv2.dilate(np.where(is_hole, np.float32(0), metres), side, borderType=border)
+    factor = np.float32(1 + limits.edge_jump)
     with np.errstate(invalid='ignore'):
-        return np.asarray(metres > nearest * np.float32(1 + limits.edge_jump))
+        return np.asarray((metres > nearest * factor) & (metres * factor < farthest))
 
 
 def fit_labels(labels: LabelMap, shape: tuple[int, int]) -> LabelMap:
