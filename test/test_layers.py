@@ -31,7 +31,12 @@ _LAYERS: tuple[tuple[str, ...], ...] = (
 )
 _LAYER_OF = {room: layer for layer, rooms in enumerate(_LAYERS) for room in rooms}
 # What the harness starts as processes of their own, beside the node.
-_PROCESSES = ('harness/player.py', 'harness/recorder.py')
+_PROCESSES = (
+    'harness/player.py',
+    'harness/recorder.py',
+    'harness/depth_player.py',
+    'harness/space_recorder.py',
+)
 # The only places that may import a heavy or optional package.
 _OWNERS = {
     'rclpy': ('ros', *_PROCESSES),

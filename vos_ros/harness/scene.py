@@ -11,17 +11,23 @@ downloaded: the textures are photographs inside scikit-image. What a real sensor
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+import json
 import math
+from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+from vos_ros.datatypes import LabelMap
+from vos_ros.errors import VosError
+from vos_ros.formats.label_png import read_label_png, write_label_png
 from vos_ros.harness.clip import load_photographs
 from vos_ros.space.camera import Camera
 
+NAME = 'ball-and-box'
 RATE_HZ = 10.0
 FRAMES = 60
 #: Ids on the labels.
@@ -255,3 +261,90 @@ def _sample(texture: Array, u: Array, v: Array, px_per_m: float) -> Array:
         ),
         np.float32,
     )
+
+
+@dataclass(frozen=True)
+class Clip:
+    """
+    The clip on disk, in DAVIS layout with depth beside it.
+
+    :param root: of the data set.
+    :param truth: for each frame: id -> `center` and `middle`, (3,) in m.
+    :param rate_hz: of the camera.
+    """
+
+    root: Path
+    truth: tuple[Mapping[int, Mapping[str, Array]], ...]
+    rate_hz: float
+
+    def __len__(self) -> int:
+        """Count the frames."""
+        return len(self.truth)
+
+    def path(self, folder: str, number: int, kind: str = 'png') -> Path:
+        """
+        Name a file of a frame.
+
+        :param folder: JPEGImages, Annotations or Depth.
+        """
+        return self.root / folder / '480p' / NAME / f'{number:05d}.{kind}'
+
+    def image(self, number: int) -> Array:
+        """Read an image, (H, W, 3) uint8 rgb."""
+        bgr = cv2.imread(str(self.path('JPEGImages', number, 'jpg')))
+        if bgr is None:
+            raise VosError(f'{self.path("JPEGImages", number, "jpg")} cannot be read')
+        return np.ascontiguousarray(bgr[..., ::-1])
+
+    def depth(self, number: int) -> Array:
+        """Read what the depth camera gave, (H, W) uint16 in mm."""
+        stored = cv2.imread(str(self.path('Depth', number)), cv2.IMREAD_UNCHANGED)
+        if stored is None:
+            raise VosError(f'{self.path("Depth", number)} cannot be read')
+        return np.asarray(stored)
+
+    def labels(self, number: int) -> LabelMap:
+        """Read the exact labels, (H, W) uint8."""
+        return read_label_png(self.path('Annotations', number))
+
+
+def write_clip(root: Path, frames: int = FRAMES, holes: float = 0.05) -> Clip:
+    """
+    Write the clip: JPEGImages, Annotations, Depth (16 bit PNG, mm, as sensed) and scene.json.
+
+    :param root: folder of the data set; made if it is missing.
+    :param frames: as in `render`.
+    :param holes: as in `sensed`.
+    :raises VosError: it cannot be written.
+    """
+    random = np.random.default_rng(11)
+    truth: list[dict[str, Any]] = []
+    clip = Clip(root, (), RATE_HZ)
+    for folder in ('JPEGImages', 'Annotations', 'Depth'):
+        clip.path(folder, 0).parent.mkdir(parents=True, exist_ok=True)
+    for number, view in enumerate(render(frames)):
+        path = clip.path('JPEGImages', number, 'jpg')
+        is_written = cv2.imwrite(str(path), view.image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])
+        depth = sensed(view.depth, random, holes=holes)
+        if not (is_written and cv2.imwrite(str(clip.path('Depth', number)), depth)):
+            raise VosError(f'cannot write to {root}; choose another folder')
+        write_label_png(clip.path('Annotations', number), view.labels)
+        places = {'center': view.centers, 'middle': view.middles}
+        truth.append({str(i): {n: p[i].tolist() for n, p in places.items()} for i in view.centers})
+    content = {'rate_hz': RATE_HZ, 'camera': asdict(CAMERA), 'frames': truth}
+    (root / 'scene.json').write_text(json.dumps(content, indent=1) + '\n')
+    return read_clip(root)
+
+
+def read_clip(root: Path) -> Clip:
+    """
+    Open what `write_clip` wrote.
+
+    :param root: folder of the data set.
+    """
+    content = json.loads((root / 'scene.json').read_text())
+    truth = tuple(
+        {int(i): {n: np.array(p) for n, p in places.items()} for i, places in frame.items()}
+        for frame in content['frames']
+    )
+    return Clip(root, truth, float(content['rate_hz']))
