@@ -30,7 +30,7 @@ _SIGMA_PER_MAD = 1.4826
 #: the camera has no deviation but the noise of its depth.
 _FLAT = 0.01
 #: Points that order statistics are taken over; more change them by less than the noise.
-_MOST_SAMPLES = 20_000
+_MOST_SAMPLES = 5_000
 #: Steps of depth on both sides of the median in which gaps are looked for.
 _MOST_BINS = 1000
 #: Share of an object's points that may be in a gap all the same: what is left of mixed pixels.
