@@ -138,6 +138,7 @@ def test_ros_finds_the_package_its_launch_files_config_and_models(installed: Pat
     for name in (
         'package.xml',
         'launch/segment.launch.py',
+        'launch/objects_3d.launch.py',
         'config/vos.yaml',
         'config/objects_3d.yaml',
         'config/fastdds_large_images.xml',

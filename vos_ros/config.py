@@ -479,11 +479,11 @@ class Objects3dConfig(_Validated):
         'reliability asked from the depth camera: sensor_data = best effort matches every camera',
         choices=('sensor_data', 'reliable'),
     )
-    rectified: str = _setting(
+    distortion: str = _setting(
         'auto',
-        'whether the depth image is free of distortion: yes = P of camera_info holds, no = K and '
-        'D do; auto = yes where the name of its topic has rect in it',
-        choices=('auto', 'yes', 'no'),
+        'of the depth image: none = it is rectified, P of camera_info holds; undo = K and D do; '
+        'auto = none where the name of its topic has rect in it, else undo',
+        choices=('auto', 'none', 'undo'),
         live=True,
     )
     max_objects: int = _setting(

@@ -264,6 +264,46 @@ def test_depth_without_objects_has_none_of_them_and_all_the_rest(
     assert (found[~is_object] == depth[~is_object]).all()
 
 
+def test_camera_info_comes_beside_it_with_the_same_stamp(space: Space) -> None:
+    infos = space.client.listen(CameraInfo, f'{space.name}/camera_info')
+    cut = space.client.listen(Image, f'{space.name}/depth_without_objects')
+
+    def both() -> set:
+        space.locate(VIEWS[0].depth, VIEWS[0].labels, '32FC1')
+        return {at(m) for m in infos} & {at(m) for m in cut}
+
+    space.client.wait(both, 'both of one stamp')
+    assert infos[-1].k[0] == pytest.approx(CAMERA.fx)
+    assert infos[-1].header.frame_id == FRAME
+
+
+def test_a_simulated_clock_that_stands_still_stops_nothing(start_space) -> None:
+    space = start_space(use_sim_time=True)
+    space.send_info()
+    found = space.locate(VIEWS[0].depth, VIEWS[0].labels, '32FC1', late_ms=8.0)
+    assert set(found) == {scene.BALL, scene.BOX}
+    before = int(space.status('input')['depth_missing'])
+    stamp = stamp_of(space.now_ns + 10_000 * MS)
+    space.labels.publish(image_msg(VIEWS[0].labels, 'mono8', stamp, FRAME))
+    space.client.wait(
+        lambda: int(space.status('input')['depth_missing']) > before, 'the end of the wait'
+    )
+
+
+def test_a_bag_that_begins_again_is_matched_again(start_space) -> None:
+    space = start_space()
+    space.send_info()
+    for _ in range(2):
+        space.now_ns = 5_000 * 1_000_000_000
+        space.centers.clear()
+        for _ in range(3):
+            assert space.locate(VIEWS[0].depth, VIEWS[0].labels, '32FC1')
+    assert int(space.status('input')['time_jumps']) == 0
+    space.now_ns = 4_000 * 1_000_000_000
+    assert space.locate(VIEWS[0].depth, VIEWS[0].labels, '32FC1')
+    assert int(space.status('input')['time_jumps']) == 1
+
+
 def test_it_is_cut_out_wider_when_asked_to_and_at_once(space: Space) -> None:
     view = VIEWS[0]
     heard = space.client.listen(Image, f'{space.name}/depth_without_objects')
@@ -479,7 +519,7 @@ def test_distortion_is_undone_and_told_once_unless_the_image_is_rectified(start_
     )
     rows, columns = np.nonzero(labels)
     assert corner['x'] == pytest.approx(camera.rays(rows, columns)[:, 0].mean(), abs=1e-3)
-    assert space.client.set_parameter('rectified', 'yes', space.name).successful
+    assert space.client.set_parameter('distortion', 'none', space.name).successful
     straight = CAMERA.rays(rows, columns)[:, 0].mean()
     assert abs(straight - corner['x']) > 0.005
     assert space.locate(flat, labels, '32FC1')[1]['x'] == pytest.approx(straight, abs=1e-3)
@@ -497,9 +537,9 @@ def test_parameters_are_described_and_what_is_wrong_is_refused(space: Space) -> 
     for each in found.descriptors:
         assert len(each.description) > 20
         assert each.read_only == (each.name in ('depth_qos', 'report.period_s'))
-    result = space.client.set_parameter('rectified', 'perhaps', space.name)
+    result = space.client.set_parameter('distortion', 'perhaps', space.name)
     assert not result.successful
-    assert 'auto, yes, no' in result.reason
+    assert 'auto, none, undo' in result.reason
 
 
 def test_more_objects_than_may_be_are_named_and_the_largest_are_placed(start_space) -> None:

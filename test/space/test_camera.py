@@ -107,7 +107,7 @@ def test_binning_and_region_of_interest_move_the_principal_point() -> None:
         ({'k': [0.0] * 9}, 'not calibrated'),
         ({'k': [float('nan')] * 9}, 'not calibrated'),
         ({'width': 0}, '0x480'),
-        ({'distortion_model': 'mystery'}, 'mystery.*set rectified to yes'),
+        ({'distortion_model': 'mystery'}, 'mystery.*set distortion to none'),
         ({'d': [0.1, 0.2, 0.3]}, '3 coefficients'),
     ],
 )

@@ -8,6 +8,7 @@ middleware. The matching is in `space/matching`, the geometry in `space/objects`
 """
 
 from collections.abc import Callable
+from copy import copy
 import time
 from typing import Any, NamedTuple
 
@@ -134,7 +135,7 @@ class Objects3dNode(Node):
             return SetParametersResult(successful=False, reason=str(error))
         self._matcher.config = self._config.sync
         self._check_tf()
-        if 'rectified' in changes and self._info is not None:
+        if 'distortion' in changes and self._info is not None:
             self._take_camera(self._info)
         return SetParametersResult(successful=True)
 
@@ -186,8 +187,8 @@ class Objects3dNode(Node):
 
     def _take_camera(self, msg: CameraInfo) -> None:
         topic = self._inputs[DEPTH].topic_name
-        is_rectified = self._config.rectified == 'yes' or (
-            self._config.rectified == 'auto' and 'rect' in topic
+        is_rectified = self._config.distortion == 'none' or (
+            self._config.distortion == 'auto' and 'rect' in topic
         )
         camera = read_camera(msg, is_rectified=is_rectified)
         self._info = msg
@@ -198,7 +199,7 @@ class Objects3dNode(Node):
             self.get_logger().warning(
                 f'camera_info of {topic} has distortion, which is undone for every point: right '
                 'for a depth image registered to a camera that is not rectified; if it is '
-                'rectified, set rectified to yes',
+                'rectified, set distortion to none',
                 once=True,
             )
 
@@ -236,6 +237,7 @@ class Objects3dNode(Node):
         if camera is None:
             self._health.missing(CAMERA_INFO)
             return
+        self._outputs.publish_camera_info(copy(self._info), msg.header)
         limit = config.max_objects
         objects = locate_all(fitted, stored, camera, config.geometry, limit)
         found = tuple(each.object_id for each in objects)

@@ -7,7 +7,7 @@ from typing import Any
 
 from geometry_msgs.msg import PoseStamped
 import numpy as np
-from sensor_msgs.msg import Image, PointCloud2
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from std_msgs.msg import Header
 
 from vos_ros.config import Objects3dConfig
@@ -40,6 +40,8 @@ class SpaceOutputs:
         self._publishers = {
             'centers': watch.advertise(PointCloud2, '~/centers', profile(2)),
             'depth': watch.advertise(Image, '~/depth_without_objects', profile(2)),
+            # Where image_transport looks for that of the depth image.
+            'camera_info': watch.advertise(CameraInfo, '~/camera_info', profile(2)),
         }
         if vision is not None:
             kind = vision.Detection3DArray
@@ -69,6 +71,17 @@ class SpaceOutputs:
         """
         cut = without_objects(stored, labels, dilate_px)
         self._publishers['depth'].publish(to_depth_msg(cut, encoding, header))
+
+    def publish_camera_info(self, info: CameraInfo, header: Header) -> None:
+        """
+        Publish the camera_info of the depth image without the objects.
+
+        :param info: as it came; its header is replaced, and it is not used any further.
+        :param header: the depth image's.
+        """
+        if self._is_wanted(self._publishers['camera_info']):
+            info.header = header
+            self._publishers['camera_info'].publish(info)
 
     def publish(
         self, objects: Sequence[ObjectInSpace], header: Header, config: Objects3dConfig

@@ -70,7 +70,7 @@ class Camera:
         if counts is None:
             raise VosError(
                 f"camera_info has the distortion model '{self.model}'; known are "
-                f'{", ".join(_COEFFICIENTS)}: rectify the depth image, and set rectified to yes'
+                f'{", ".join(_COEFFICIENTS)}: rectify the depth image, and set distortion to none'
             )
         if len(self.distortion) not in counts:
             raise VosError(
