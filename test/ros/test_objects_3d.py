@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 import re
 from types import SimpleNamespace
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ pytest.importorskip('rclpy', reason='needs rclpy')
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from geometry_msgs.msg import PoseStamped
 from rclpy.qos import DurabilityPolicy, qos_profile_sensor_data, QoSProfile, ReliabilityPolicy
-from robot import Client, image_msg, NodeProcess
+from robot import Client, image_msg, NodeProcess, ROOT
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 from std_msgs.msg import Header
 
@@ -449,6 +450,22 @@ def test_labels_without_depth_are_counted_and_forgotten(space: Space) -> None:
     )
 
 
+def test_camera_info_of_another_image_is_named_and_counted_as_that(space: Space) -> None:
+    before = space.status('input')
+    space.send_info(Camera(640, 360, 500.0, 500.0, 320.0, 180.0))
+    space.client.wait(
+        lambda: (
+            space.send(VIEWS[0].depth, VIEWS[0].labels, '32FC1')
+            and 'camera_info is for 640x360, the depth image has 320x240' in space.process.log
+        ),
+        'the complaint',
+    )
+    after = space.status('input')
+    assert int(after['camera_info_unusable']) > int(before['camera_info_unusable'])
+    assert after['labels_unusable'] == before['labels_unusable']
+    space.send_info()
+
+
 def test_a_new_camera_info_holds_from_then_on(space: Space) -> None:
     view = VIEWS[0]
     wide = Camera(320, 240, CAMERA.fx / 2, CAMERA.fy / 2, CAMERA.cx, CAMERA.cy)
@@ -609,6 +626,33 @@ def stand_ins() -> SimpleNamespace:
             hypothesis=SimpleNamespace(class_id='', score=0.0), pose=PoseWithCovariance()
         ),
     )
+
+
+def test_the_policy_allows_what_the_node_uses_and_no_more(space: Space) -> None:
+    profile = ElementTree.parse(ROOT / 'config' / 'sros2_policy.xml').getroot()
+    profile = profile.find(".//profile[@node='objects_3d']")
+    here, view = space.client.node, VIEWS[0]
+    space.locate(view.depth, view.labels, '32FC1')
+    ask = {
+        'publish': here.get_publisher_names_and_types_by_node,
+        'subscribe': here.get_subscriber_names_and_types_by_node,
+        'reply': here.get_service_names_and_types_by_node,
+    }
+    # With vision_msgs, tf.enabled or use_sim_time only; the last by version of ROS.
+    sometimes = {'~/objects_3d', '/tf', '/clock', '/parameter_events'}
+
+    def used(kind: str) -> set[str]:
+        names = {name for name, _ in ask[kind]('objects_3d', space.ns)}
+        names = {re.sub(r'/object_\d+/', '/object_*/', name) for name in names}
+        return {n.replace(space.name, '~', 1).replace(f'{space.ns}/', '', 1) for n in names}
+
+    for kind in ask:
+        allowed = {e.text for group in profile if kind in group.attrib for e in group}
+        least = allowed - sometimes
+        space.client.wait(
+            lambda kind=kind, least=least: used(kind) >= least, f'all of {kind}: {least}'
+        )
+        assert used(kind) <= allowed
 
 
 INSTALLED = space_messages.find_messages('vision_msgs')

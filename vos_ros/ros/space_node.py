@@ -233,7 +233,7 @@ class Objects3dNode(Node):
             self._outputs.publish_depth(
                 stored, msg.encoding, fitted, config.mapping.dilate_px, msg.header
             )
-        camera = self._camera_of(stored.shape)
+        camera = self._take(CAMERA_INFO, lambda: self._camera_of(stored.shape))
         if camera is None:
             self._health.missing(CAMERA_INFO)
             return
