@@ -4,6 +4,7 @@
 
 from collections.abc import Callable, Iterator
 import re
+import time
 from types import SimpleNamespace
 from typing import Any
 from xml.etree import ElementTree
@@ -61,7 +62,12 @@ class Space:
         self.now_ns = 5_000 * 1_000_000_000
         self.centers = client.listen(PointCloud2, f'{self.name}/centers')
         self.reports = client.listen(DiagnosticArray, '/diagnostics')
-        self.labels = client.publisher(Image, f'{namespace}/vos/labels')
+        self.labels = client.node.create_publisher(Image, f'{namespace}/vos/labels', 10)
+        client.wait(
+            lambda: self.labels.get_subscription_count() or node.process.poll() is not None,
+            'the node',
+        )
+        assert node.process.poll() is None, node.log
         # Where a topic is remapped, the test has a publisher of its own.
         make, sensor = client.node.create_publisher, qos_profile_sensor_data
         self.depth = make(Image, f'{namespace}/depth', sensor)
@@ -119,13 +125,22 @@ class Space:
 
     def status(self, part: str) -> dict[str, Any]:
         """Give a report that was made after this call."""
-        known = len(self.own_reports()) + 1
-        own = self.client.wait(
-            lambda: len(self.own_reports()) > known and self.own_reports(), 'a report'
-        )
-        found = next(s for s in own[-1].status if s.name.endswith(f': {part}'))
+        asked_s, known = time.time(), len(self.own_reports()) + 1
+
+        def fresh() -> Any:
+            own = self.own_reports()[known:]
+            # By its stamp, for others may have waited to be read; a simulated clock gives 0.
+            new = [r for r in own if not r.header.stamp.sec or at_s(r) > asked_s]
+            return new[-1:]
+
+        (report,) = self.client.wait(fresh, 'a report')
+        found = next(s for s in report.status if s.name.endswith(f': {part}'))
         values = {value.key: value.value for value in found.values}
         return values | {'level': found.level, 'message': found.message}
+
+
+def at_s(msg: Any) -> float:
+    return msg.header.stamp.sec + msg.header.stamp.nanosec * 1e-9
 
 
 def at(msg: Any) -> tuple[int, int]:
