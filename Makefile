@@ -10,6 +10,8 @@ BIN := $(VENV)/bin
 
 # make demo
 OUT ?= demo_out
+# make demo3d
+OUT3D := $(if $(filter file default undefined,$(origin OUT)),demo3d_out,$(OUT))
 # make bench: what `python benchmarks --help` lists
 BENCH ?=
 # make test / make check; TRAINING=0 leaves torch and the tests that need it out
@@ -33,11 +35,11 @@ COPIED := setup.py setup.cfg package.xml \
   $(shell find launch config models scripts resource -not -name '__pycache__' -not -name '*.pyc' 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test quick check lint format types docs bench clean
+.PHONY: help venv demo demo3d test quick check lint format types docs bench clean
 .DELETE_ON_ERROR:
 
 help:  ## this list
-	@grep -hE '^[a-z]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:[^#]*## */\t/' | expand -t 10
+	@grep -hE '^[a-z0-9]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:[^#]*## */\t/' | expand -t 10
 
 venv: $(RUNTIME)  ## make .venv with the runtime: .venv/bin/vos
 	@echo 'ready: $(BIN)/vos --help'
@@ -46,6 +48,11 @@ demo: $(RUNTIME)  ## node, camera and recorder over DDS: demo_out/{report.json,o
 	@$(if $(filter demo_out build/demo,$(OUT)),rm -rf $(OUT))  # of this checkout; also what a killed run left
 	@$(BIN)/vos demo --out '$(OUT)' $(if $(VIDEO),--video '$(VIDEO)') $(if $(MASK),--mask '$(MASK)') \
 	  $(if $(DAVIS),--davis '$(DAVIS)') $(if $(MODEL),--model '$(MODEL)') \
+	  $(if $(FRAMES),--frames '$(FRAMES)') $(if $(RATE),--rate '$(RATE)')
+
+demo3d: $(RUNTIME)  ## segmenter and objects_3d over DDS, a drawn scene with depth: demo3d_out/{index.html,clouds.png,report.json}; MODEL= | FRAMES= | RATE=
+	@$(if $(filter demo3d_out build/demo3d,$(OUT3D)),rm -rf $(OUT3D))
+	@$(BIN)/vos demo3d --out '$(OUT3D)' $(if $(MODEL),--model '$(MODEL)') \
 	  $(if $(FRAMES),--frames '$(FRAMES)') $(if $(RATE),--rate '$(RATE)')
 
 test: $(TEST)  ## all tests; PYTEST_ARGS='-k name -x'; TRAINING=0 without torch
@@ -75,7 +82,7 @@ bench: $(TEST)  ## measure this machine, 15 min: benchmarks/results/<date>-<mach
 	$(BIN)/python benchmarks $(BENCH)
 
 clean:  ## remove .venv and everything that tools leave
-	rm -rf $(VENV) demo_out build site *.egg-info training/*.egg-info .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) demo_out demo3d_out build site *.egg-info training/*.egg-info .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +
 
 # Editable: Python files are linked, so that no stale copy is ever run or tested. An editable

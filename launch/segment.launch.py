@@ -21,7 +21,7 @@ from launch.actions import (
     TimerAction,
 )
 from launch.substitutions import LaunchConfiguration
-from launch_ros.actions import LifecycleNode
+from launch_ros.actions import LifecycleNode, Node
 from launch_ros.ros_adapters import get_ros_node
 from lifecycle_msgs.msg import State
 from lifecycle_msgs.srv import GetState
@@ -135,6 +135,22 @@ ARGUMENTS = [
         default_value=FROM_FILE,
         choices=[FROM_FILE, *FLAG],
         description='time comes from /clock',
+    ),
+    DeclareLaunchArgument(
+        'objects_3d',
+        default_value='false',
+        choices=FLAG,
+        description='start objects_3d too, which places the objects in space by a depth image',
+    ),
+    DeclareLaunchArgument(
+        'depth',
+        default_value='depth',
+        description='for objects_3d: topic of the depth image, registered to the camera',
+    ),
+    DeclareLaunchArgument(
+        'camera_info',
+        default_value='camera_info',
+        description='for objects_3d: topic of the camera_info of the depth image',
     ),
     DeclareLaunchArgument(
         'log_level',
@@ -268,8 +284,34 @@ def start_node(context: LaunchContext) -> list:
         respawn=given['respawn'] == 'true',
         respawn_delay=2.0,
     )
+    actions.append(node)
+    if given['objects_3d'] == 'true':
+        actions.append(in_space(given, overrides.get('use_sim_time')))
     # After the node, whose full name is known only then.
-    return [*actions, node, *([PlayWhenActive(node, given['bag'])] if given['bag'] else [])]
+    return [*actions, *([PlayWhenActive(node, given['bag'])] if given['bag'] else [])]
+
+
+def in_space(given: dict, use_sim_time: object) -> Node:
+    """Make objects_3d, for the labels of the segmenter beside it."""
+    parameters = [str(SHARE / 'config' / 'objects_3d.yaml')]
+    return Node(
+        package='vos_ros',
+        executable='objects_3d',
+        name='objects_3d',
+        namespace=given['namespace'],
+        parameters=parameters
+        if use_sim_time is None
+        else [*parameters, {'use_sim_time': use_sim_time}],
+        remappings=[
+            ('depth', given['depth']),
+            ('camera_info', given['camera_info']),
+            ('vos/labels', f'{given["name"]}/labels'),
+        ],
+        arguments=['--ros-args', '--log-level', given['log_level']],
+        output='screen',
+        respawn=given['respawn'] == 'true',
+        respawn_delay=2.0,
+    )
 
 
 def generate_launch_description() -> LaunchDescription:

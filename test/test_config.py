@@ -10,6 +10,7 @@ from vos_ros.config import (
     InitConfig,
     MemoryConfig,
     NodeConfig,
+    Objects3dConfig,
     RuntimeConfig,
     SegmenterConfig,
     settings,
@@ -20,7 +21,7 @@ from vos_ros.errors import VosError
 _ALL = (RuntimeConfig, SegmenterConfig, NodeConfig)
 
 
-@pytest.mark.parametrize('cls', _ALL)
+@pytest.mark.parametrize('cls', [*_ALL, Objects3dConfig])
 def test_every_setting_explains_itself(cls: type) -> None:
     for name, item in settings(cls):
         assert re.fullmatch(r'\S.{9,}[^.]', item.metadata['description']), name

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The vos_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""`segmenter` on a machine without ROS, torch and cv_bridge."""
+"""`segmenter` and `objects_3d` on a machine without ROS, torch and cv_bridge."""
 
 import os
 from pathlib import Path
@@ -18,10 +18,11 @@ for name in ('rclpy', 'torch', 'cv_bridge', 'sensor_msgs', 'onnxruntime'):
 from vos_ros.ros.node import main
 sys.exit(main())
 """
+IN_SPACE = WITHOUT.replace('ros.node', 'ros.objects_3d')
 
 
-def start(*arguments: str) -> 'subprocess.CompletedProcess[str]':
-    command = [sys.executable, '-c', WITHOUT, *arguments]
+def start(*arguments: str, code: str = WITHOUT) -> 'subprocess.CompletedProcess[str]':
+    command = [sys.executable, '-c', code, *arguments]
     return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=60)
 
 
@@ -96,3 +97,14 @@ def test_an_unknown_argument_is_refused() -> None:
     done = start('--modle', 'x')
     assert done.returncode == 2
     assert "'--modle'" in done.stderr
+
+
+def test_objects_3d_shows_its_own_help_and_misses_ros_in_one_line() -> None:
+    done = start('--help', code=IN_SPACE)
+    assert done.returncode == 0
+    assert 'ros2 run vos_ros objects_3d' in done.stdout
+    assert 'geometry.min_depth_m* = 0.05 [m]' in done.stdout
+    assert 'backend' not in done.stdout
+    done = start(code=IN_SPACE)
+    assert done.returncode == 1
+    assert done.stderr.startswith('objects_3d: ROS 2 is not found')

@@ -22,7 +22,7 @@ _LAYERS: tuple[tuple[str, ...], ...] = (
     ('datatypes', 'config', 'latency'),
     ('budget',),
     ('formats', 'backends'),
-    ('engine', 'sequences'),
+    ('engine', 'sequences', 'space'),
     ('stream',),
     ('evaluation', 'ros'),
     ('bag',),
@@ -32,11 +32,17 @@ _LAYERS: tuple[tuple[str, ...], ...] = (
 )
 _LAYER_OF = {room: layer for layer, rooms in enumerate(_LAYERS) for room in rooms}
 # What the harness starts as processes of their own, beside the node.
-_PROCESSES = ('harness/player.py', 'harness/recorder.py')
+_PROCESSES = (
+    'harness/player.py',
+    'harness/recorder.py',
+    'harness/depth_player.py',
+    'harness/space_recorder.py',
+)
 # The only places that may import a heavy or optional package.
 _OWNERS = {
     'rclpy': ('ros', *_PROCESSES),
     'sensor_msgs': ('ros', *_PROCESSES),
+    'geometry_msgs': ('ros',),
     'onnxruntime': ('backends/onnx_backend.py',),
     'openvino': ('backends/openvino_backend.py',),
     'torch': (),
@@ -125,7 +131,15 @@ def test_scan_sees_imports_inside_functions(tmp_path: Path) -> None:
 
 def test_core_is_imported_without_ros_and_torch() -> None:
     modules = (
-        *('engine.segmenter', 'stream.worker', 'evaluation.evaluate', 'bag.run', 'harness.play'),
+        *(
+            'engine.segmenter',
+            'space.objects',
+            'space.matching',
+            'stream.worker',
+            'evaluation.evaluate',
+            'bag.run',
+            'harness.play',
+        ),
         *('demo', 'commands.cli', 'commands.doctor'),
     )
     heavy = {'rclpy', 'torch', 'cv_bridge', 'onnxruntime', 'openvino'}

@@ -138,7 +138,9 @@ def test_ros_finds_the_package_its_launch_files_config_and_models(installed: Pat
     for name in (
         'package.xml',
         'launch/segment.launch.py',
+        'launch/objects_3d.launch.py',
         'config/vos.yaml',
+        'config/objects_3d.yaml',
         'config/fastdds_large_images.xml',
         'config/fastdds_loopback.xml',
         'config/sros2_policy.xml',
@@ -148,7 +150,7 @@ def test_ros_finds_the_package_its_launch_files_config_and_models(installed: Pat
     assert not list(share.rglob('*.pyc'))
 
 
-@pytest.mark.parametrize('name', ['segmenter', 'doctor', 'evaluate_bag', 'vos'])
+@pytest.mark.parametrize('name', ['segmenter', 'objects_3d', 'doctor', 'evaluate_bag', 'vos'])
 def test_ros2_run_finds_executables(installed: Path, name: str) -> None:
     wrapper = installed / 'lib' / 'vos_ros' / name
     assert os.access(wrapper, os.X_OK)

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The vos_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""config/vos.yaml says what the dataclasses say: its keys, values, types and marks."""
+"""The files of config/ say what the dataclasses say: their keys, values, types and marks."""
 
 from pathlib import Path
 import re
@@ -8,14 +8,19 @@ import re
 import pytest
 import yaml
 
-from vos_ros.config import NodeConfig, RuntimeConfig, SegmenterConfig, settings
+from vos_ros.config import NodeConfig, Objects3dConfig, RuntimeConfig, SegmenterConfig, settings
 
-FILE = Path(__file__).resolve().parents[1] / 'config' / 'vos.yaml'
-DEFAULTS = {
-    name: item
-    for group in (RuntimeConfig, SegmenterConfig, NodeConfig)
-    for name, item in settings(group)
+CONFIG = Path(__file__).resolve().parents[1] / 'config'
+FILE = CONFIG / 'vos.yaml'
+GROUPS: dict[str, tuple[type, ...]] = {
+    'vos.yaml': (RuntimeConfig, SegmenterConfig, NodeConfig),
+    'objects_3d.yaml': (Objects3dConfig,),
 }
+ALL = {
+    file: {name: item for group in groups for name, item in settings(group)}
+    for file, groups in GROUPS.items()
+}
+DEFAULTS = ALL['vos.yaml']
 
 
 def flat(tree: dict[str, object], prefix: str = '') -> dict[str, object]:
@@ -28,12 +33,12 @@ def flat(tree: dict[str, object], prefix: str = '') -> dict[str, object]:
     return found
 
 
-def comments() -> dict[str, str]:
+def comments(file: str) -> dict[str, str]:
     """Return the comment above each key, by the key's dotted name."""
     found: dict[str, str] = {}
     path: list[str] = []
     above: list[str] = []
-    for line in FILE.read_text(encoding='utf-8').splitlines():
+    for line in (CONFIG / file).read_text(encoding='utf-8').splitlines():
         text = line.strip()
         if text.startswith('#'):
             above.append(text.lstrip('# '))
@@ -46,20 +51,23 @@ def comments() -> dict[str, str]:
     return found
 
 
-def test_file_holds_every_setting_with_its_default_and_type() -> None:
-    loaded = yaml.safe_load(FILE.read_text(encoding='utf-8'))
+@pytest.mark.parametrize('file', GROUPS)
+def test_file_holds_every_setting_with_its_default_and_type(file: str) -> None:
+    loaded = yaml.safe_load((CONFIG / file).read_text(encoding='utf-8'))
     assert list(loaded) == ['/**']
     values = flat(loaded['/**']['ros__parameters'])
-    assert values == {name: item.default for name, item in DEFAULTS.items()}
+    assert values == {name: item.default for name, item in ALL[file].items()}
     # 1 == 1.0 == True in Python, but a ROS parameter of another type is refused.
     types = {name: type(value) for name, value in values.items()}
-    assert types == {name: type(item.default) for name, item in DEFAULTS.items()}
+    assert types == {name: type(item.default) for name, item in ALL[file].items()}
 
 
-@pytest.mark.parametrize('name', DEFAULTS)
-def test_comment_explains_the_setting_with_its_unit_and_choices(name: str) -> None:
-    comment = comments()[name]
-    meta = DEFAULTS[name].metadata
+@pytest.mark.parametrize(
+    ('file', 'name'), [(f, name) for f, found in ALL.items() for name in found]
+)
+def test_comment_explains_the_setting_with_its_unit_and_choices(file: str, name: str) -> None:
+    comment = comments(file)[name]
+    meta = ALL[file][name].metadata
     assert len(comment) > 20
     assert ('[live]' in comment) == meta['live']
     if meta['unit']:

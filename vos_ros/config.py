@@ -369,6 +369,156 @@ class NodeConfig(_Validated):
         parse_range(self.image_range)
 
 
+@dataclass(frozen=True)
+class SyncConfig(_Validated):
+    """Which depth image belongs to which labels."""
+
+    tolerance_ms: float = _setting(
+        0.0,
+        'labels and depth with stamps this far apart belong together; 0 = half of the time '
+        'between two images, as it is seen, and 50 at most',
+        unit='ms',
+        limits=(0.0, 1000.0),
+        live=True,
+    )
+    wait_ms: float = _setting(
+        100.0,
+        'how long labels wait for their depth image, where it arrives after them',
+        unit='ms',
+        limits=(0.0, 10000.0),
+        live=True,
+    )
+    buffer_mib: float = _setting(
+        64.0,
+        'most memory that depth images which wait for their labels may take; one always stays',
+        unit='MiB',
+        limits=(1.0, 4096.0),
+        live=True,
+    )
+
+
+@dataclass(frozen=True)
+class GeometryConfig(_Validated):
+    """Which depth pixels are believed."""
+
+    min_depth_m: float = _setting(
+        0.05, 'what is nearer counts as a hole', unit='m', limits=(0.0, 100.0), live=True
+    )
+    max_depth_m: float = _setting(
+        10.0,
+        'what is farther away counts as a hole; 0 = no limit',
+        unit='m',
+        limits=(0.0, 10000.0),
+        live=True,
+    )
+    edge_px: int = _setting(
+        2,
+        'depth at edges is a mixture of both sides: pixels behind one and before another that are '
+        'within this distance are left out; 0 = keep them',
+        unit='px',
+        limits=(0, 15),
+        live=True,
+    )
+    edge_jump: float = _setting(
+        0.04,
+        'so much farther away, as a share of the depth, is behind an edge or a gap',
+        limits=(0.001, 1.0),
+        live=True,
+    )
+    trim: float = _setting(
+        3.5,
+        'pixels behind or before a gap in depth, and more standard deviations off the median (by '
+        'the median absolute deviation), are left out; 0 = keep them',
+        limits=(0.0, 100.0),
+        live=True,
+    )
+    min_pixels: int = _setting(
+        20,
+        'an object with fewer depth pixels has no centre',
+        unit='px',
+        limits=(1, 100000),
+        live=True,
+    )
+
+
+@dataclass(frozen=True)
+class MappingConfig(_Validated):
+    """The depth image without the objects."""
+
+    dilate_px: int = _setting(
+        2,
+        'how much wider than their masks objects are cut out: a rim that is left becomes a ghost '
+        'in the map',
+        unit='px',
+        limits=(0, 50),
+        live=True,
+    )
+
+
+@dataclass(frozen=True)
+class TfConfig(_Validated):
+    """Frames of the objects, for tf2."""
+
+    enabled: bool = _setting(
+        False, 'broadcast a frame for each object on /tf (needs tf2_msgs)', live=True
+    )
+    prefix: str = _setting(
+        '', 'what the names of these frames begin with; then comes object_<id>', live=True
+    )
+
+
+@dataclass(frozen=True)
+class ReportConfig(_Validated):
+    """What the node says about itself."""
+
+    period_s: float = _setting(
+        1.0, 'time between two reports on /diagnostics', unit='s', limits=(0.1, 60.0)
+    )
+    silence_s: float = _setting(
+        5.0,
+        'an input that is silent for longer is an error in the report',
+        unit='s',
+        limits=(0.1, 3600.0),
+        live=True,
+    )
+
+
+@dataclass(frozen=True)
+class Objects3dConfig(_Validated):
+    """Everything of the node objects_3d."""
+
+    depth_qos: str = _setting(
+        'sensor_data',
+        'reliability asked from the depth camera: sensor_data = best effort matches every camera',
+        choices=('sensor_data', 'reliable'),
+    )
+    distortion: str = _setting(
+        'auto',
+        'of the depth image: none = it is rectified, P of camera_info holds; undo = K and D do; '
+        'auto = none where the name of its topic has rect in it, else undo',
+        choices=('auto', 'none', 'undo'),
+        live=True,
+    )
+    max_objects: int = _setting(
+        20,
+        'objects placed in space at once, the largest ones; each has topics of its own',
+        limits=(1, MOST_OBJECTS),
+        live=True,
+    )
+    keep_topics_s: float = _setting(
+        10.0,
+        'how long the topics of an object that is on no labels stay',
+        unit='s',
+        limits=(0.0, 86400.0),
+        live=True,
+    )
+    sync: SyncConfig = field(default_factory=SyncConfig)
+    geometry: GeometryConfig = field(default_factory=GeometryConfig)
+    mapping: MappingConfig = field(default_factory=MappingConfig)
+    tf: TfConfig = field(default_factory=TfConfig)
+    report: ReportConfig = field(default_factory=ReportConfig)
+
+
 def parse_range(text: str) -> tuple[int, int] | None:
     """
     Read the setting image_range.

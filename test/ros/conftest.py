@@ -73,8 +73,9 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     outcome = yield
     report = outcome.get_result()
     if report.failed:
-        start = getattr(item, 'funcargs', {}).get('start_node')
-        for node in getattr(start, 'nodes', ()):
+        given = getattr(item, 'funcargs', {})
+        starts = (given.get('start_node'), given.get('start_space'))
+        for node in (node for start in starts for node in getattr(start, 'nodes', ())):
             asked = ' '.join(map(str, node.process.args[3:]))
             report.sections.append((f'node {asked}', node.log[-4000:]))
 

@@ -37,13 +37,15 @@ _ASK_AGAIN_S = 10.0
 class NodeProcess:
     """One segmenter process."""
 
+    module = 'vos_ros.ros.node'
+
     def __init__(self, log: Path, *ros_args: str, **parameters: object) -> None:
         """Start it with default signal handling, as a terminal does."""
         self.log_path = log
         given = [part for name, value in parameters.items() for part in ('-p', f'{name}:={value}')]
         with log.open('wb') as sink:
             self.process = subprocess.Popen(
-                [sys.executable, '-m', 'vos_ros.ros.node', '--ros-args', *ros_args, *given],
+                [sys.executable, '-m', self.module, '--ros-args', *ros_args, *given],
                 stdout=sink,
                 stderr=subprocess.STDOUT,
                 cwd=ROOT,

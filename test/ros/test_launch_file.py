@@ -20,7 +20,7 @@ pytest.importorskip('launch_ros', reason='needs launch_ros, which has no wheel')
 from launch.actions import ExecuteProcess
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.utilities import perform_substitutions
-from launch_ros.actions import LifecycleNode
+from launch_ros.actions import LifecycleNode, Node
 from lifecycle_msgs.msg import Transition
 from robot import image_msg, ROOT, SCENE
 from sensor_msgs.msg import Image
@@ -62,7 +62,7 @@ def names_of(name: str) -> set[str]:
     return {argument.name for argument in description(name).get_launch_arguments()}
 
 
-@pytest.mark.parametrize('name', ['segment', 'multi_camera'])
+@pytest.mark.parametrize('name', ['segment', 'multi_camera', 'objects_3d'])
 def test_every_argument_has_a_description_and_a_default(name: str) -> None:
     for argument in description(name).get_launch_arguments():
         assert len(argument.description) > 8
@@ -73,7 +73,7 @@ def test_every_argument_that_the_interface_promises_is_there() -> None:
     promised = (
         'image init_mask init_mask_file init_boxes remove_objects namespace name params_file '
         'model backend precision max_objects image_transport image_qos overlay autostart bag '
-        'use_sim_time log_level respawn'
+        'use_sim_time objects_3d depth camera_info log_level respawn'
     )
     assert names_of('segment') == set(promised.split())
     assert names_of('multi_camera') == {*promised.split(), 'cameras'} - {'namespace'}
@@ -170,6 +170,46 @@ def test_every_topic_can_be_remapped(monkeypatch: pytest.MonkeyPatch) -> None:
     (node,) = nodes_made(monkeypatch, **given)
     compressed = {'image/compressed': 'a/compressed', 'init_mask/compressed': 'b/compressed'}
     assert dict(node['remappings']) == {**given, **compressed}
+
+
+def test_objects_3d_is_started_beside_the_segmenter_with_its_labels(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made: list[dict] = []
+    monkeypatch.setattr(
+        Node,
+        '__init__',
+        lambda self, **given: made.append(given) or ExecuteProcess.__init__(self, cmd=['true']),
+    )
+    given = {'name': 'seg', 'namespace': 'arm', 'objects_3d': 'true', 'bag': 'some.mcap'}
+    monkeypatch.setattr(Node, 'execute', lambda self, context: [])
+    nodes_made(monkeypatch, **given, depth='d', camera_info='i')
+    (node,) = [each for each in made if each['executable'] == 'objects_3d']
+    assert dict(node['remappings']) == {
+        'depth': 'd',
+        'camera_info': 'i',
+        'vos/labels': 'seg/labels',
+    }
+    assert node['namespace'] == 'arm'
+    assert node['parameters'][1:] == [{'use_sim_time': True}]
+    made.clear()
+    nodes_made(monkeypatch)
+    assert [each for each in made if each['executable'] == 'objects_3d'] == []
+
+
+def test_objects_3d_alone_takes_the_labels_that_it_is_given(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made: list[dict] = []
+    monkeypatch.setattr(
+        Node,
+        '__init__',
+        lambda self, **given: made.append(given) or ExecuteProcess.__init__(self, cmd=['true']),
+    )
+    monkeypatch.setattr(Node, 'execute', lambda self, context: [])
+    started(monkeypatch, 'objects_3d', labels='front/labels', distortion='none')
+    assert dict(made[0]['remappings'])['vos/labels'] == 'front/labels'
+    assert made[0]['parameters'][1:] == [{'distortion': 'none'}]
 
 
 def bags_of(actions: list) -> list[list[str]]:

@@ -320,6 +320,46 @@ def demo_command(
     print(f'look at  {out / "index.html"}   {out / "overlay.mp4"}   {out / "report.json"}')
 
 
+@app.command('demo3d', epilog='Example: vos demo3d --out demo3d_out')
+@guard
+def demo3d_command(
+    out: Path = typer.Option(Path('demo3d_out'), '--out', help='Folder for report and page.'),
+    model: str = typer.Option('', '--model', help='Name or folder of a model; empty = default.'),
+    frames: int = typer.Option(0, '--frames', help='Only so many frames; 0 = all.'),
+    rate_hz: float = typer.Option(0.0, '--rate', help="Camera rate in Hz; 0 = the clip's own."),
+    late_ms: float = typer.Option(8.0, '--late', help='How much later depth is, in ms.'),
+    holes: float = typer.Option(0.05, '--holes', help='Share of the pixels without depth.'),
+    threads: int = THREADS,
+    backend: str = BACKEND,
+    precision: str = PRECISION,
+) -> None:
+    """Start segmenter and objects_3d, play a drawn scene, and measure where things are."""
+    bag_cli.check_rosbags('vos demo3d')
+    from vos_ros.demo import in_space
+
+    report = in_space.run(
+        out=out,
+        model=model or None,
+        frames=frames or None,
+        rate_hz=rate_hz or None,
+        late_ms=late_ms,
+        holes=holes,
+        runtime=RuntimeConfig(threads=threads, backend=backend, precision=precision),
+    )
+    if report is None:
+        raise typer.Exit(FAILED)
+    for name, part in report['objects'].items():
+        if part['error_mm'] is None:
+            print(f'{name}: no centre came')
+            continue
+        error, share = part['error_mm'], part['error_percent_of_range']
+        print(
+            f'{name}: {part["centres"]} centres, error {error["median"]:.1f} mm (median), '
+            f'{error["max"]:.1f} mm (max), {share["max"]:.2f} % of the distance at most'
+        )
+    print(f'look at  {out / "index.html"}   {out / "clouds.png"}   {out / "report.json"}')
+
+
 @app.command('doctor', epilog='Example: vos doctor --json')
 @guard
 def doctor_command(

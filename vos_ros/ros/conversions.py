@@ -231,6 +231,17 @@ def to_mono_msg(pixels: np.ndarray, header: Header) -> Image:
     return _to_image(pixels, 'mono8', header)
 
 
+def to_depth_msg(stored: np.ndarray, encoding: str, header: Header) -> Image:
+    """
+    Publish a depth image.
+
+    :param stored: (H, W) uint16 in mm or float32 in m.
+    :param encoding: 16UC1, mono16 or 32FC1.
+    :param header: the source image's.
+    """
+    return _to_image(stored, encoding, header)
+
+
 def to_overlay(
     frame: Frame, label_map: np.ndarray, alpha: float, notes: Mapping[int, str] = _NO_NOTES
 ) -> np.ndarray:

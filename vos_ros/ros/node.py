@@ -1,17 +1,18 @@
 # SPDX-FileCopyrightText: 2026 The vos_ros authors
 # SPDX-License-Identifier: Apache-2.0
 """
-`segmenter`: start the node, spin it, stop it.
+`segmenter`: start the node, spin it, stop it; and the same for any other node of this package.
 
 rclpy is imported only once the command line is understood, so `--help` works anywhere.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 import contextlib
 import os
 import sys
 import threading
 import time
+from typing import Any
 
 from vos_ros.config import NodeConfig, RuntimeConfig, SegmenterConfig, settings
 from vos_ros.errors import VosError
@@ -44,8 +45,17 @@ parameters (-p NAME:=VALUE, or --params-file; * = may change while it runs):
 
 def usage() -> str:
     """Write the help text, with every parameter as the config dataclasses define it."""
+    return _USAGE + describe_settings(RuntimeConfig, SegmenterConfig, NodeConfig)
+
+
+def describe_settings(*groups: type) -> str:
+    """
+    Write a help text's part about parameters.
+
+    :param groups: config dataclasses.
+    """
     lines = []
-    for group in (RuntimeConfig, SegmenterConfig, NodeConfig):
+    for group in groups:
         for name, item in settings(group):
             meta = item.metadata
             star = '*' if meta['live'] else ''
@@ -53,7 +63,7 @@ def usage() -> str:
             unit = f' [{meta["unit"]}]' if meta['unit'] else ''
             lines.append(f'  {name + star} = {item.default!r}{unit}{extra}')
             lines.append(f'      {meta["description"]}')
-    return _USAGE + '\n'.join(lines)
+    return '\n'.join(lines)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -63,16 +73,41 @@ def main(argv: Sequence[str] | None = None) -> int:
     :param argv: arguments without the program's name; None = the process's own.
     :return: exit code: 0 = stopped as asked, 1 = ROS is missing, 2 = wrong use.
     """
+    return run_program('segmenter', usage, _make_node, argv)
+
+
+def _make_node() -> Callable[[], Any]:
+    from vos_ros.ros.vos_node import VosNode
+
+    return VosNode
+
+
+def run_program(
+    program: str,
+    write_usage: Callable[[], str],
+    load: Callable[[], Callable[[], Any]],
+    argv: Sequence[str] | None,
+) -> int:
+    """
+    Run a node as a program of its own.
+
+    :param program: its name.
+    :param write_usage: gives the text for --help.
+    :param load: imports what needs rclpy and gives what makes the node, which has `error_log` and
+        `close`.
+    :param argv: arguments without the program's name; None = the process's own.
+    :return: exit code, as above.
+    """
     arguments = list(sys.argv[1:] if argv is None else argv)
     plain = arguments[: arguments.index('--ros-args')] if '--ros-args' in arguments else arguments
     if '-h' in plain or '--help' in plain:
-        _show(usage())
+        _show(write_usage())
         return 0
     if plain:
-        print(f'segmenter: unknown argument {plain[0]!r}; see segmenter --help', file=sys.stderr)
+        print(f'{program}: unknown argument {plain[0]!r}; see {program} --help', file=sys.stderr)
         return 2
     try:
-        return _run(arguments)
+        return _run(program, load, arguments)
     except KeyboardInterrupt:  # before rclpy's own handler was there
         return 0
 
@@ -84,16 +119,16 @@ def _show(text: str) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _run(arguments: Sequence[str]) -> int:
+def _run(program: str, load: Callable[[], Callable[[], Any]], arguments: Sequence[str]) -> int:
     try:
         import cv2
         import rclpy
         from rclpy.exceptions import ParameterException
         from rclpy.executors import SingleThreadedExecutor
 
-        from vos_ros.ros.vos_node import VosNode
+        make_node = load()
     except ImportError as error:
-        print(f'segmenter: {_missing(error)}', file=sys.stderr)
+        print(f'{program}: {_missing(error)}', file=sys.stderr)
         return 1
     # OpenCV's own threads gain half a millisecond on idle cores and cost thirty on busy ones,
     # where every resize waits for the last of them to be scheduled.
@@ -104,12 +139,12 @@ def _run(arguments: Sequence[str]) -> int:
     node = None
     try:
         try:
-            rclpy.init(args=['segmenter', *arguments])
-            node = VosNode()
+            rclpy.init(args=[program, *arguments])
+            node = make_node()
         # Most errors of rclpy are RuntimeErrors, those of its own parameters are not.
         except (VosError, RuntimeError, ParameterException) as error:
             hint = _LOG_HINT if 'logging' in str(error) else ''
-            print(f'segmenter: {error}{hint}', file=sys.stderr)
+            print(f'{program}: {error}{hint}', file=sys.stderr)
             return 2
         executor = SingleThreadedExecutor()
         executor.add_node(node)

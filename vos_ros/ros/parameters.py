@@ -8,7 +8,7 @@ act when the node is configured; while it is configured they are refused, for a 
 stored but does nothing is worse than an error.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import Field
 import difflib
 from types import MappingProxyType
@@ -33,7 +33,7 @@ from vos_ros.ros.compat import parameter_overrides
 _ONLY_AT_START = ('autostart',)
 #: May be text or a list of two numbers.
 _RANGE = 'image_range'
-_GROUPS = (RuntimeConfig, SegmenterConfig, NodeConfig)
+_GROUPS: tuple[type, ...] = (RuntimeConfig, SegmenterConfig, NodeConfig)
 
 
 class Configuration(NamedTuple):
@@ -50,26 +50,29 @@ def all_settings() -> Iterator[tuple[str, Field[Any]]]:
         yield from settings(group)
 
 
-def describe(name: str, item: Field[Any]) -> ParameterDescriptor:
+def describe(
+    name: str, item: Field[Any], only_at_start: Collection[str] = _ONLY_AT_START
+) -> ParameterDescriptor:
     """
     Say about a parameter what `ros2 param describe` shows.
 
     :param name: dotted.
     :param item: the dataclass field with its metadata.
+    :param only_at_start: names of those that are read once.
     """
     meta = item.metadata
     unit = f' [{meta["unit"]}]' if meta['unit'] else ''
     descriptor = ParameterDescriptor(
         name=name,
         description=f'{meta["description"]}{unit}',
-        read_only=name in _ONLY_AT_START,
+        read_only=name in only_at_start,
         # So that 2 may be written for 2.0, and a list for a range; `check_value` refuses the rest.
         dynamic_typing=isinstance(item.default, float) or name == _RANGE,
     )
     constraints = []
     if meta['choices']:
         constraints.append('one of: ' + ', '.join(meta['choices']))
-    if not meta['live'] and name not in _ONLY_AT_START:
+    if not meta['live'] and name not in only_at_start:
         constraints.append('acts when the node is configured')
     descriptor.additional_constraints = '; '.join(constraints)
     if meta['range'] is not None:
@@ -83,16 +86,23 @@ def describe(name: str, item: Field[Any]) -> ParameterDescriptor:
     return descriptor
 
 
-def declare(node: Node) -> None:
+def declare(
+    node: Node,
+    groups: Sequence[type] = _GROUPS,
+    only_at_start: Collection[str] = _ONLY_AT_START,
+) -> None:
     """
     Declare every parameter, with its default and descriptor, and name the misspelt overrides.
 
     :param node: whose overrides (parameter file, command line) have been read.
+    :param groups: config dataclasses that hold them.
+    :param only_at_start: names of those that are read once.
     :raises VosError: an override has the wrong type or lies outside its range.
     """
-    for name, item in all_settings():
+    declared = [each for group in groups for each in settings(group)]
+    for name, item in declared:
         try:
-            node.declare_parameter(name, item.default, describe(name, item))
+            node.declare_parameter(name, item.default, describe(name, item, only_at_start))
             check_value(name, _value(node, name), item)
         except (InvalidParameterTypeException, InvalidParameterValueException) as error:
             # rclpy's own words name the value, ours the remedy; ours first where they apply.
@@ -100,13 +110,12 @@ def declare(node: Node) -> None:
             if override is not None:
                 check_value(name, override.value, item)
             raise VosError(f'parameter {name}: {error}') from error
-    _name_misspelt(node)
+    _name_misspelt(node, [name for name, _ in declared])
 
 
-def _name_misspelt(node: Node) -> None:
+def _name_misspelt(node: Node, known: Sequence[str]) -> None:
     # ROS ignores an override of a parameter that nobody declares: a typo in a parameter file
     # would silently leave the default in place.
-    known = [name for name, _ in all_settings()]
     for name in parameter_overrides(node):
         if name.startswith('qos_overrides.') or node.has_parameter(name):
             continue
