@@ -119,16 +119,6 @@ def read_label_png(path: Path) -> LabelMap:
     return decode_label_png(read_bytes(path, 'mask'), f'the mask {path}')
 
 
-def present_ids(label_map: LabelMap) -> tuple[int, ...]:
-    """
-    List the ids in a label map, ascending, without the background.
-
-    :param label_map: (H, W) uint8 or uint16.
-    """
-    # Counting is some 30 times faster than sorting all pixels (np.unique).
-    return tuple(int(k) for k in np.flatnonzero(np.bincount(label_map.ravel())) if k)
-
-
 def read_prompt_png(path: Path, object_id: int = 1) -> LabelMap:
     """
     Read a mask that names objects: ids 1, 2, ... or one object, hard or soft.
