@@ -28,7 +28,7 @@ from rig import Rig
 from vos_ros.config import InitConfig, RuntimeConfig
 from vos_ros.datatypes import Image, LabelMap
 from vos_ros.evaluation.metrics import region_similarity
-from vos_ros.formats.label_png import present_ids
+from vos_ros.formats.masks import ids_in
 from vos_ros.harness import clip as demo_clip
 from vos_ros.sequences import DavisSequence
 
@@ -75,7 +75,7 @@ def open_clip(path: Path | None, late_s: float) -> Played:
 
 def mean_j(labels: LabelMap, truth: LabelMap) -> float:
     """Return J, mean over the objects that are on the frame."""
-    scores = [region_similarity(labels == k, truth == k) for k in present_ids(truth)]
+    scores = [region_similarity(labels == k, truth == k) for k in ids_in(truth)]
     return float(np.mean(scores)) if scores else 1.0
 
 

@@ -8,7 +8,6 @@ from vos_ros.datatypes import Float, LabelMap
 from vos_ros.engine import labels
 from vos_ros.engine.labels import (
     aggregate,
-    ids_in,
     keep_ids,
     Labeler,
     masks_at_stride,
@@ -16,6 +15,7 @@ from vos_ros.engine.labels import (
     paint,
     sum_of_others,
 )
+from vos_ros.formats.masks import ids_in
 
 
 def _logits(objects: int, scale: float = 4.0) -> Float:

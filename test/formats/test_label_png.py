@@ -17,11 +17,11 @@ from vos_ros.formats.label_png import (
     davis_palette,
     decode_label_png,
     encode_label_png,
-    present_ids,
     read_label_png,
     read_prompt_png,
     write_label_png,
 )
+from vos_ros.formats.masks import ids_in
 
 LABELS = label_map((1, 3, 4, 20, 30), (2, 30, 40, 20, 20), (200, 0, 0, 2, 2))
 
@@ -154,7 +154,7 @@ def test_255_is_an_id_where_there_are_16_bits(tmp_path: Path) -> None:
 def test_ids_beyond_a_byte_are_found() -> None:
     labels = np.zeros((4, 4), np.uint16)
     labels[1, 1], labels[2, 2] = 300, 65535
-    assert present_ids(labels) == (300, 65535)
+    assert ids_in(labels) == (300, 65535)
 
 
 def test_a_mask_in_the_alpha_channel_is_that_and_not_the_whole_image() -> None:

@@ -13,7 +13,7 @@ import pytest
 
 try:
     import rclpy
-    from robot import Client, NodeProcess, ROOT
+    from robot import Client, NodeProcess, Robot, ROOT
 except ImportError:
     rclpy = None  # every module here then skips itself, with the reason
 
@@ -65,6 +65,14 @@ def start_node(
     yield start
     for node in started:
         node.end()
+
+
+@pytest.fixture
+def robot(running: Robot) -> Iterator[Robot]:
+    """Give the module's own `running` node without objects; it must still run afterwards."""
+    assert running.reset().success
+    yield running
+    assert running.process.process.poll() is None, running.process.log
 
 
 @pytest.hookimpl(hookwrapper=True)

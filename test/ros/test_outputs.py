@@ -2,8 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the node gives beside labels: confidence, pictures, detections, names, states."""
 
-from collections.abc import Iterator
-
 import cv2
 import numpy as np
 import pytest
@@ -32,13 +30,6 @@ def running(client, start_node) -> Robot:
         'max_objects': 3,
     }
     return Robot(client, start_node(model=ROOT / 'test' / 'data' / 'tiny', **settings))
-
-
-@pytest.fixture
-def robot(running) -> Iterator[Robot]:
-    assert running.reset().success
-    yield running
-    assert running.process.process.poll() is None, running.process.log
 
 
 def stamp_of(msg) -> tuple[int, int]:

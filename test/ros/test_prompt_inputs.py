@@ -2,8 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Init masks as PNG, and boxes, over real topics to one running node."""
 
-from collections.abc import Iterator
-
 import cv2
 import numpy as np
 import pytest
@@ -25,13 +23,6 @@ PICTURE = np.where(DISC[..., None] > 0, (200, 30, 30), (20, 150, 40)).astype(np.
 def running(client, start_node) -> Robot:
     settings = {'diagnostics.period_s': 0.1, 'init.wait_s': 30.0, 'max_objects': 3}
     return Robot(client, start_node(model=ROOT / 'test' / 'data' / 'tiny', **settings))
-
-
-@pytest.fixture
-def robot(running) -> Iterator[Robot]:
-    assert running.reset().success
-    yield running
-    assert running.process.process.poll() is None, running.process.log
 
 
 def png_msg(data: bytes, stamp: tuple[int, int], kind: str = 'png') -> CompressedImage:

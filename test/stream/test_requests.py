@@ -8,8 +8,8 @@ from worker_rig import MakeRig, PATIENCE_S, until
 
 from vos_ros.config import InitConfig
 from vos_ros.datatypes import LabelMap, Prompt
-from vos_ros.engine.labels import ids_in
 from vos_ros.errors import VosError
+from vos_ros.formats.masks import ids_in
 from vos_ros.stream import requests as requests_module
 from vos_ros.stream.mailbox import FrameRing
 from vos_ros.stream.requests import QUEUE_CAPACITY, Requests

@@ -30,7 +30,7 @@ from vos_ros.errors import VosError
 from vos_ros.evaluation.evaluate import objects_for, Stepper, write_json
 from vos_ros.evaluation.page import Figure
 from vos_ros.evaluation.results import writing
-from vos_ros.formats.label_png import present_ids
+from vos_ros.formats.masks import ids_in
 
 REPORT, PAGE, LOGS = 'report.json', 'index.html', 'logs'
 _CAMERAS = (CAMERA, f'{CAMERA}/compressed')
@@ -125,7 +125,7 @@ def most_objects(given: Input) -> int:
         label_map = truth.at(frame)
         prompt = prompts.at(frame, label_map)
         for part in (label_map, None if prompt is None else prompt.label_map):
-            found.update(() if part is None else present_ids(part))
+            found.update(() if part is None else ids_in(part))
     return objects_for(len(found))
 
 

@@ -123,7 +123,8 @@ def run_command(
     )
     from vos_ros.evaluation.results import writing
     from vos_ros.evaluation.video import OverlayVideo
-    from vos_ros.formats.label_png import present_ids, read_prompt_png
+    from vos_ros.formats.label_png import read_prompt_png
+    from vos_ros.formats.masks import ids_in
     from vos_ros.sequences import open_sequence
 
     memory = spend(budget_mib)
@@ -131,7 +132,7 @@ def run_command(
     labels = read_prompt_png(mask)
     labels = fit_mask(labels, next(iter(frames)).size, f'{mask} for {source}')
     make_folder(out)
-    held = max_objects or objects_for(len(present_ids(labels)))
+    held = max_objects or objects_for(len(ids_in(labels)))
     segmenter = open_segmenter(model, size, threads, backend, precision, held, memory)
     codec = ''
     with ExitStack() as stack:

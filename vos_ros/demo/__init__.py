@@ -35,7 +35,8 @@ from vos_ros.evaluation.evaluate import objects_for
 from vos_ros.evaluation.results import writing
 from vos_ros.evaluation.video import OverlayVideo
 from vos_ros.formats.drawing import draw_ids, draw_overlay, drawable, to_rgb
-from vos_ros.formats.label_png import present_ids, write_label_png
+from vos_ros.formats.label_png import write_label_png
+from vos_ros.formats.masks import ids_in
 from vos_ros.harness import through_node
 from vos_ros.harness.play import check_ros, Engine, print_failure
 from vos_ros.harness.processes import ProcessError
@@ -106,7 +107,7 @@ def run(
     check_files(manifest)  # a corrupt one shows here as one line, not in the node's log
     # Everything is looked at before anything that an earlier demo left is deleted.
     given = open_source(video=paths[0], mask=paths[1], davis=paths[2], frames=frames)
-    first = [] if given is None else present_ids(given.first)
+    first = [] if given is None else ids_in(given.first)
     config = SegmenterConfig(input_size=size, max_objects=max_objects or objects_for(len(first)))
     engine = Engine(config, runtime or RuntimeConfig())
     inputs = [path for path in (*paths, manifest.folder) if path is not None]

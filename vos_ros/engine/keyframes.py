@@ -11,8 +11,9 @@ import cv2
 import numpy as np
 
 from vos_ros.datatypes import Float, Frame, LabelMap
-from vos_ros.engine.labels import ids_in, masks_at_stride
+from vos_ros.engine.labels import masks_at_stride
 from vos_ros.engine.preprocess import resize_image, Size
+from vos_ros.formats.masks import ids_in
 
 
 @dataclass(frozen=True, eq=False)

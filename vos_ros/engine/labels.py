@@ -335,14 +335,6 @@ def _upsample(plane: Float, out: Float) -> None:
     cv2.resize(plane, out.shape[::-1], dst=out, interpolation=cv2.INTER_LINEAR)
 
 
-def ids_in(label_map: LabelMap) -> tuple[int, ...]:
-    """Return the ids of a label map, ascending, without background."""
-    # OpenCV counts without a copy of 8 bytes per pixel: 0.6 ms at 1080p, bincount 3.5.
-    bins = int(np.iinfo(label_map.dtype).max) + 1
-    counts = cv2.calcHist([np.ascontiguousarray(label_map)], [0], None, [bins], [0, bins])
-    return tuple(int(k) for k in np.flatnonzero(counts) if k)
-
-
 def keep_ids(label_map: LabelMap, object_ids: Sequence[int]) -> LabelMap:
     """Return a copy of a label map in which every id but `object_ids` is background."""
     table = np.zeros(int(np.iinfo(label_map.dtype).max) + 1, label_dtype(object_ids))

@@ -11,11 +11,12 @@ import numpy as np
 
 from vos_ros.backends.base import Size
 from vos_ros.datatypes import Float, LabelMap, Prompt
-from vos_ros.engine.labels import ids_in, keep_ids, masks_at_stride, override
+from vos_ros.engine.labels import keep_ids, masks_at_stride, override
 from vos_ros.engine.memory import MemoryBank
 from vos_ros.engine.preprocess import fit_label_map
 from vos_ros.engine.tracking import begin, look, Sight
 from vos_ros.engine.verdict import Verdict
+from vos_ros.formats.masks import ids_in
 
 
 @dataclass(frozen=True, eq=False)

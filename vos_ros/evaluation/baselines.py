@@ -16,7 +16,7 @@ import numpy as np
 
 from vos_ros.datatypes import Float, Frame, Image, LabelMap, Prompt, Segmentation, StepTiming
 from vos_ros.errors import VosError
-from vos_ros.formats.label_png import present_ids
+from vos_ros.formats.masks import ids_in
 
 _PROB_STRIDE = 4
 _MAX_BYTE_ID = 254
@@ -79,7 +79,7 @@ class CopyFirstMask:
                 f'the mask is {prompt.size} but the frame {frame.size} (height, width); '
                 'draw the mask on the frame itself'
             )
-        new_ids = present_ids(prompt.label_map)
+        new_ids = ids_in(prompt.label_map)
         self._object_ids = tuple(sorted({*self._object_ids, *new_ids}))
         if labels is None:
             return prompt.label_map.copy()

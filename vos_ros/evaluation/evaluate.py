@@ -9,7 +9,7 @@ measured, so training and benchmarks use the same code and get the same numbers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from importlib import metadata
@@ -37,9 +37,11 @@ from vos_ros.evaluation.metrics import (
 from vos_ros.evaluation.video import OverlayVideo
 from vos_ros.evaluation.worst import ScoredFrame, WorstFrames
 from vos_ros.formats.drawing import to_rgb
-from vos_ros.formats.label_png import present_ids, write_label_png
+from vos_ros.formats.label_png import write_label_png
+from vos_ros.formats.masks import ids_in
 from vos_ros.sequences import LabelledSequence, open_labelled
 from vos_ros.sequences import Sequence as Frames
+from vos_ros.sequences.base import OverFrames
 
 STAGES = ('preprocess', 'encode', 'segment', 'labels', 'memorize')
 _PACKAGES = ('numpy', 'onnxruntime', 'opencv-python-headless', 'opencv-python')
@@ -307,7 +309,7 @@ def evaluate_sequences(
     return EvalReport(reports)
 
 
-class PromptedSequence:
+class PromptedSequence(OverFrames):
     """Frames from anywhere with one mask on the first: to be segmented, with nothing to score."""
 
     def __init__(self, frames: Frames, mask: LabelMap) -> None:
@@ -317,26 +319,8 @@ class PromptedSequence:
         :param frames: a folder or a video.
         :param mask: (H, W) ids on its first frame.
         """
-        self._frames = frames
+        super().__init__(frames)
         self._mask = mask
-
-    @property
-    def name(self) -> str:
-        """Name of the frames."""
-        return self._frames.name
-
-    @property
-    def frame_names(self) -> tuple[str, ...]:
-        """Names of the frames."""
-        return self._frames.frame_names
-
-    def __len__(self) -> int:
-        """Count the frames."""
-        return len(self._frames)
-
-    def __iter__(self) -> Iterator[Frame]:
-        """Read the frames."""
-        return iter(self._frames)
 
     def label_map(self, index: int) -> LabelMap | None:
         """Give the mask of the first frame, None for the others."""
@@ -444,7 +428,7 @@ def most_objects(sequences: Iterable[LabelledSequence]) -> int:
         for index in range(len(sequence)):
             label_map = sequence.label_map(index)
             if label_map is not None:
-                found.update(present_ids(label_map))
+                found.update(ids_in(label_map))
         most = max(most, len(found))
     return objects_for(most)
 
@@ -466,7 +450,7 @@ def prompt_for_new(gt: LabelMap, known: set[int]) -> Prompt | None:
     :param known: ids seen so far; the new ones are added.
     :return: None where there is no new object.
     """
-    new = [object_id for object_id in present_ids(gt) if object_id not in known]
+    new = [object_id for object_id in ids_in(gt) if object_id not in known]
     if not new:
         return None
     known.update(new)

@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from vos_ros.datatypes import LabelMap
 from vos_ros.errors import VosError
-from vos_ros.formats.label_png import present_ids
+from vos_ros.formats.masks import ids_in
 
 Mask = npt.NDArray[Any]
 _DECAY_BINS = 4
@@ -217,7 +217,7 @@ class SequenceScorer:
             )
             self._scores[object_id].append(scored[object_id])
         self._scored_last = tuple(scored)
-        for object_id in present_ids(gt):
+        for object_id in ids_in(gt):
             self._scores.setdefault(object_id, [])
         return scored
 

@@ -26,7 +26,9 @@ class OverlayVideo:
     An mp4 of overlays: H.264 through ffmpeg where there is one, so that browsers play it.
 
     ffmpeg is taken from the package imageio-ffmpeg or from the PATH; without it
-    OpenCV writes MPEG-4. `codec` says which it was.
+    OpenCV writes MPEG-4. `codec` says which it was. The pipe is our own and not
+    `imageio_ffmpeg.write_frames`, since that package is optional: where only the
+    system's ffmpeg is there, it would still be needed.
     """
 
     def __init__(self, path: Path, *, rate_hz: float = 25.0, alpha: float = 0.5) -> None:

@@ -13,7 +13,8 @@ import numpy.typing as npt
 
 from vos_ros.datatypes import Frame, Image, LabelMap
 from vos_ros.errors import VosError
-from vos_ros.formats.label_png import davis_palette, present_ids
+from vos_ros.formats.label_png import davis_palette
+from vos_ros.formats.masks import ids_in
 
 _PALETTE = davis_palette()
 _CONTOUR = (255, 255, 255)
@@ -35,7 +36,7 @@ def draw_overlay(
     :param contour: draw the outlines.
     :return: (H, W, 3) uint8 rgb8.
     """
-    ids = present_ids(label_map)
+    ids = ids_in(label_map)
     result: Image = np.array(image, np.uint8, order='C')
     if not ids:
         return result
@@ -67,7 +68,7 @@ def draw_ids(image: Image, label_map: LabelMap) -> Image:
     scale = max(0.4, label_map.shape[0] / 800)
     step = max(1, min(label_map.shape) // _PLACES)
     coarse = label_map[::step, ::step]
-    for object_id in present_ids(label_map):
+    for object_id in ids_in(label_map):
         rows, cols = (step * at for at in np.nonzero(coarse == object_id))
         if not len(rows):  # it lies between those
             rows, cols = np.nonzero(label_map == object_id)
@@ -101,9 +102,9 @@ def draw_truth(image: Image, pred: LabelMap, gt: LabelMap) -> Image:
     :param gt: (H, W) true ids.
     """
     result = draw_overlay(image, gt, alpha=0.35, contour=False)
-    for object_id in present_ids(gt):
+    for object_id in ids_in(gt):
         _draw_contour(result, gt == object_id, _TRUTH)
-    for object_id in present_ids(pred):
+    for object_id in ids_in(pred):
         _draw_contour(result, pred == object_id, _CONTOUR)
     return result
 

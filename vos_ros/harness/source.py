@@ -15,7 +15,8 @@ import cv2
 from vos_ros.bag.sequence import SequenceBag
 from vos_ros.datatypes import Frame, LabelMap
 from vos_ros.errors import VosError
-from vos_ros.formats.label_png import present_ids, read_prompt_png
+from vos_ros.formats.label_png import read_prompt_png
+from vos_ros.formats.masks import ids_in
 from vos_ros.harness import clip
 from vos_ros.sequences import (
     DavisSequence,
@@ -116,7 +117,7 @@ def _open_davis(path: Path, limit: int | None) -> Source:
 
 def _with_truth(sequence: DavisSequence, rate_hz: float, limit: int | None) -> Source:
     first = sequence.label_map(0)
-    if first is None or not present_ids(first):
+    if first is None or not ids_in(first):
         raise VosError(f'the first frame of {sequence.name} has no object; take another sequence')
     return Source(sequence, sequence.root, first, rate_hz, limit)
 

@@ -22,9 +22,8 @@ from std_msgs.msg import UInt16MultiArray
 
 from vos_ros.config import InitConfig
 from vos_ros.datatypes import LabelMap, Prompt
-from vos_ros.engine.labels import ids_in
 from vos_ros.errors import VosError
-from vos_ros.formats.masks import EmptyMaskError
+from vos_ros.formats.masks import EmptyMaskError, ids_in
 from vos_ros.ros import conversions, detections
 from vos_ros.ros.cdr import read_message
 from vos_ros.ros.detections import BoxPrompt

@@ -28,6 +28,36 @@ class Sequence(Protocol):
         """Read the frames, as rgb8."""
 
 
+class OverFrames:
+    """A sequence whose frames are those of another one; what it adds to them is up to it."""
+
+    def __init__(self, frames: Sequence) -> None:
+        """
+        Take the frames; none is read yet.
+
+        :param frames: a folder or a video.
+        """
+        self._frames = frames
+
+    @property
+    def name(self) -> str:
+        """Name of the frames."""
+        return self._frames.name
+
+    @property
+    def frame_names(self) -> tuple[str, ...]:
+        """Names of the frames, without a suffix."""
+        return self._frames.frame_names
+
+    def __len__(self) -> int:
+        """Count the frames."""
+        return len(self._frames)
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Read the frames, as rgb8."""
+        return iter(self._frames)
+
+
 class LabelledSequence(Sequence, Protocol):
     """A sequence with true label maps on some or all frames."""
 

@@ -10,15 +10,16 @@ name or be left out. Binary masks or ids is told from the masks, not from names.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
-from vos_ros.datatypes import Frame, LabelMap
+from vos_ros.datatypes import LabelMap
 from vos_ros.errors import VosError
 from vos_ros.formats.files import read_bytes
 from vos_ros.formats.label_png import read_label_png
 from vos_ros.formats.masks import Reading, reading_of, to_ids, warn_soft
+from vos_ros.sequences.base import OverFrames
 from vos_ros.sequences.folder import FolderSequence, list_images, natural_key
 
 _IMAGES, _ANNOTATIONS, _SETS = 'JPEGImages', 'Annotations', 'ImageSets'
@@ -27,7 +28,7 @@ _DEFAULT_SPLIT = 'val'
 _RATE_HZ = 24.0  # of all DAVIS videos
 
 
-class MaskedSequence:
+class MaskedSequence(OverFrames):
     """The images of a folder with masks in another, on some of the frames or on all."""
 
     def __init__(self, frames: FolderSequence, masks: Path) -> None:
@@ -38,7 +39,8 @@ class MaskedSequence:
         :param masks: folder with masks of the images' names.
         :raises VosError: no mask is there.
         """
-        self._frames = frames
+        super().__init__(frames)
+        self.rate_hz = frames.rate_hz
         self.annotations = masks
         files = {file.stem: file for file in list_images(masks)}
         self._label_files = [files.get(stem) for stem in self.frame_names]
@@ -47,29 +49,6 @@ class MaskedSequence:
                 f'no file in {masks} is named like an image of {frames.path}; '
                 'at least one frame needs a mask of the same name'
             )
-
-    @property
-    def name(self) -> str:
-        """Name of the sequence."""
-        return self._frames.name
-
-    @property
-    def rate_hz(self) -> float:
-        """Frames per second."""
-        return self._frames.rate_hz
-
-    @property
-    def frame_names(self) -> tuple[str, ...]:
-        """The names of the image files, without their suffix."""
-        return self._frames.frame_names
-
-    def __len__(self) -> int:
-        """Count the frames."""
-        return len(self._frames)
-
-    def __iter__(self) -> Iterator[Frame]:
-        """Read the frames, as rgb8."""
-        return iter(self._frames)
 
     @cached_property
     def reading(self) -> Reading:

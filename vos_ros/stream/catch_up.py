@@ -10,8 +10,8 @@ import math
 import numpy as np
 
 from vos_ros.datatypes import Frame, Prompt
-from vos_ros.engine.labels import ids_in
 from vos_ros.engine.segmenter import VideoSegmenter
+from vos_ros.formats.masks import ids_in
 from vos_ros.latency import Stopwatch
 
 

@@ -16,10 +16,11 @@ import numpy as np
 
 from vos_ros.config import InitConfig
 from vos_ros.datatypes import Frame, LabelMap, Prompt, Segmentation
-from vos_ros.engine.labels import ids_in, keep_ids
+from vos_ros.engine.labels import keep_ids
 from vos_ros.engine.preprocess import fit_label_map
 from vos_ros.engine.segmenter import VideoSegmenter
 from vos_ros.errors import VosError
+from vos_ros.formats.masks import ids_in
 from vos_ros.latency import Stopwatch
 from vos_ros.stream.backlog import Backlog, Turn
 from vos_ros.stream.catch_up import CatchUp, stride

@@ -12,8 +12,9 @@ from typing import Generic, TypeVar
 
 from vos_ros.config import InitConfig
 from vos_ros.datatypes import Prompt
-from vos_ros.engine.labels import ids_in, keep_ids
+from vos_ros.engine.labels import keep_ids
 from vos_ros.errors import VosError
+from vos_ros.formats.masks import ids_in
 from vos_ros.stream.mailbox import FrameRing
 from vos_ros.stream.matching import Match, named, passed
 

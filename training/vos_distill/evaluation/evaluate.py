@@ -22,7 +22,7 @@ from vos_distill.networks.student import Student
 from vos_distill.networks.weights import is_infinite, load_network
 from vos_ros.config import from_settings, RuntimeConfig, SegmenterConfig
 from vos_ros.datatypes import Frame, Prompt, Segmentation, StepTiming
-from vos_ros.engine.labels import ids_in, Labeler, masks_at_stride
+from vos_ros.engine.labels import Labeler, masks_at_stride
 from vos_ros.engine.preprocess import network_size, resize_image
 from vos_ros.engine.segmenter import VideoSegmenter
 from vos_ros.engine.tracking import look
@@ -33,6 +33,7 @@ from vos_ros.evaluation.evaluate import (
     evaluate_sequences,
     Stepper,
 )
+from vos_ros.formats.masks import ids_in
 from vos_ros.sequences import MaskedSequence, open_labelled
 
 
