@@ -115,8 +115,7 @@ class SpaceRig(Rig):
             return
         values = {v.key: v.value for status in msg.status for v in status.values}
         with self._changed:
-            if int(values['frames_out']) >= 20:
-                self.own = values
+            self.own = values
             self._changed.notify_all()
 
     def _on_centers(self, msg: Any) -> None:
@@ -139,6 +138,7 @@ class SpaceRig(Rig):
 
     def of_objects_3d(self) -> dict[str, str]:
         """Return what objects_3d last said of its own time."""
+        self.own = {}
         found: dict[str, str] = self.wait(lambda: self.own, 'diagnostics of objects_3d')
         return found
 
