@@ -168,7 +168,7 @@ def test_wrong_arguments_are_refused(int8_model: Path, clips: Path, tmp_path: Pa
     assert not out.exists()
 
 
-@pytest.mark.parametrize('module', ['quantize', 'submission'])
+@pytest.mark.parametrize('module', ['export.quantize', 'evaluation.submission'])
 def test_no_torch_is_needed(module: str) -> None:
     code = f'import sys, vos_distill.{module}; sys.exit("torch" in sys.modules)'
     assert subprocess.run([sys.executable, '-c', code], timeout=120).returncode == 0

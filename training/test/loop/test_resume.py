@@ -178,9 +178,7 @@ def test_data_without_a_usable_object_are_an_error(data: Path, tmp_path: Path) -
     from vos_distill.data.clips import ClipDataset
 
     class Barren:
-        jumped = False
-
-        def compose(self) -> None:
+        def compose(self, _rng: object, _progress: float) -> None:
             return None
 
     with pytest.raises(ValueError, match='no usable clip in 100 draws'):
