@@ -35,7 +35,7 @@ COPIED := setup.py setup.cfg package.xml \
   $(shell find launch config models scripts resource -not -name '__pycache__' -not -name '*.pyc' 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo demo3d test quick check lint format types docs bench clean
+.PHONY: help venv demo demo3d test quick matrix check lint format types docs bench clean
 .DELETE_ON_ERROR:
 
 help:  ## this list
@@ -60,6 +60,16 @@ test: $(TEST)  ## all tests; PYTEST_ARGS='-k name -x'; TRAINING=0 without torch
 
 quick: $(VENV)/.test0  ## tests that need neither ROS nor long: under a minute
 	@$(BIN)/python -m pytest test -m 'not ros and not integration and not slow' $(PYTEST_ARGS)
+
+# nox, in a folder of its own; what it tries is in noxfile.py
+MATRIX ?=
+matrix: build/nox/.ready  ## the tests beside the versions of other distributions; MATRIX='-s kilted'
+	build/nox/bin/nox $(MATRIX)
+
+build/nox/.ready: requirements/matrix.txt
+	@$(PYTHON) -m venv build/nox
+	build/nox/bin/python -m pip --disable-pip-version-check -qq install -r requirements/matrix.txt
+	@touch $@
 
 check: lint types test  ## what must pass before a commit: lint, types, test
 
