@@ -29,6 +29,7 @@ from vos_ros import __version__
 from vos_ros.commands import bag as bag_cli
 from vos_ros.commands.shared import (
     BACKEND,
+    BOX,
     BUDGET_MIB,
     describe_model,
     engine_line,
@@ -42,11 +43,13 @@ from vos_ros.commands.shared import (
     milliseconds,
     MODEL,
     open_segmenter,
+    POINT,
     PRECISION,
     print_deleted,
     print_json,
     print_warnings,
     progress_bars,
+    read_hints,
     scores,
     SIZE,
     spend,
@@ -91,12 +94,14 @@ def _vos(
 @guard
 def run_command(
     source: Path = typer.Argument(..., metavar='VIDEO|FOLDER', help='Video, or folder of images.'),
-    mask: Path = typer.Option(
-        ...,
+    mask: str = typer.Option(
+        '',
         '--mask',
         help='PNG for the first frame, of its size: an id per pixel (8 or 16 bit, 0 = background, '
         '255 = void), or 0 and 255 only for one object.',
     ),
+    box: list[str] = BOX,
+    point: list[str] = POINT,
     out: Path = typer.Option(
         Path('run_out'), '--out', help='Folder for masks/NAME.png and overlay.mp4.'
     ),
@@ -113,7 +118,7 @@ def run_command(
     ),
     as_json: bool = JSON,
 ) -> None:
-    """Segment a video or a folder of images, given a mask for the first frame."""
+    """Segment a video or a folder of images, given a mask (or boxes) for the first frame."""
     from vos_ros.evaluation.evaluate import (
         evaluate_sequence,
         fit_mask,
@@ -123,20 +128,26 @@ def run_command(
     )
     from vos_ros.evaluation.results import writing
     from vos_ros.evaluation.video import OverlayVideo
+    from vos_ros.formats.boxes import prompt_of
     from vos_ros.formats.label_png import read_prompt_png
     from vos_ros.formats.masks import ids_in
     from vos_ros.sequences import open_sequence
 
     memory = spend(budget_mib)
-    frames = open_sequence(source, without=[mask], image_range=parse_range(image_range))
-    labels = read_prompt_png(mask)
-    labels = fit_mask(labels, next(iter(frames)).size, f'{mask} for {source}')
+    hints = read_hints(mask, box, point)
+    masks = [Path(mask)] if mask else []
+    frames = open_sequence(source, without=masks, image_range=parse_range(image_range))
+    first = next(iter(frames))
+    if masks:
+        labels = fit_mask(read_prompt_png(masks[0]), first.size, f'{mask} for {source}')
+    else:
+        labels = prompt_of(first, hints).label_map
     make_folder(out)
     held = max_objects or objects_for(len(ids_in(labels)))
     segmenter = open_segmenter(model, size, threads, backend, precision, held, memory)
     codec = ''
     with ExitStack() as stack:
-        inputs = [source, mask, segmenter.manifest.folder]
+        inputs = [source, *masks, segmenter.manifest.folder]
         deleted = stack.enter_context(writing(out, ('masks', 'overlay.mp4'), inputs=inputs))
         print_deleted(out, deleted)
         observers: list[Callable[[Observation], None]] = [MaskWriter(out / 'masks', flat=True)]
