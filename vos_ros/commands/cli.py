@@ -57,6 +57,7 @@ from vos_ros.commands.shared import (
     wide_console,
 )
 from vos_ros.config import parse_range, RuntimeConfig
+from vos_ros.errors import VosError
 
 if TYPE_CHECKING:
     from vos_ros.commands.doctor import Check
@@ -177,6 +178,52 @@ def run_command(
         print_json(result)
     else:
         _print_run(result, report.speed.latency)
+
+
+@app.command('page', epilog='Example: vos page clip.mp4 --mask first.png')
+@guard
+def page_command(
+    source: Path = typer.Argument(..., metavar='VIDEO|FOLDER', help='Video, or folder of images.'),
+    mask: Path = typer.Option(
+        Path('first.png'), '--mask', help='PNG to write: what vos run --mask takes.'
+    ),
+    host: str = typer.Option(
+        '127.0.0.1', '--host', help='Address to listen on; beyond loopback a token is needed.'
+    ),
+    port: int = typer.Option(8420, '--port', help='0 = any that is free.'),
+    model: str = MODEL,
+    size: int = SIZE,
+    budget_mib: float = BUDGET_MIB,
+    image_range: str = IMAGE_RANGE,
+    threads: int = THREADS,
+    backend: str = BACKEND,
+    precision: str = PRECISION,
+) -> None:
+    """Paint the first mask of a video in the browser, run it, and look at the result."""
+    try:
+        from vos_ros.page.server import PageServer
+    except ImportError as error:
+        raise VosError(f'vos page needs aiohttp ({error}): pip install aiohttp') from error
+    from vos_ros.evaluation.evaluate import objects_for
+    from vos_ros.page.clip import Clip
+    from vos_ros.sequences import open_sequence
+
+    memory = spend(budget_mib)
+    if mask.exists():
+        raise VosError(f'{mask} exists already; move it away, or choose another --mask')
+    clip = Clip(
+        open_sequence(source, without=[mask], image_range=parse_range(image_range)),
+        mask,
+        lambda n: open_segmenter(model, size, threads, backend, precision, objects_for(n), memory),
+    )
+    server = PageServer(clip, host, port)
+    server.start()
+    print(f'open {server.url}  (Ctrl-C ends it)', flush=True)
+    try:
+        server.wait()
+    finally:
+        clip.stop()
+        server.stop()
 
 
 @app.command(
