@@ -44,7 +44,7 @@ setup(
     maintainer_email=MANIFEST.find('maintainer').get('email'),
     license=MANIFEST.findtext('license'),
     packages=find_packages(include=[NAME, f'{NAME}.*']),
-    package_data={NAME: ['py.typed']},
+    package_data={NAME: ['py.typed', 'page/static/*']},
     data_files=[
         ('share/ament_index/resource_index/packages', [f'resource/{NAME}']),
         (f'share/{NAME}', ['package.xml']),
@@ -64,6 +64,7 @@ setup(
         'typer>=0.4',
         'rich>=10',
         'rosbags>=0.11',
+        'aiohttp>=3.8',
     ],
     python_requires='>=3.10',
     entry_points={

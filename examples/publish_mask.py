@@ -4,11 +4,12 @@
 Give a running segmenter its first mask, with the stamp of the camera image that it belongs to.
 
 python examples/publish_mask.py first.png --ros-args -r image:=/camera/image_raw
-python examples/publish_mask.py --box 120 80 300 240 --ros-args -r image:=/camera/image_raw
+python examples/publish_mask.py --box 120,80,180,160 --ros-args -r image:=/camera/image_raw
 
 The mask is sent for the next image that comes, so first.png must have been drawn on this view,
-with nothing moved since: 0 = background, k = object k (or one object in white). In a box, every
-pixel becomes object 1. A detector of yours does the same with what it has found.
+with nothing moved since: 0 = background, k = object k (or one object in white). In a box X,Y,W,H,
+GrabCut looks for object 1; around a point X,Y it does so in a window, which is rough. A detector
+of yours does the same with what it has found.
 """
 
 import argparse
@@ -24,7 +25,9 @@ from rclpy.utilities import remove_ros_args
 from sensor_msgs.msg import Image
 
 from vos_ros.errors import VosError
+from vos_ros.formats.boxes import parse_box, parse_points, prompt_of
 from vos_ros.formats.label_png import read_prompt_png
+from vos_ros.ros.conversions import to_frame
 
 PATIENCE_S = 10
 
@@ -34,10 +37,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[1])
     given = parser.add_mutually_exclusive_group(required=True)
     given.add_argument('mask', type=Path, nargs='?', help='PNG of the ids')
-    given.add_argument('--box', type=int, nargs=4, metavar=('X0', 'Y0', 'X1', 'Y1'), help='in px')
+    given.add_argument('--box', metavar='X,Y,W,H', help='left, top, width and height in px')
+    given.add_argument('--point', metavar='X,Y', help='in px; several of one object: X,Y,X,Y')
     args = parser.parse_args(remove_ros_args(sys.argv)[1:])
     try:
         labels = None if args.mask is None else read_prompt_png(args.mask)
+        hint = parse_box(args.box) if args.box else parse_points(args.point or '0,0')
     except VosError as error:
         sys.exit(str(error))
 
@@ -59,11 +64,10 @@ def main() -> None:
             missing = 'image' if masks.get_subscription_count() else 'segmenter'
             sys.exit(f'no {missing} after 10 s: are the topics right (-r image:=/camera/...)?')
     if labels is None:
-        x0, y0, x1, y1 = args.box
-        labels = np.zeros((images[0].height, images[0].width), np.uint8)
-        labels[max(0, y0) : max(0, y1), max(0, x0) : max(0, x1)] = 1
-        if not labels.any():
-            sys.exit(f'the box {args.box} lies outside of the image of {labels.shape[::-1]} px')
+        try:
+            labels = prompt_of(to_frame(images[0]), {1: hint}).label_map
+        except VosError as error:
+            sys.exit(str(error))
     mask = Image(header=images[0].header, height=labels.shape[0], width=labels.shape[1])
     mask.encoding = 'mono8' if labels.dtype == np.uint8 else 'mono16'
     mask.step = labels.shape[1] * labels.itemsize

@@ -57,6 +57,8 @@ def start_nodes(context: LaunchContext) -> list:
         # One bag holds all cameras and is played once: when the node started last is active.
         bag = given['bag'] if camera == cameras[-1] else ''
         arguments = {**given, 'namespace': camera, 'bag': bag}
+        if given['page'] == 'true' and camera != cameras[-1]:
+            arguments['page'] = 'elsewhere'  # one page shows all cameras
         actions.append(IncludeLaunchDescription(source, launch_arguments=arguments.items()))
     return actions
 

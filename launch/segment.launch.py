@@ -153,6 +153,13 @@ ARGUMENTS = [
         description='for objects_3d: topic of the camera_info of the depth image',
     ),
     DeclareLaunchArgument(
+        'page',
+        default_value='false',
+        choices=[*FLAG, 'elsewhere'],
+        description='serve the page that paints masks, http://127.0.0.1:8420; elsewhere = another '
+        'launch file does, keep images for it',
+    ),
+    DeclareLaunchArgument(
         'log_level',
         default_value='info',
         choices=['debug', 'info', 'warn', 'error', 'fatal'],
@@ -162,6 +169,8 @@ ARGUMENTS = [
         'respawn', default_value='false', choices=FLAG, description='start again after a crash'
     ),
 ]
+# Who paints a mask takes seconds: so long its image is kept, and after that it is still taken.
+FOR_PAINTING = {'init.buffer_frames': 256, 'init.buffer_mib': 512.0, 'init.max_late_s': 120.0}
 # launch argument -> parameter
 OVERRIDES = {
     'model': 'model',
@@ -260,6 +269,8 @@ def start_node(context: LaunchContext) -> list:
     }
     if given['bag']:
         overrides['use_sim_time'] = True
+    if given['page'] != 'false':
+        overrides |= FOR_PAINTING
     actions, environment = middleware()
     node = LifecycleNode(
         package='vos_ros',
@@ -287,6 +298,8 @@ def start_node(context: LaunchContext) -> list:
     actions.append(node)
     if given['objects_3d'] == 'true':
         actions.append(in_space(given, overrides.get('use_sim_time')))
+    if given['page'] == 'true':
+        actions.append(Node(package='vos_ros', executable='prompt_page', output='screen'))
     # After the node, whose full name is known only then.
     return [*actions, *([PlayWhenActive(node, given['bag'])] if given['bag'] else [])]
 

@@ -25,7 +25,7 @@ _LAYERS: tuple[tuple[str, ...], ...] = (
     ('engine', 'sequences', 'space'),
     ('stream',),
     ('evaluation', 'ros'),
-    ('bag',),
+    ('bag', 'page'),
     ('harness',),
     ('demo',),
     ('commands',),
@@ -40,16 +40,17 @@ _PROCESSES = (
 )
 # The only places that may import a heavy or optional package.
 _OWNERS = {
-    'rclpy': ('ros', *_PROCESSES),
-    'sensor_msgs': ('ros', *_PROCESSES),
+    'rclpy': ('ros', 'page/node.py', *_PROCESSES),
+    'sensor_msgs': ('ros', 'page/node.py', *_PROCESSES),
     'geometry_msgs': ('ros',),
     'onnxruntime': ('backends/onnx_backend.py',),
     'openvino': ('backends/openvino_backend.py',),
     'torch': (),
     'cv_bridge': (),
+    'aiohttp': ('page/server.py',),
     'rosbags': ('bag',),
-    # Threads belong to the worker and the node; engine and pipeline compute.
-    'threading': ('stream/backlog.py', 'stream/worker.py', 'ros', *_PROCESSES),
+    # Threads belong to the worker, the node and the page; engine and pipeline compute.
+    'threading': ('stream/backlog.py', 'stream/worker.py', 'ros', 'page', *_PROCESSES),
 }
 
 
@@ -140,6 +141,7 @@ def test_core_is_imported_without_ros_and_torch() -> None:
             'bag.run',
             'harness.play',
         ),
+        *('page.feed', 'page.server', 'page.clip'),
         *('demo', 'commands.cli', 'commands.doctor'),
     )
     heavy = {'rclpy', 'torch', 'cv_bridge', 'onnxruntime', 'openvino'}

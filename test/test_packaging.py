@@ -150,7 +150,9 @@ def test_ros_finds_the_package_its_launch_files_config_and_models(installed: Pat
     assert not list(share.rglob('*.pyc'))
 
 
-@pytest.mark.parametrize('name', ['segmenter', 'objects_3d', 'doctor', 'evaluate_bag', 'vos'])
+@pytest.mark.parametrize(
+    'name', ['segmenter', 'prompt_page', 'objects_3d', 'doctor', 'evaluate_bag', 'vos']
+)
 def test_ros2_run_finds_executables(installed: Path, name: str) -> None:
     wrapper = installed / 'lib' / 'vos_ros' / name
     assert os.access(wrapper, os.X_OK)

@@ -147,6 +147,35 @@ def test_jpeg_mask_is_refused(folder: Path, capsys: Captured) -> None:
     assert_one_line(capsys, 'mask.jpg', 'PNG')
 
 
+def test_boxes_and_points_stand_for_a_mask(folder: Path, capsys: Captured) -> None:
+    out = folder / 'out'
+    hints = ['--box', '10,10,30,30', '--point', '70,40']
+    given = [str(folder / 'frames'), '--out', str(out), '--no-overlay', *FAST]
+    assert main(['run', *given, *hints]) == 0
+    first = read_label_png(out / 'masks/00000.png')
+    assert set(np.unique(first)) == {0, 1, 2}
+    assert not first[45:, :50].any()
+
+
+@pytest.mark.parametrize(
+    ('hints', 'word'),
+    [
+        ([], '--box'),
+        (['--mask', 'first.png', '--box', '1,1,9,9'], 'not both'),
+        (['--box', '1,2,3'], 'X,Y,W,H'),
+        (['--point', 'left'], 'X,Y'),
+        (['--box', '500,500,20,20'], 'outside'),
+        (['--point', '500,500'], 'outside'),
+    ],
+)
+def test_wrong_hints_are_refused_in_one_line(
+    folder: Path, capsys: Captured, hints: list[str], word: str
+) -> None:
+    given = [str(folder / 'frames'), '--out', str(folder / 'out'), *FAST]
+    assert main(['run', *given, *hints]) == 2
+    assert_one_line(capsys, word)
+
+
 def test_missing_mask_and_missing_source_are_refused(folder: Path, capsys: Captured) -> None:
     assert run(folder, mask='nothing.png') == 2
     assert_one_line(capsys, 'nothing.png')

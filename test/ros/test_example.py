@@ -20,14 +20,17 @@ from vos_ros.formats.label_png import write_label_png
 TINY = ROOT / 'test' / 'data' / 'tiny'
 
 
-@pytest.mark.parametrize('given', ['png', 'box'])
+@pytest.mark.parametrize('given', ['png', 'box', 'point'])
 def test_a_mask_is_sent_with_the_stamp_of_an_image(
     client, start_node, tmp_path: Path, given: str
 ) -> None:
     node = start_node('-r', f'__ns:=/{given}', model=TINY)
     write_label_png(tmp_path / 'first.png', MASK)
-    box = ['--box', '20', '10', '60', '40']
-    what = [str(tmp_path / 'first.png')] if given == 'png' else box
+    what = {
+        'png': [str(tmp_path / 'first.png')],
+        'box': ['--box', '20,10,40,30'],
+        'point': ['--point', '60,40'],
+    }[given]
     labels = client.listen(Image, f'/{given}/vos/labels')
     images = client.publisher(Image, f'/{given}/image')
     script = str(ROOT / 'examples' / 'publish_mask.py')
@@ -53,6 +56,6 @@ def test_a_mask_is_sent_with_the_stamp_of_an_image(
 
     first = client.wait(followed, 'the object')[0]
     assert (first.header.stamp.sec, first.header.stamp.nanosec) >= (sec, nanosec)
-    expected = {1} if given == 'box' else set(np.unique(MASK)) - {0}
+    expected = set(np.unique(MASK)) - {0} if given == 'png' else {1}
     assert set(np.unique(to_array(first))) - {0} <= expected
     assert 'refused' not in node.log

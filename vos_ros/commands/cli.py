@@ -29,6 +29,7 @@ from vos_ros import __version__
 from vos_ros.commands import bag as bag_cli
 from vos_ros.commands.shared import (
     BACKEND,
+    BOX,
     BUDGET_MIB,
     describe_model,
     engine_line,
@@ -42,11 +43,13 @@ from vos_ros.commands.shared import (
     milliseconds,
     MODEL,
     open_segmenter,
+    POINT,
     PRECISION,
     print_deleted,
     print_json,
     print_warnings,
     progress_bars,
+    read_hints,
     scores,
     SIZE,
     spend,
@@ -54,6 +57,7 @@ from vos_ros.commands.shared import (
     wide_console,
 )
 from vos_ros.config import parse_range, RuntimeConfig
+from vos_ros.errors import VosError
 
 if TYPE_CHECKING:
     from vos_ros.commands.doctor import Check
@@ -91,12 +95,14 @@ def _vos(
 @guard
 def run_command(
     source: Path = typer.Argument(..., metavar='VIDEO|FOLDER', help='Video, or folder of images.'),
-    mask: Path = typer.Option(
-        ...,
+    mask: str = typer.Option(
+        '',
         '--mask',
         help='PNG for the first frame, of its size: an id per pixel (8 or 16 bit, 0 = background, '
         '255 = void), or 0 and 255 only for one object.',
     ),
+    box: list[str] = BOX,
+    point: list[str] = POINT,
     out: Path = typer.Option(
         Path('run_out'), '--out', help='Folder for masks/NAME.png and overlay.mp4.'
     ),
@@ -113,7 +119,7 @@ def run_command(
     ),
     as_json: bool = JSON,
 ) -> None:
-    """Segment a video or a folder of images, given a mask for the first frame."""
+    """Segment a video or a folder of images, given a mask (or boxes) for the first frame."""
     from vos_ros.evaluation.evaluate import (
         evaluate_sequence,
         fit_mask,
@@ -123,20 +129,26 @@ def run_command(
     )
     from vos_ros.evaluation.results import writing
     from vos_ros.evaluation.video import OverlayVideo
+    from vos_ros.formats.boxes import prompt_of
     from vos_ros.formats.label_png import read_prompt_png
     from vos_ros.formats.masks import ids_in
     from vos_ros.sequences import open_sequence
 
     memory = spend(budget_mib)
-    frames = open_sequence(source, without=[mask], image_range=parse_range(image_range))
-    labels = read_prompt_png(mask)
-    labels = fit_mask(labels, next(iter(frames)).size, f'{mask} for {source}')
+    hints = read_hints(mask, box, point)
+    masks = [Path(mask)] if mask else []
+    frames = open_sequence(source, without=masks, image_range=parse_range(image_range))
+    first = next(iter(frames))
+    if masks:
+        labels = fit_mask(read_prompt_png(masks[0]), first.size, f'{mask} for {source}')
+    else:
+        labels = prompt_of(first, hints).label_map
     make_folder(out)
     held = max_objects or objects_for(len(ids_in(labels)))
     segmenter = open_segmenter(model, size, threads, backend, precision, held, memory)
     codec = ''
     with ExitStack() as stack:
-        inputs = [source, mask, segmenter.manifest.folder]
+        inputs = [source, *masks, segmenter.manifest.folder]
         deleted = stack.enter_context(writing(out, ('masks', 'overlay.mp4'), inputs=inputs))
         print_deleted(out, deleted)
         observers: list[Callable[[Observation], None]] = [MaskWriter(out / 'masks', flat=True)]
@@ -166,6 +178,52 @@ def run_command(
         print_json(result)
     else:
         _print_run(result, report.speed.latency)
+
+
+@app.command('page', epilog='Example: vos page clip.mp4 --mask first.png')
+@guard
+def page_command(
+    source: Path = typer.Argument(..., metavar='VIDEO|FOLDER', help='Video, or folder of images.'),
+    mask: Path = typer.Option(
+        Path('first.png'), '--mask', help='PNG to write: what vos run --mask takes.'
+    ),
+    host: str = typer.Option(
+        '127.0.0.1', '--host', help='Address to listen on; beyond loopback a token is needed.'
+    ),
+    port: int = typer.Option(8420, '--port', help='0 = any that is free.'),
+    model: str = MODEL,
+    size: int = SIZE,
+    budget_mib: float = BUDGET_MIB,
+    image_range: str = IMAGE_RANGE,
+    threads: int = THREADS,
+    backend: str = BACKEND,
+    precision: str = PRECISION,
+) -> None:
+    """Paint the first mask of a video in the browser, run it, and look at the result."""
+    try:
+        from vos_ros.page.server import PageServer
+    except ImportError as error:
+        raise VosError(f'vos page needs aiohttp ({error}): pip install aiohttp') from error
+    from vos_ros.evaluation.evaluate import objects_for
+    from vos_ros.page.clip import Clip
+    from vos_ros.sequences import open_sequence
+
+    memory = spend(budget_mib)
+    if mask.exists():
+        raise VosError(f'{mask} exists already; move it away, or choose another --mask')
+    clip = Clip(
+        open_sequence(source, without=[mask], image_range=parse_range(image_range)),
+        mask,
+        lambda n: open_segmenter(model, size, threads, backend, precision, objects_for(n), memory),
+    )
+    server = PageServer(clip, host, port)
+    server.start()
+    print(f'open {server.url}  (Ctrl-C ends it)', flush=True)
+    try:
+        server.wait()
+    finally:
+        clip.stop()
+        server.stop()
 
 
 @app.command(

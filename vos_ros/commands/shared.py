@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 import errno
 import functools
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from vos_ros.engine.segmenter import VideoSegmenter
     from vos_ros.evaluation.evaluate import Latency
     from vos_ros.evaluation.metrics import Summary
+    from vos_ros.formats.boxes import Box, Points
 
 F = TypeVar('F', bound=Callable[..., Any])
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
@@ -72,6 +73,18 @@ PRECISION = typer.Option(
     '--precision',
     help='What it computes with: auto, fp32, fp16 or bf16.',
 )
+BOX = typer.Option(
+    [],
+    '--box',
+    help='X,Y,W,H in px instead of a mask: a box around an object of the first frame, in which '
+    'GrabCut looks for it. Once for each object: ids 1, 2, ...',
+)
+POINT = typer.Option(
+    [],
+    '--point',
+    help='X,Y (or X,Y,X,Y,...) in px instead of a mask: on an object. Rough: GrabCut in a window '
+    'around it. Ids go on after those of the boxes.',
+)
 JSON = typer.Option(False, '--json', help='Print the result as JSON on stdout, and nothing else.')
 
 
@@ -104,6 +117,23 @@ def guard(command: F) -> F:
             raise typer.Exit(INTERRUPTED) from None
 
     return guarded  # type: ignore[return-value]
+
+
+def read_hints(mask: str, boxes: Sequence[str], points: Sequence[str]) -> dict[int, Box | Points]:
+    """
+    Read the boxes and points that stand for a mask: object id -> what says where it is.
+
+    :raises VosError: there is no mask and none of them, or both, or one cannot be read.
+    """
+    from vos_ros.formats.boxes import parse_box, parse_points
+
+    if bool(mask) == bool(boxes or points):
+        raise VosError(
+            'say what to follow: --mask first.png, or --box X,Y,W,H or --point X,Y (not both); '
+            'vos page paints one'
+        )
+    hints: list[Box | Points] = [*map(parse_box, boxes), *map(parse_points, points)]
+    return dict(enumerate(hints, 1))
 
 
 def open_segmenter(

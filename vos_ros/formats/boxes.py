@@ -1,17 +1,20 @@
 # SPDX-FileCopyrightText: 2026 The vos_ros authors
 # SPDX-License-Identifier: Apache-2.0
 """
-Boxes -> masks, for detectors that give no outline.
+Boxes and points -> masks, for detectors and people that give no outline.
 
 GrabCut (Rother et al., SIGGRAPH 2004; OpenCV's) decides inside the box by the colours inside
 against those around it. It is a guess: an object in the colours of its background, one that
 fills its box to the corners, or two objects in one box come out wrong. Where it fails altogether,
 the ellipse inside the box is taken. A mask from an instance segmenter is better than any of it.
+
+A point says less than a box: the object is looked for in a window around it, whose size is a
+guess, too. It is rough, and meant for an object that stands out and fills about that window.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 import math
 
@@ -19,7 +22,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from vos_ros.datatypes import Frame, Image, LabelMap
+from vos_ros.datatypes import Frame, Image, LabelMap, Prompt
 from vos_ros.errors import VosError
 
 #: GrabCut sees this share of the box's longer side around it: the background to compare with.
@@ -33,6 +36,10 @@ _LEAST_SHARE = 0.08
 _FAR = 2**14
 #: A box must be this wide and high on the image, px.
 _LEAST_SIDE = 4.0
+#: How far an object reaches from a point, as a share of the image's shorter side.
+_REACH = 0.25
+#: What lies within this share of that is the object's for certain.
+_CERTAIN = 0.15
 
 Mask = npt.NDArray[np.uint8]
 
@@ -76,20 +83,150 @@ class Box:
         return moved
 
 
-def draw_boxes(frame: Frame, boxes: Mapping[int, Box]) -> tuple[LabelMap, tuple[str, ...]]:
+@dataclass(frozen=True)
+class Points:
+    """
+    Places on one object, in px; pixel centres lie at whole numbers.
+
+    :param places: x, y of each, at least one.
+    :param reach: how far the object reaches from them; 0 = a quarter of the shorter side.
+    """
+
+    places: tuple[tuple[float, float], ...]
+    reach: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Refuse what is no place, with the reason."""
+        numbers = [value for place in self.places for value in place]
+        if not numbers or not all(math.isfinite(value) for value in (*numbers, self.reach)):
+            raise VosError(f'points must be finite numbers, at least one pair, not {self.places}')
+        if self.reach < 0:
+            raise VosError(f'the reach of a point is a number of px, not {self.reach:g}')
+
+    def window(self, size: tuple[int, int]) -> Box:
+        """
+        Return the box in which the object is looked for.
+
+        :param size: height and width of the image, px.
+        """
+        reach = max(self.reach_in(size), _LEAST_SIDE)
+        (x0, y0), (x1, y1) = (
+            [choose(place[axis] for place in self.places) for axis in (0, 1)]
+            for choose in (min, max)
+        )
+        return Box((x0 + x1) / 2, (y0 + y1) / 2, x1 - x0 + 2 * reach, y1 - y0 + 2 * reach)
+
+    def reach_in(self, size: tuple[int, int]) -> float:
+        """
+        Return how far the object reaches, px.
+
+        :param size: height and width of the image, px.
+        """
+        return self.reach or _REACH * min(size)
+
+
+def parse_box(text: str) -> Box:
+    """
+    Read a box as a command line has it.
+
+    :param text: 'X,Y,W,H': its left upper pixel, width and height, px.
+    :raises VosError: it is something else.
+    """
+    numbers = _numbers(text)
+    if len(numbers) != 4:
+        raise VosError(f"a box is X,Y,W,H: left, top, width and height in px, not '{text}'")
+    x, y, width, height = numbers
+    return Box(x + (width - 1) / 2, y + (height - 1) / 2, width, height)
+
+
+def parse_points(text: str) -> Points:
+    """
+    Read the points of one object as a command line has them.
+
+    :param text: 'X,Y', or 'X,Y,X,Y,...' for several, px.
+    :raises VosError: it is something else.
+    """
+    numbers = _numbers(text)
+    if not numbers or len(numbers) % 2:
+        raise VosError(f"a point is X,Y in px (several: X,Y,X,Y), not '{text}'")
+    return Points(tuple(zip(numbers[::2], numbers[1::2])))
+
+
+def _numbers(text: str) -> list[float]:
+    try:
+        return [float(part) for part in text.split(',')]
+    except ValueError:
+        return []
+
+
+def prompt_of(frame: Frame, hints: Mapping[int, Box | Points]) -> Prompt:
+    """
+    Make the prompt of boxes and points: the one way from a hint to a mask, for all that have any.
+
+    :param frame: the image on which they were drawn.
+    :param hints: object id (1 to 65535) -> box, or points.
+    :raises VosError: one of them lies outside of the image, or is hidden behind the others.
+    """
+    wrong = [object_id for object_id in hints if not 0 < object_id < 2**16]
+    if wrong or not hints:
+        raise VosError(f'objects have ids from 1 to 65535, not {wrong}; give at least one')
+    label_map, problems = draw_boxes(frame, hints)
+    if problems:
+        raise VosError('; '.join(problems))
+    hidden = sorted(set(hints).difference(np.unique(label_map).tolist()))
+    if hidden:
+        raise VosError(f'objects {hidden} lie behind the others; draw them elsewhere')
+    return Prompt(label_map, frame.stamp_ns)
+
+
+def prompt_from_box(frame: Frame, box: Box, object_id: int = 1) -> Prompt:
+    """
+    Make a prompt of one box.
+
+    :param frame: the image on which it was drawn.
+    :param box: around the object.
+    :param object_id: of the object.
+    :raises VosError: the box lies outside of the image.
+    """
+    return prompt_of(frame, {object_id: box})
+
+
+def prompt_from_points(
+    frame: Frame, places: Sequence[tuple[float, float]], object_id: int = 1, reach: float = 0.0
+) -> Prompt:
+    """
+    Make a prompt of one or more points on one object. Rough: a box says more, a mask says it.
+
+    :param frame: the image on which they were set.
+    :param places: x, y of each, px.
+    :param object_id: of the object.
+    :param reach: how far the object reaches from them, px; 0 = a quarter of the shorter side.
+    :raises VosError: they lie outside of the image.
+    """
+    return prompt_of(frame, {object_id: Points(tuple(places), reach)})
+
+
+def draw_boxes(
+    frame: Frame, boxes: Mapping[int, Box | Points]
+) -> tuple[LabelMap, tuple[str, ...]]:
     """
     Draw a mask for each box; smaller boxes go on top of larger ones.
 
     :param frame: the image on which the boxes were drawn.
-    :param boxes: object id -> box.
+    :param boxes: object id -> box, or points.
     :return: (H, W) uint8 or uint16 ids, and one line for each box that could not be drawn.
     """
     dtype = np.uint8 if max(boxes, default=0) < 255 else np.uint16
     label_map: LabelMap = np.zeros(frame.size, dtype)
     problems = []
-    for object_id, box in sorted(boxes.items(), key=lambda b: -b[1].width * b[1].height):
+
+    def area(item: tuple[int, Box | Points]) -> float:
+        box = item[1].window(frame.size) if isinstance(item[1], Points) else item[1]
+        return box.width * box.height
+
+    for object_id, hint in sorted(boxes.items(), key=area, reverse=True):
         try:
-            mask = draw_box(frame, box)
+            mask = draw_points(frame, hint) if isinstance(hint, Points) else draw_box(frame, hint)
         except VosError as error:
             problems.append(f'object {object_id}: {error}')
             continue
@@ -106,6 +243,42 @@ def draw_box(frame: Frame, box: Box) -> Mask:
     :return: (H, W) uint8, 1 = object.
     :raises VosError: the box lies outside of the image.
     """
+    crop, inside, low = _around(frame, box)
+    found = _grab_cut(crop, inside)
+    if found is None:
+        found = _ellipse(inside.shape, box, low)
+    return _placed(frame, found & inside, low)
+
+
+def draw_points(frame: Frame, points: Points) -> Mask:
+    """
+    Return the mask of the object that points lie on: what is like them, in a window around them.
+
+    :param frame: the image; only its colours are compared, so their order does not matter.
+    :param points: on the object.
+    :return: (H, W) uint8, 1 = object.
+    :raises VosError: a point lies outside of the image.
+    """
+    height, width = frame.size
+    for x, y in points.places:
+        if not (-0.5 <= x < width - 0.5 and -0.5 <= y < height - 0.5):
+            raise VosError(
+                f'the point ({x:g}, {y:g}) lies outside of the image of {width}x{height}'
+            )
+    window = points.window(frame.size)
+    crop, inside, low = _around(frame, window)
+    radius = max(1, round(_CERTAIN * points.reach_in(frame.size)))
+    certain = np.zeros_like(inside)
+    for x, y in points.places:
+        cv2.circle(certain, (round(x - low[0]), round(y - low[1])), radius, 1, cv2.FILLED)
+    found = _grab_cut(crop, inside, certain)
+    if found is None:
+        found = _ellipse(inside.shape, window, low)
+    return _placed(frame, (found & inside) | certain, low)
+
+
+def _around(frame: Frame, box: Box) -> tuple[Image, Mask, npt.NDArray[np.int_]]:
+    """Return the picture around a box, 1 where the box is in it, and the x, y of its corner."""
     height, width = frame.size
     corners = box.corners()
     margin = _MARGIN * max(box.width, box.height)
@@ -120,21 +293,30 @@ def draw_box(frame: Frame, box: Box) -> Mask:
             f'the box around ({box.x:g}, {box.y:g}) lies outside of the image of '
             f'{width}x{height}; was it drawn on another one?'
         )
-    found = _grab_cut(frame.image[low[1] : high[1], low[0] : high[0]], inside)
-    if found is None:
-        found = _ellipse(inside.shape, box, low)
+    return frame.image[low[1] : high[1], low[0] : high[0]], inside, low
+
+
+def _placed(frame: Frame, found: Mask, low: npt.NDArray[np.int_]) -> Mask:
     mask: Mask = np.zeros(frame.size, np.uint8)
-    mask[low[1] : high[1], low[0] : high[0]] = found & inside
+    mask[low[1] : low[1] + found.shape[0], low[0] : low[0] + found.shape[1]] = found
     return mask
 
 
-def _grab_cut(crop: Image, inside: Mask) -> Mask | None:
-    """Return the object's pixels (H, W), or None where GrabCut finds nothing to be trusted."""
+def _grab_cut(crop: Image, inside: Mask, certain: Mask | None = None) -> Mask | None:
+    """
+    Return the object's pixels (H, W), or None where GrabCut finds nothing to be trusted.
+
+    :param certain: 1 = the object's, whatever its colour; what does not hang together with it is
+        left out.
+    """
     scale = min(1.0, _LONGEST / max(inside.shape))
     size = tuple(max(1, round(side * scale)) for side in inside.shape[::-1])
     small = cv2.resize(crop, size, interpolation=cv2.INTER_AREA)
     seed = cv2.resize(inside, size, interpolation=cv2.INTER_NEAREST)
     decided = np.where(seed > 0, cv2.GC_PR_FGD, cv2.GC_BGD).astype(np.uint8)
+    if certain is not None:
+        known = cv2.resize(certain, size, interpolation=cv2.INTER_NEAREST) > 0
+        decided[known] = cv2.GC_FGD
     cv2.setRNGSeed(0)  # its first guess is random: the same box must give the same mask
     try:
         cv2.grabCut(
@@ -148,7 +330,8 @@ def _grab_cut(crop: Image, inside: Mask) -> Mask | None:
         )
     except cv2.error:  # the box covers all that there is: no background to compare with
         return None
-    found = _largest_part(((decided == cv2.GC_FGD) | (decided == cv2.GC_PR_FGD)).astype(np.uint8))
+    found = ((decided == cv2.GC_FGD) | (decided == cv2.GC_PR_FGD)).astype(np.uint8)
+    found = _largest_part(found) if certain is None else _parts_with(found, known)
     if np.count_nonzero(found) < _LEAST_SHARE * np.count_nonzero(seed):
         return None
     smooth = cv2.resize(found * np.uint8(255), inside.shape[::-1], interpolation=cv2.INTER_LINEAR)
@@ -161,6 +344,14 @@ def _largest_part(mask: Mask) -> Mask:
         return mask
     largest: Mask = (parts == 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))).astype(np.uint8)
     return largest
+
+
+def _parts_with(mask: Mask, known: npt.NDArray[np.bool_]) -> Mask:
+    """Keep the parts that hold a pixel that is known to be the object's."""
+    _, parts = cv2.connectedComponents(mask)
+    held = np.unique(parts[known & (mask > 0)])
+    kept: Mask = np.isin(parts, held[held > 0]).astype(np.uint8)
+    return kept
 
 
 def _ellipse(shape: tuple[int, ...], box: Box, low: npt.NDArray[np.int_]) -> Mask:

@@ -1,0 +1,195 @@
+# SPDX-FileCopyrightText: 2026 The vos_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The page's node beside a camera and a segmenter, as processes over DDS."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+import json
+import re
+import signal
+import struct
+import subprocess
+import sys
+import threading
+import time
+from typing import Any
+
+import aiohttp
+import numpy as np
+import pytest
+
+pytest.importorskip('rclpy', reason='needs rclpy')
+
+from robot import image_msg, ROOT, SCENE, to_array
+from sensor_msgs.msg import Image
+
+PATIENCE_S = 60.0
+SHAPE = SCENE.shape[:2]
+
+
+class Browser:
+    """A page's WebSocket in a thread of its own: the newest picture, replies and statuses."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.pictures: list[dict[str, Any]] = []
+        self.status: dict[str, Any] = {}
+        self.replies: dict[int, dict[str, Any]] = {}
+        self._loop = asyncio.new_event_loop()
+        self._ws: Any = None
+        self._thread = threading.Thread(target=self._loop.run_until_complete, args=(self._run(),))
+        self._thread.start()
+        self._requests = 0
+
+    async def _run(self) -> None:
+        async with (
+            aiohttp.ClientSession() as session,
+            session.ws_connect(f'{self.url}ws') as self._ws,
+        ):
+            async for message in self._ws:
+                await self._hear(message)
+
+    async def _hear(self, message: Any) -> None:
+        if message.type == aiohttp.WSMsgType.BINARY:
+            (length,) = struct.unpack_from('<I', message.data)
+            self.pictures.append(json.loads(message.data[4 : 4 + length]))
+            ack = {'type': 'ack', 'sequence': self.pictures[-1]['sequence']}
+            await self._ws.send_str(json.dumps(ack))
+            return
+        values = json.loads(message.data)
+        if values['type'] == 'status':
+            self.status = values
+        else:
+            self.replies[values['request']] = values
+
+    def say(self, **values: Any) -> Callable[[], Any]:
+        self._requests += 1
+        request = self._requests
+        text = json.dumps({**values, 'request': request})
+        asyncio.run_coroutine_threadsafe(self._ws.send_str(text), self._loop).result(10)
+        return lambda: self.replies.get(request)
+
+    def is_open(self) -> bool:
+        return self._ws is not None
+
+    def close(self) -> None:
+        if self._ws is not None:
+            asyncio.run_coroutine_threadsafe(self._ws.close(), self._loop).result(10)
+        self._thread.join(10)
+
+
+@pytest.fixture
+def page(dds: None, tmp_path: Any) -> Iterator[Browser]:
+    log = tmp_path / 'page.txt'
+    with log.open('wb') as sink:
+        process = subprocess.Popen(
+            [sys.executable, '-m', 'vos_ros.page.node', '--ros-args', '-p', 'port:=0'],
+            stdout=sink,
+            stderr=subprocess.STDOUT,
+            cwd=ROOT,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
+    end = time.monotonic() + PATIENCE_S
+    found = None
+    while found is None and process.poll() is None and time.monotonic() < end:
+        found = re.search(r'open (http\S+)', log.read_text())
+        time.sleep(0.05)
+    assert found is not None, log.read_text()
+    browser = Browser(found[1])
+    yield browser
+    browser.close()
+    process.send_signal(signal.SIGINT)
+    assert process.wait(20) == 0, log.read_text()
+    assert 'Traceback' not in log.read_text()
+
+
+def test_a_stroke_in_the_browser_becomes_a_tracked_object(
+    client, start_node, page: Browser, tiny_model
+) -> None:
+    # Remapped, so that the page has to find the topics in the graph.
+    start_node('-r', '__ns:=/left', '-r', 'image:=camera/raw', model=tiny_model)
+    masks = client.listen(Image, '/left/init_mask')
+    labels = client.listen(Image, '/left/vos/labels')
+    images = client.publisher(Image, '/left/camera/raw')
+
+    def sending(condition: Callable[[], Any], what: str) -> Any:
+        def step() -> Any:
+            images.publish(image_msg(SCENE, 'rgb8', client.next_stamp(), frame_id='lens'))
+            client.executor.spin_once(0.02)
+            return condition()
+
+        return client.wait(step, what)
+
+    def ask(**values: Any) -> dict[str, Any]:
+        return sending(page.say(**values), f'an answer to {values["type"]}')
+
+    def objects() -> dict[int, str]:
+        return {row['id']: row['state'] for row in page.status.get('objects', ())}
+
+    def painted(rows: slice, columns: slice, object_id: int) -> np.ndarray:
+        mask = np.zeros(SHAPE, np.uint8)
+        mask[rows, columns] = object_id
+        return mask
+
+    def stroke(mask: np.ndarray) -> tuple[int, int]:
+        shown = page.pictures[-1]
+        stamp = shown['stamp']
+        assert ask(type='freeze', stamp=stamp)['ok']
+        flat = mask.ravel()
+        starts = np.concatenate(([0], np.flatnonzero(np.diff(flat)) + 1))
+        lengths = np.diff(np.append(starts, flat.size))
+        runs = np.stack((flat[starts].astype(int), lengths), 1).ravel().tolist()
+        reply = ask(type='prompt', stamp=stamp, runs=runs, names={})
+        assert reply['ok'], reply
+        return divmod(int(stamp), 1_000_000_000)
+
+    sending(lambda: '/left/vos' in page.status.get('cameras', ()), 'the camera in the list')
+    assert ask(type='watch', camera='/left/vos', width=320)['ok']
+    sending(lambda: page.pictures and page.pictures[-1]['labelled'], 'a picture with labels')
+
+    mask = painted(slice(20, 60), slice(10, 50), 3)
+    stamp = stroke(mask)
+    sending(lambda: masks, 'the mask')
+    header = masks[-1].header
+    assert (header.stamp.sec, header.stamp.nanosec) == stamp
+    assert header.frame_id == 'lens'
+    assert np.array_equal(to_array(masks[-1]), mask)
+    sending(lambda: (to_array(labels[-1]) == 3).any(), 'the object in the labels')
+    sending(lambda: 3 in page.pictures[-1]['ids'], 'the object on the page')
+    sending(lambda: objects().keys() == {3}, 'the object in the list')
+
+    again = painted(slice(50, 80), slice(70, 110), 3)
+    assert stroke(again) != stamp
+    sending(lambda: len(masks) == 2, 'the mask of the same object')
+
+    assert ask(type='remove', ids=[3])['ok']
+    sending(lambda: objects() == {}, 'the object to go')
+    stroke(painted(slice(20, 60), slice(10, 50), 5))
+    sending(lambda: objects().keys() == {5}, 'another object')
+    reply = ask(type='reset')
+    assert reply['ok']
+    assert 'forgotten' in reply['text']
+    sending(lambda: objects() == {}, 'all objects to go')
+
+    assert ask(type='enable', on=False)['ok']
+    sending(lambda: page.status.get('state') == 'paused', 'the pause to be shown')
+    assert any('paused' in notice['text'] for notice in page.status['notices'])
+    assert ask(type='enable', on=True)['ok']
+
+
+def test_a_page_without_a_segmenter_lists_none(client, page: Browser) -> None:
+    client.wait(page.is_open, 'the page')
+    client.wait(lambda: page.status, 'a status')
+    assert [name for name in page.status['cameras'] if name.startswith('/nowhere')] == []
+
+
+def test_a_silent_camera_is_named_with_the_reason(client, start_node, page: Browser, tiny_model):
+    start_node('-r', '__ns:=/dark', model=tiny_model)
+    client.wait(lambda: '/dark/vos' in page.status.get('cameras', ()), 'the camera in the list')
+    page.say(type='watch', camera='/dark/vos')
+    found = client.wait(
+        lambda: [n for n in page.status.get('notices', ()) if 'no image' in n['text']],
+        'the silence to be said',
+    )
+    assert any('nobody publishes' in n['text'] or '/dark/image' in n['text'] for n in found)
+    assert {n['level'] for n in found} == {'error'}

@@ -1,0 +1,505 @@
+// SPDX-FileCopyrightText: 2026 The vos_ros authors
+// SPDX-License-Identifier: Apache-2.0
+'use strict';
+// Stamps are text here, always: int64 nanoseconds do not fit into a number of JavaScript.
+
+const $ = (id) => document.getElementById(id);
+// Okabe and Ito's colours without black: told apart by colour-blind people, too.
+const COLOURS = [[230, 159, 0], [86, 180, 233], [0, 158, 115], [240, 228, 66], [0, 114, 178],
+  [213, 94, 0], [204, 121, 167]];
+const colourOf = (id) => COLOURS[(id - 1) % COLOURS.length];
+const css = (id) => `rgb(${colourOf(id).join(',')})`;
+const HISTORY = 90, UNDO = 30;
+
+const view = $('view'), ink = view.getContext('2d');
+let socket, requests = 0, pending = new Map();
+let picture = null;    // the newest one
+let frozen = null;     // the one that is painted on
+let mask = null;       // Uint8Array of ids, of the camera's size
+let draft = document.createElement('canvas');
+let undo = [], tool = 'brush', stroke = null, cursor = null, isBusy = false;
+let status = {}, names = {}, history = new Map(), camera = '', arrivals = [];
+let seen = {rejected: null, notice: null};
+
+// Talking to the server
+
+function connect() {
+  socket = new WebSocket(`${location.protocol === 'https:' ? 'wss' : 'ws'}://${location.host}/ws`);
+  socket.binaryType = 'arraybuffer';
+  socket.onopen = () => { if (camera) watch(camera); };
+  socket.onmessage = (event) =>
+    typeof event.data === 'string' ? onText(JSON.parse(event.data)) : onPicture(event.data);
+  socket.onclose = () => {
+    for (const [, done] of pending) done({ok: false, text: 'the connection is lost'});
+    pending.clear();
+    status = {...status, notices: [{level: 'error', text: 'no connection to the page\'s server; trying again'}]};
+    showStatus();
+    setTimeout(connect, 1000);
+  };
+}
+
+function send(values) {
+  if (socket.readyState === WebSocket.OPEN) socket.send(JSON.stringify(values));
+}
+
+function ask(values) {
+  return new Promise((done) => {
+    const request = ++requests;
+    if (socket.readyState !== WebSocket.OPEN) { done({ok: false, text: 'no connection'}); return; }
+    pending.set(request, done);
+    send({...values, request});
+  });
+}
+
+async function order(values) {
+  const reply = await ask(values);
+  if (reply.text) toast(reply.text, !reply.ok);
+  return reply.ok;
+}
+
+function watch(name) {
+  camera = name;
+  history.clear();
+  seen = {rejected: null, notice: null};
+  const ratio = window.devicePixelRatio || 1;
+  send({type: 'watch', camera: name, width: Math.round(Math.max($('stage').clientWidth, 320) * ratio)});
+}
+
+function onText(message) {
+  if (message.type === 'reply') {
+    const done = pending.get(message.request);
+    pending.delete(message.request);
+    if (done) done(message);
+  } else if (message.type === 'status') {
+    status = message;
+    for (const row of message.objects || []) if (row.name) names[row.id] = row.name;
+    tellOutcome();
+    showStatus();
+  }
+}
+
+function tellOutcome() {
+  const {rejected, last_rejection: why, last_notice: notice} = status;
+  if (rejected === undefined) return;
+  if (seen.rejected !== null && Number(rejected) > seen.rejected) toast(`refused: ${why}`, true);
+  if (seen.notice !== null && notice && notice !== seen.notice) toast(notice, true);
+  seen = {rejected: Number(rejected), notice: notice || ''};
+}
+
+async function onPicture(buffer) {
+  const length = new DataView(buffer).getUint32(0, true);
+  const head = JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, 4, length)));
+  const at = 4 + length;
+  let image = null;
+  try {
+    image = await createImageBitmap(new Blob([new Uint8Array(buffer, at, head.jpeg)], {type: 'image/jpeg'}));
+  } finally {
+    send({type: 'ack', sequence: head.sequence});
+  }
+  const runs = new DataView(buffer, at + head.jpeg);
+  if (picture && picture.image && picture !== frozen) picture.image.close();
+  picture = {...head, image, overlay: head.labelled ? drawLabels(runs, head) : null};
+  const now = performance.now();
+  arrivals = [...arrivals.filter((t) => now - t < 3000), now];
+  note(head);
+  if (!frozen) draw();
+}
+
+function note(head) {
+  if (!head.labelled) return;
+  for (const [id, areas] of history) if (!head.ids.includes(id)) areas.push(0);
+  head.ids.forEach((id, k) => {
+    if (!history.has(id)) history.set(id, []);
+    history.get(id).push(head.areas[k]);
+  });
+  for (const areas of history.values()) if (areas.length > HISTORY) areas.shift();
+}
+
+function drawLabels(runs, head) {
+  const [width, height] = head.shown;
+  const made = new ImageData(width, height), pixels = made.data;
+  const index = new Uint8Array(width * height);
+  let at = 0;
+  for (let i = 0; i + 4 <= runs.byteLength; i += 4) {
+    const run = runs.getUint32(i, true), k = run >>> 24, length = run & 0xffffff;
+    if (k) index.fill(k, at, at + length);
+    at += length;
+  }
+  for (let i = 0; i < index.length; i++) {
+    const k = index[i];
+    if (!k) continue;
+    const rim = index[i - 1] !== k || index[i + 1] !== k || index[i - width] !== k || index[i + width] !== k;
+    const [r, g, b] = colourOf(head.ids[k - 1]);
+    pixels[4 * i] = r; pixels[4 * i + 1] = g; pixels[4 * i + 2] = b;
+    pixels[4 * i + 3] = rim ? 255 : 105;
+  }
+  const canvas = document.createElement('canvas');
+  canvas.width = width; canvas.height = height;
+  canvas.getContext('2d').putImageData(made, 0, 0);
+  return canvas;
+}
+
+// Painting: a mask of the camera's own pixels; what is seen is what is sent
+
+function freeze() {
+  if (frozen || !picture) return Boolean(frozen);
+  frozen = picture;
+  mask = new Uint8Array(frozen.width * frozen.height);
+  undo = [];
+  draft.width = frozen.width; draft.height = frozen.height;
+  ask({type: 'freeze', stamp: frozen.stamp}).then((reply) => {
+    if (!reply.ok) { toast(reply.text, true); live(); }
+  });
+  frozenAt = performance.now();
+  show();
+  return true;
+}
+let frozenAt = 0;
+
+function live() {
+  if (frozen && frozen !== picture && frozen.image) frozen.image.close();
+  frozen = null; mask = null; undo = []; stroke = null;
+  send({type: 'live'});
+  show();
+}
+
+function remember() {
+  undo.push(mask.slice());
+  if (undo.length > UNDO) undo.shift();
+}
+
+function stamp(x, y, id) {
+  const r = brush() / 2, {width, height} = frozen;
+  const top = Math.max(0, Math.ceil(y - r)), bottom = Math.min(height - 1, Math.floor(y + r));
+  for (let row = top; row <= bottom; row++) {
+    const half = Math.sqrt(Math.max(0, r * r - (row - y) * (row - y)));
+    const left = Math.max(0, Math.ceil(x - half)), right = Math.min(width - 1, Math.floor(x + half));
+    if (right >= left) mask.fill(id, row * width + left, row * width + right + 1);
+  }
+}
+
+function segment(a, b, id) {
+  const steps = Math.max(1, Math.ceil(Math.hypot(b.x - a.x, b.y - a.y) / Math.max(1, brush() / 6)));
+  for (let i = 0; i <= steps; i++) {
+    stamp(a.x + (b.x - a.x) * i / steps, a.y + (b.y - a.y) * i / steps, id);
+  }
+}
+
+function redraft() {
+  const context = draft.getContext('2d');
+  const made = context.createImageData(draft.width, draft.height), pixels = made.data;
+  for (let i = 0; i < mask.length; i++) {
+    if (!mask[i]) continue;
+    const [r, g, b] = colourOf(mask[i]);
+    pixels[4 * i] = r; pixels[4 * i + 1] = g; pixels[4 * i + 2] = b; pixels[4 * i + 3] = 165;
+  }
+  context.putImageData(made, 0, 0);
+}
+
+function place(event) {
+  const box = view.getBoundingClientRect();
+  const shown = frozen || picture;
+  return {x: (event.clientX - box.left) / box.width * shown.width - 0.5,
+    y: (event.clientY - box.top) / box.height * shown.height - 0.5};
+}
+
+const chosen = () => Math.min(249, Math.max(1, Number($('id').value) || 1));
+const brush = () => Number($('size').value) * ((frozen || picture).width / 640);
+
+view.addEventListener('pointerdown', (event) => {
+  if (event.button > 0 || isBusy || (stroke && event.pointerId !== stroke.pointer) || !freeze()) return;
+  event.preventDefault();
+  view.focus();
+  view.setPointerCapture(event.pointerId);
+  const at = place(event);
+  remember();
+  stroke = {pointer: event.pointerId, from: at, last: at};
+  if (tool === 'brush' || tool === 'eraser') segment(at, at, tool === 'brush' ? chosen() : 0);
+  redraft(); draw();
+});
+view.addEventListener('pointermove', (event) => {
+  if (!picture) return;
+  cursor = place(event);
+  if (stroke && stroke.pointer === event.pointerId) {
+    const events = event.getCoalescedEvents ? event.getCoalescedEvents() : [];
+    for (const one of events.length ? events : [event]) {
+      const at = place(one);
+      if (tool === 'brush' || tool === 'eraser') segment(stroke.last, at, tool === 'brush' ? chosen() : 0);
+      stroke.last = at;
+    }
+    if (tool === 'brush' || tool === 'eraser') redraft();
+  }
+  draw();
+});
+view.addEventListener('pointerup', (event) => {
+  if (!stroke || stroke.pointer !== event.pointerId) return;
+  const {from, last} = stroke;
+  stroke = null;
+  if (tool === 'line') segment(from, last, chosen());
+  if (tool === 'box') findInBox(from, last);
+  redraft(); show();
+});
+view.addEventListener('pointercancel', () => { if (stroke) { stroke = null; undoOnce(); } });
+view.addEventListener('pointerleave', () => { cursor = null; draw(); });
+view.addEventListener('wheel', (event) => {
+  event.preventDefault();
+  resize(event.deltaY < 0 ? 1.15 : 1 / 1.15);
+}, {passive: false});
+
+async function findInBox(a, b) {
+  const box = [Math.min(a.x, b.x), Math.min(a.y, b.y), Math.abs(a.x - b.x) + 1, Math.abs(a.y - b.y) + 1];
+  isBusy = true;
+  const reply = await ask({type: 'box', stamp: frozen.stamp, box: box.map(Math.round)});
+  isBusy = false;
+  if (!frozen) return;
+  if (!reply.ok) { toast(reply.text, true); undoOnce(); return; }
+  const id = chosen();
+  for (let i = 0, at = 0; i < reply.runs.length; i += 2) {
+    if (reply.runs[i]) mask.fill(id, at, at + reply.runs[i + 1]);
+    at += reply.runs[i + 1];
+  }
+  redraft(); show();
+}
+
+function undoOnce() {
+  if (!frozen || !undo.length) return;
+  mask = undo.pop();
+  redraft(); show();
+}
+
+async function track() {
+  if (!frozen || isBusy || !mask.some((id) => id)) return;
+  const runs = [];
+  for (let i = 0, start = 0; i < mask.length; i++) {
+    if (i + 1 === mask.length || mask[i + 1] !== mask[i]) {
+      runs.push(mask[i], i + 1 - start);
+      start = i + 1;
+    }
+  }
+  const named = {}, name = $('name').value.trim();
+  if (name) named[chosen()] = names[chosen()] = name;
+  isBusy = true;
+  show();
+  const ok = await order({type: 'prompt', stamp: frozen.stamp, runs, names: named});
+  isBusy = false;
+  if (ok) { const used = new Set(mask); live(); nextId(used); } else show();
+}
+
+function nextId(used = new Set()) {
+  const taken = new Set([...(status.objects || []).map((row) => row.id), ...history.keys(), ...used]);
+  let id = 1;
+  while (taken.has(id)) id++;
+  choose(id);
+  $('name').value = '';
+}
+
+function choose(id) {
+  $('id').value = id;
+  $('name').value = names[id] || '';
+  show();
+}
+
+function resize(factor) {
+  const size = $('size'), before = Number(size.value);
+  size.value = factor > 1 ? Math.max(before + 1, before * factor) : Math.min(before - 1, before * factor);
+  show();
+}
+
+// Showing
+
+function draw() {
+  const shown = frozen || picture;
+  $('empty').hidden = Boolean(shown);
+  view.hidden = !shown;
+  if (!shown) return;
+  const stage = $('stage'), ratio = window.devicePixelRatio || 1;
+  const scale = Math.min(stage.clientWidth / shown.width, stage.clientHeight / shown.height);
+  const width = Math.round(shown.width * scale), height = Math.round(shown.height * scale);
+  if (view.style.width !== `${width}px` || view.style.height !== `${height}px` || view.width !== Math.round(width * ratio)) {
+    view.width = Math.round(width * ratio); view.height = Math.round(height * ratio);
+    view.style.width = `${width}px`; view.style.height = `${height}px`;
+  }
+  ink.setTransform(1, 0, 0, 1, 0, 0);
+  ink.imageSmoothingEnabled = true;
+  ink.drawImage(shown.image, 0, 0, view.width, view.height);
+  if (shown.overlay) {
+    ink.globalAlpha = frozen ? 0.45 : 1;
+    ink.drawImage(shown.overlay, 0, 0, view.width, view.height);
+    ink.globalAlpha = 1;
+  }
+  if (frozen) {
+    ink.imageSmoothingEnabled = false;
+    ink.drawImage(draft, 0, 0, view.width, view.height);
+  }
+  const k = view.width / shown.width;
+  ink.lineWidth = 2;
+  ink.strokeStyle = css(chosen());
+  if (stroke && tool === 'box') {
+    ink.strokeRect((stroke.from.x + .5) * k, (stroke.from.y + .5) * k,
+      (stroke.last.x - stroke.from.x) * k, (stroke.last.y - stroke.from.y) * k);
+  } else if (stroke && tool === 'line') {
+    ink.lineWidth = brush() * k; ink.lineCap = 'round'; ink.globalAlpha = .65;
+    ink.beginPath(); ink.moveTo((stroke.from.x + .5) * k, (stroke.from.y + .5) * k);
+    ink.lineTo((stroke.last.x + .5) * k, (stroke.last.y + .5) * k); ink.stroke(); ink.globalAlpha = 1;
+  } else if (cursor && tool !== 'box') {
+    for (const [colour, wide] of [['#000', 3], [tool === 'eraser' ? '#fff' : css(chosen()), 1.5]]) {
+      ink.strokeStyle = colour; ink.lineWidth = wide;
+      ink.beginPath(); ink.arc((cursor.x + .5) * k, (cursor.y + .5) * k, Math.max(1, brush() / 2 * k), 0, 7); ink.stroke();
+    }
+  }
+}
+
+function show() {
+  const painted = Boolean(mask && mask.some((id) => id));
+  for (const button of document.querySelectorAll('[data-tool]')) {
+    button.setAttribute('aria-pressed', String(button.dataset.tool === tool));
+  }
+  $('size_text').value = `${$('size').value} px`;
+  $('swatch').style.background = css(chosen());
+  const known = (status.objects || []).some((row) => row.id === chosen());
+  $('track').textContent = isBusy ? 'Working' : status.mode === 'clip' ? 'Keep' : known ? 'Track anew' : 'Track';
+  $('track').disabled = !painted || isBusy;
+  $('undo').disabled = !undo.length;
+  $('discard').disabled = !frozen;
+  const isSilent = (status.notices || []).some((notice) => notice.level === 'error');
+  $('mode').textContent = frozen ? `FROZEN ${((performance.now() - frozenAt) / 1000).toFixed(0)} s` :
+    isSilent ? 'CHECK' : status.mode === 'clip' ? (status.state || 'CLIP').toUpperCase() : 'LIVE';
+  $('mode').className = `badge ${frozen ? 'frozen' : isSilent ? 'silent' : ''}`;
+  $('hint').textContent = !frozen ? 'Paint over an object: the picture freezes' :
+    painted ? 'Enter: track, Esc: back to live' : tool === 'box' ? 'Draw a box around the object' : 'Paint over the object';
+  draw();
+}
+
+function showStatus() {
+  document.body.className = status.mode || 'live';
+  const select = $('camera'), cameras = status.cameras || [];
+  if (cameras.join() !== select.dataset.known) {
+    select.dataset.known = cameras.join();
+    select.replaceChildren(...cameras.map((name) => new Option(name, name, false, name === camera)));
+  }
+  if (!cameras.includes(camera) && cameras.length) { if (frozen) live(); picture = null; watch(cameras[0]); select.value = camera; }
+  const notices = [...(status.notices || [])];
+  if (status.cameras && !cameras.length) {
+    notices.unshift({level: 'error', text: 'no segmenter is found: start one (ros2 launch vos_ros segment.launch.py), with the same ROS_DOMAIN_ID as this page'});
+  }
+  const text = JSON.stringify(notices);
+  if ($('notices').dataset.shown !== text) {
+    $('notices').dataset.shown = text;
+    $('notices').replaceChildren(...notices.map(({level, text: line}) => {
+      const made = document.createElement('div');
+      made.className = level; made.textContent = line;
+      return made;
+    }));
+  }
+  const worst = notices.some((n) => n.level === 'error') ? 'error' : notices.length ? 'warn' : 'ok';
+  $('state').textContent = status.state || 'waiting';
+  $('state').className = `pill ${worst}`;
+  const [p50, p99] = status.latency_ms || [];
+  const pages = arrivals.length > 1 ? (arrivals.length - 1) * 1000 / (arrivals.at(-1) - arrivals[0]) : 0;
+  const figures = [['page', `${pages.toFixed(0)} Hz`]];
+  if (status.rate_hz) figures.push(['camera', `${Number(status.rate_hz).toFixed(0)} Hz`]);
+  if (p50) figures.push(['p50', `${Number(p50).toFixed(0)} ms`], ['p99', `${Number(p99).toFixed(0)} ms`]);
+  if (status.dropped) figures.push(['dropped', status.dropped]);
+  $('figures').replaceChildren(...figures.flatMap(([name, value], k) => {
+    const bold = document.createElement('b');
+    bold.textContent = value;
+    return [`${k ? '  ·  ' : ''}${name} `, bold];
+  }));
+  $('pause').textContent = status.state === 'paused' ? 'Go on' : 'Pause';
+  showObjects();
+  show();
+}
+
+function showObjects() {
+  const rows = status.objects || [];
+  $('no_objects').hidden = rows.length > 0;
+  $('objects').replaceChildren(...rows.map((row) => {
+    const line = document.createElement('tr');
+    const areas = history.get(row.id) || [];
+    const cell = (child, kind = '') => {
+      const made = document.createElement('td');
+      made.className = kind; made.append(child); line.append(made);
+    };
+    const swatch = document.createElement('span');
+    swatch.className = 'swatch'; swatch.style.background = css(row.id);
+    cell(swatch);
+    const words = document.createElement('div'), small = document.createElement('small');
+    const state = document.createElement('span');
+    state.className = row.state; state.textContent = row.state;
+    const area = areas.at(-1) || 0;
+    words.append(`${row.id} ${names[row.id] || ''}`);
+    small.title = `state, score, ${area} pixels`;
+    small.append(state, ` ${Number.isFinite(row.score) ? row.score.toFixed(2) : ''} ${area < 10000 ? area : `${(area / 1000).toFixed(1)}k`} px`);
+    words.append(small);
+    cell(words, 'text');
+    cell(sparkline(areas, row.id));
+    const again = document.createElement('button'), gone = document.createElement('button');
+    again.textContent = '✎'; again.title = `Paint object ${row.id} anew`; again.onclick = () => choose(row.id);
+    gone.textContent = '✕'; gone.title = `Remove object ${row.id}`; gone.onclick = () => remove(row.id);
+    const both = document.createElement('div');
+    both.style.display = 'flex'; both.style.gap = '.2rem'; both.append(again, gone);
+    cell(both);
+    return line;
+  }));
+}
+
+function sparkline(values, id) {
+  const canvas = document.createElement('canvas');
+  canvas.width = 48; canvas.height = 22;
+  const pen = canvas.getContext('2d'), most = Math.max(1, ...values);
+  pen.strokeStyle = css(id); pen.lineWidth = 1.5; pen.beginPath();
+  values.forEach((value, k) => pen.lineTo(48 * k / (HISTORY - 1), 20 - 18 * value / most));
+  pen.stroke();
+  return canvas;
+}
+
+function remove(id) {
+  history.delete(id); delete names[id];
+  order({type: 'remove', ids: [id]});
+}
+
+function toast(text, isError) {
+  const made = document.createElement('div');
+  made.textContent = text; made.className = isError ? 'error' : '';
+  $('toasts').append(made);
+  setTimeout(() => made.remove(), isError ? 8000 : 3000);
+}
+
+// Buttons and keys
+
+for (const button of document.querySelectorAll('[data-tool]')) {
+  button.onclick = () => { tool = button.dataset.tool; show(); };
+}
+$('camera').onchange = () => { if (frozen) live(); picture = null; watch($('camera').value); };
+$('size').oninput = show;
+$('id').oninput = () => choose(chosen());
+$('track').onclick = track;
+$('undo').onclick = undoOnce;
+$('discard').onclick = live;
+$('reset').onclick = () => { history.clear(); names = {}; order({type: 'reset'}).then(() => nextId()); };
+$('pause').onclick = () => order({type: 'enable', on: status.state === 'paused'});
+$('run').onclick = () => order({type: 'run'});
+$('first').onclick = () => order({type: 'first'});
+window.addEventListener('resize', draw);
+window.addEventListener('keydown', (event) => {
+  if (event.target.id === 'name' && event.key !== 'Enter' && event.key !== 'Escape') return;
+  if (event.target.tagName === 'SELECT') return;
+  const key = event.key.toLowerCase();
+  const tools = {b: 'brush', e: 'eraser', l: 'line', x: 'box'};
+  if ((event.ctrlKey || event.metaKey) && key === 'z') undoOnce();
+  else if (event.ctrlKey || event.metaKey || event.altKey) return;
+  else if (tools[key]) { tool = tools[key]; show(); }
+  else if (key === '[') resize(1 / 1.15);
+  else if (key === ']') resize(1.15);
+  else if (key === 'enter' && event.target.tagName !== 'BUTTON') track();
+  else if (key === 'escape') live();
+  else if (key === ' ' && event.target.tagName !== 'BUTTON') { if (frozen) live(); else freeze(); }
+  else if (key === 'n') nextId();
+  else if (key === 'delete') remove(chosen());
+  else if (/^[1-9]$/.test(key) && event.target.id !== 'id') choose(Number(key));
+  else return;
+  event.preventDefault();
+});
+setInterval(() => { if (frozen) show(); }, 1000);
+connect();
+show();
