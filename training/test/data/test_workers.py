@@ -4,6 +4,7 @@
 
 import os
 from pathlib import Path
+import re
 import signal
 import time
 
@@ -87,7 +88,7 @@ class Stuck:
         return 1
 
     def __getitem__(self, index):
-        print('worker', os.getpid(), flush=True)
+        print(f'worker {os.getpid()}.', flush=True)
         if sys.argv[1] == 'defect' and get_worker_info().id == 0:
             raise RuntimeError('a defect')
         time.sleep(1000)  # as on a disk that does not answer
@@ -140,7 +141,12 @@ def test_workers_end_with_their_trainer_whatever_they_wait_for(
     process = start(script(tmp_path, 'wait'))
     try:
         assert process.stdout is not None
-        workers = [int(process.stdout.readline().split()[1]) for _ in range(2)]
+        # Both write to one pipe, a line now and then in one go; libraries may warn in between.
+        said = ''
+        while len(workers := [int(pid) for pid in re.findall(r'worker (\d+)\.', said)]) < 2:
+            line = process.stdout.readline()
+            assert line, said
+            said += line
         for pid in workers:
             os.kill(pid, signal.SIGTERM)  # from elsewhere: it is not theirs to end
         time.sleep(0.5)
