@@ -26,6 +26,7 @@ JAMMY = [  # Ubuntu 22.04: Humble
     'click==8.0.3',
     'rich==11.2.0',
     'scikit-image==0.19.3',
+    'aiohttp==3.8.1',
     'PyYAML==6.0.1',
 ]
 NOBLE = [  # Ubuntu 24.04: Jazzy and Kilted
@@ -36,6 +37,7 @@ NOBLE = [  # Ubuntu 24.04: Jazzy and Kilted
     'click==8.1.6',
     'rich==13.7.1',
     'scikit-image==0.22.0',
+    'aiohttp==3.9.1',
     'PyYAML==6.0.1',
 ]
 RESOLUTE = [  # Ubuntu 26.04: Lyrical, by what is known of it
@@ -45,11 +47,12 @@ RESOLUTE = [  # Ubuntu 26.04: Lyrical, by what is known of it
     'typer==0.20.0',
     'rich==14.2.0',
     'scikit-image==0.25.2',
+    'aiohttp==3.14.5',
     'PyYAML==6.0.3',
 ]
 #: For all of them.
 WITH = ['rosbags==0.11.9', 'imageio-ffmpeg==0.8.1', 'setuptools==80.9.0']
-TESTS = ['pytest==9.2.0', 'pytest-timeout==2.4.0']
+TESTS = ['pytest==9.2.0', 'pytest-timeout==2.4.0', 'hypothesis==6.168.0']
 QUICK = ['test', '-q', '-m', 'not ros and not integration and not slow']
 
 

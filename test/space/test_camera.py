@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Pixels to rays and back, with the numbers of camera_info."""
 
+from __future__ import annotations
+
 from types import SimpleNamespace
 from typing import Any
 

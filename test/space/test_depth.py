@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Depth images: what is stored, what is a hole, what is an edge, and what is cut out."""
 
+from __future__ import annotations
+
 from types import SimpleNamespace
 from typing import Any
 

@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Centres, boxes and clouds of things whose place is known, as a camera would see them."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import numpy as np
