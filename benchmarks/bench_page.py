@@ -65,7 +65,7 @@ def main() -> None:
         started = [
             subprocess.Popen([sys.executable, '-m', 'vos_ros.ros.node', '--ros-args', *model]),
             subprocess.Popen(
-                [sys.executable, '-m', 'vos_ros.page.node', '--ros-args', '-p', 'port:=0'],
+                [sys.executable, '-m', 'vos_ros.page.program', '--ros-args', '-p', 'port:=0'],
                 stderr=log.open('wb'),
             ),
         ]

@@ -108,3 +108,20 @@ def test_objects_3d_shows_its_own_help_and_misses_ros_in_one_line() -> None:
     done = start(code=IN_SPACE)
     assert done.returncode == 1
     assert done.stderr.startswith('objects_3d: ROS 2 is not found')
+
+
+def test_the_page_says_what_is_missing_and_has_help_without_ros() -> None:
+    code = WITHOUT.replace('vos_ros.ros.node', 'vos_ros.page.program')
+    for arguments, status in ((['--help'], 0), ([], 1)):
+        done = subprocess.run(
+            [sys.executable, '-c', code, *arguments],
+            capture_output=True,
+            text=True,
+            cwd=ROOT,
+            timeout=60,
+        )
+        assert done.returncode == status, done.stderr
+        assert 'Traceback' not in done.stderr
+        assert (done.stdout if status == 0 else done.stderr).startswith(
+            'usage: prompt_page' if status == 0 else 'prompt_page: ROS 2 is not found'
+        )

@@ -83,7 +83,7 @@ def page(dds: None, tmp_path: Any) -> Iterator[Browser]:
     log = tmp_path / 'page.txt'
     with log.open('wb') as sink:
         process = subprocess.Popen(
-            [sys.executable, '-m', 'vos_ros.page.node', '--ros-args', '-p', 'port:=0'],
+            [sys.executable, '-m', 'vos_ros.page.program', '--ros-args', '-p', 'port:=0'],
             stdout=sink,
             stderr=subprocess.STDOUT,
             cwd=ROOT,

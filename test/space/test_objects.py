@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ CAMERA = Camera(640, 480, 525.0, 525.0, 319.5, 239.5)
 LIMITS = GeometryConfig()
 WALL_M = 3.0
 
-Array = np.ndarray[Any, Any]
+Array: TypeAlias = 'np.ndarray[Any, Any]'
 
 
 def ball(center: tuple[float, float, float], radius: float) -> tuple[Array, Array]:

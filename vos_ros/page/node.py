@@ -39,17 +39,6 @@ from vos_ros.ros.raw_image import nbytes_of, read_image
 _IMAGE, _COMPRESSED = 'sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage'
 _IDS = 'std_msgs/msg/UInt16MultiArray'
 _LOOK_S = 1.0
-_USAGE = """\
-usage: prompt_page [--help] [--ros-args ...]
-
-Show cameras and their objects in the browser, and paint masks there.
-
-parameters (-p NAME:=VALUE):
-  host = 127.0.0.1     address to listen on; beyond loopback a token is needed
-  port = 8420          0 = any that is free
-  token = ''           of the address; empty = a random one
-  max_rate_hz = 15.0   most pictures per second and page
-  segmenters = ['']    full names of segmenters to show; empty = all that there are"""
 #: After so long without a word, s, a camera or a node is silent.
 _SILENT_S = 3.0
 _LEVELS = ('ok', 'warn', 'error', 'error')
@@ -378,9 +367,6 @@ class PromptPage(Node):
 
 def main() -> int:
     """Run until interrupted; exit code 0, or 2 with one line on stderr."""
-    if {'-h', '--help'} & set(sys.argv[1:]):
-        print(_USAGE)
-        return 0
     node = None
     try:
         rclpy.init(args=sys.argv)
@@ -401,7 +387,3 @@ def main() -> int:
         rclpy.try_shutdown()
     sys.stderr.flush()
     os._exit(0)  # a thread inside native code would crash the interpreter's end
-
-
-if __name__ == '__main__':
-    sys.exit(main())

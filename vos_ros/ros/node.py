@@ -128,7 +128,7 @@ def _run(program: str, load: Callable[[], Callable[[], Any]], arguments: Sequenc
 
         make_node = load()
     except ImportError as error:
-        print(f'{program}: {_missing(error)}', file=sys.stderr)
+        print(f'{program}: {say_missing(error)}', file=sys.stderr)
         return 1
     # OpenCV's own threads gain half a millisecond on idle cores and cost thirty on busy ones,
     # where every resize waits for the last of them to be scheduled.
@@ -162,7 +162,7 @@ def _run(program: str, load: Callable[[], Callable[[], Any]], arguments: Sequenc
     return 0
 
 
-def _missing(error: ImportError) -> str:
+def say_missing(error: ImportError) -> str:
     """Say what cannot be imported, and what to do about it."""
     name = (error.name or '').split('.')[0]
     if name == 'rclpy' and isinstance(error, ModuleNotFoundError):

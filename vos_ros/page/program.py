@@ -1,0 +1,36 @@
+# SPDX-FileCopyrightText: 2026 The vos_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""`prompt_page`: the program around the node; rclpy is imported once the command line is read."""
+
+import sys
+
+from vos_ros.ros.node import say_missing
+
+_USAGE = """\
+usage: prompt_page [--help] [--ros-args ...]
+
+Show cameras and their objects in the browser, and paint masks there.
+
+parameters (-p NAME:=VALUE):
+  host = 127.0.0.1     address to listen on; beyond loopback a token is needed
+  port = 8420          0 = any that is free
+  token = ''           of the address; empty = a random one
+  max_rate_hz = 15.0   most pictures per second and page
+  segmenters = ['']    full names of segmenters to show; empty = all that there are"""
+
+
+def main() -> int:
+    """Run until interrupted; exit code 0, 1 = ROS is missing, 2 with one line on stderr."""
+    if {'-h', '--help'} & set(sys.argv[1:]):
+        print(_USAGE)
+        return 0
+    try:
+        from vos_ros.page import node
+    except ImportError as error:
+        print(f'prompt_page: {say_missing(error)}', file=sys.stderr)
+        return 1
+    return node.main()
+
+
+if __name__ == '__main__':
+    sys.exit(main())
