@@ -64,7 +64,7 @@ setup(
         'typer>=0.4',
         'rich>=10',
         'rosbags>=0.11',
-        'aiohttp>=3.8',
+        'aiohttp>=3.9',
     ],
     python_requires='>=3.10',
     entry_points={

@@ -8,6 +8,7 @@ rclpy is imported only once the command line is understood, so `--help` works an
 
 from collections.abc import Callable, Sequence
 import contextlib
+from importlib.util import find_spec
 import os
 import sys
 import threading
@@ -165,7 +166,8 @@ def _run(program: str, load: Callable[[], Callable[[], Any]], arguments: Sequenc
 def say_missing(error: ImportError) -> str:
     """Say what cannot be imported, and what to do about it."""
     name = (error.name or '').split('.')[0]
-    if name == 'rclpy' and isinstance(error, ModuleNotFoundError):
+    if isinstance(error, ModuleNotFoundError) and (name == 'rclpy' or not find_spec('rclpy')):
+        # Without rclpy, the first message package that is missed is no better a name for it.
         return (
             f'ROS 2 is not found ({error}); source /opt/ros/<distro>/setup.bash, or install the '
             'rclpy wheels as the README says'
