@@ -209,3 +209,15 @@ def test_hashes_are_of_the_versions_that_are_pinned(name: str) -> None:
     assert locked <= pins('runtime.txt') | pins('test.txt') | pins('constraints.txt')
     entries = re.split(r'\n(?=\S)', (folder / f'{name}.lock').read_text().strip())
     assert all('--hash=sha256:' in entry for entry in entries)
+
+
+def test_nothing_that_git_ignores_is_tracked() -> None:
+    """What make writes would otherwise travel with every clone; it was 37 MB once."""
+    command = ['git', 'ls-files', '--cached', '--ignored', '--exclude-standard']
+    try:
+        found = subprocess.run(
+            command, cwd=ROOT, capture_output=True, text=True, check=True
+        ).stdout
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip('needs git and a checkout')
+    assert found.splitlines() == []

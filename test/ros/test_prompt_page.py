@@ -4,6 +4,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 import json
 import re
 import signal
@@ -80,10 +81,24 @@ class Browser:
 
 @pytest.fixture
 def page(dds: None, tmp_path: Any) -> Iterator[Browser]:
+    with started(tmp_path) as browser:
+        yield browser
+
+
+@contextmanager
+def started(tmp_path: Any, *ros_args: str) -> Iterator[Browser]:
     log = tmp_path / 'page.txt'
     with log.open('wb') as sink:
         process = subprocess.Popen(
-            [sys.executable, '-m', 'vos_ros.page.program', '--ros-args', '-p', 'port:=0'],
+            [
+                sys.executable,
+                '-m',
+                'vos_ros.page.program',
+                '--ros-args',
+                '-p',
+                'port:=0',
+                *ros_args,
+            ],
             stdout=sink,
             stderr=subprocess.STDOUT,
             cwd=ROOT,
@@ -177,10 +192,21 @@ def test_a_stroke_in_the_browser_becomes_a_tracked_object(
     assert ask(type='enable', on=True)['ok']
 
 
-def test_a_page_without_a_segmenter_lists_none(client, page: Browser) -> None:
-    client.wait(page.is_open, 'the page')
-    client.wait(lambda: page.status, 'a status')
-    assert [name for name in page.status['cameras'] if name.startswith('/nowhere')] == []
+def test_a_page_lists_only_the_segmenters_that_it_was_told_of(
+    client, start_node, tmp_path, tiny_model
+) -> None:
+    for namespace in ('/told', '/untold'):
+        start_node('-r', f'__ns:={namespace}', model=tiny_model)
+
+    def both_are_in_the_graph() -> bool:
+        names = {name for name, _ in client.node.get_service_names_and_types()}
+        return {'/told/vos/change_state', '/untold/vos/change_state'} <= names
+
+    with started(tmp_path, '-p', "segmenters:=['/told/vos', '/nowhere/vos']") as page:
+        client.wait(lambda: page.status.get('cameras'), 'a camera')
+        client.wait(both_are_in_the_graph, 'both segmenters in the graph')
+        client.spin(2.5)  # the page looks every second
+        assert list(page.status['cameras']) == ['/told/vos']
 
 
 def test_a_silent_camera_is_named_with_the_reason(client, start_node, page: Browser, tiny_model):

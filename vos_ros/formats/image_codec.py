@@ -117,12 +117,12 @@ def check_image(msg: ImageFields) -> npt.NDArray[Any]:
     height, width = int(msg.height), int(msg.width)
     if msg.encoding in _SEMIPLANAR:
         _check(width % 2 == height % 2 == 0, f'an {msg.encoding} image needs even sides')
-        return _pixels(msg, np.dtype(np.uint8), 1, rows=height + height // 2)
+        return view_pixels(msg, np.dtype(np.uint8), 1, rows=height + height // 2)
     if msg.encoding not in _CAMERA_ENCODINGS:
         known = ', '.join(sorted([*_CAMERA_ENCODINGS, *_SEMIPLANAR]))
         raise VosError(f"image encoding '{msg.encoding}' is not supported; use one of {known}")
     dtype, channels, _, _ = _CAMERA_ENCODINGS[msg.encoding]
-    pixels = _pixels(msg, np.dtype(dtype), channels)
+    pixels = view_pixels(msg, np.dtype(dtype), channels)
     if channels == 2:
         _check(width % 2 == 0, f'a {msg.encoding} image needs an even width')
     return pixels
@@ -178,7 +178,7 @@ def decode_labels(msg: ImageFields, what: str) -> LabelMap:
     if msg.encoding not in _MASK_ENCODINGS:
         known = ', '.join(_MASK_ENCODINGS)
         raise VosError(f"{what} encoding '{msg.encoding}' is not supported; use one of {known}")
-    stored = _pixels(msg, np.dtype(_MASK_ENCODINGS[msg.encoding]), 1)
+    stored = view_pixels(msg, np.dtype(_MASK_ENCODINGS[msg.encoding]), 1)
     low, high = int(stored.min()), int(stored.max())
     if low < 0 or high > np.iinfo(np.uint16).max:
         raise VosError(f'{what} holds ids from {low} to {high}; ids go from 0 to 65535')
@@ -186,7 +186,7 @@ def decode_labels(msg: ImageFields, what: str) -> LabelMap:
     return labels
 
 
-def _pixels(
+def view_pixels(
     msg: ImageFields, dtype: np.dtype[Any], channels: int, rows: int = 0
 ) -> npt.NDArray[Any]:
     """

@@ -27,6 +27,9 @@ from vos_ros.harness.player import Player, SETTLE_S
 from vos_ros.ros.conversions import to_color_msg, to_depth_msg
 from vos_ros.space.camera import Camera
 
+#: Mask and camera_info of the first image go so long before it.
+AHEAD_S = 0.3
+
 
 class DepthPlayer(Player):
     """
@@ -61,6 +64,15 @@ class DepthPlayer(Player):
         """
         self._images.publish(to_color_msg(image, 'rgb8', header(stamp_ns)))
 
+    def send_info(self, camera: Camera, head: Header) -> None:
+        """Publish camera_info."""
+        info = CameraInfo(header=head, width=camera.width, height=camera.height)
+        info.distortion_model = camera.model
+        info.k = [camera.fx, 0.0, camera.cx, 0.0, camera.fy, camera.cy, 0.0, 0.0, 1.0]
+        info.p = [*info.k[:3], 0.0, *info.k[3:6], 0.0, *info.k[6:], 0.0]
+        info.d = [0.0] * 5
+        self._infos.publish(info)
+
     def send_depth(self, stored: scene.Array, camera: Camera, stamp_ns: int) -> None:
         """
         Publish one depth image with its camera_info.
@@ -68,12 +80,7 @@ class DepthPlayer(Player):
         :param stored: (H, W) uint16 in mm.
         """
         head = header(stamp_ns)
-        info = CameraInfo(header=head, width=camera.width, height=camera.height)
-        info.distortion_model = camera.model
-        info.k = [camera.fx, 0.0, camera.cx, 0.0, camera.fy, camera.cy, 0.0, 0.0, 1.0]
-        info.p = [*info.k[:3], 0.0, *info.k[3:6], 0.0, *info.k[6:], 0.0]
-        info.d = [0.0] * 5
-        self._infos.publish(info)
+        self.send_info(camera, head)
         self._depth.publish(to_depth_msg(stored, '16UC1', head))
 
 
@@ -97,7 +104,12 @@ def play(player: DepthPlayer, clip: scene.Clip, rate_hz: float, late_s: float, l
         time.sleep(max(0.0, start + number / rate_hz - time.monotonic()))
         stamp_ns = time.time_ns()
         if number == 0:
+            # A camera has run for a while when somebody draws on it: its camera_info is known.
+            # And the segmenter waits for the image of a mask, so the mask cannot be late.
+            stamp_ns += round(AHEAD_S * 1e9)
+            player.send_info(scene.CAMERA, header(stamp_ns))
             player.send_mask(clip.labels(0), stamp_ns)
+            time.sleep(AHEAD_S)
         player.send_image(image, stamp_ns)
         lines.write(json.dumps({'frame': number, 'stamp_ns': stamp_ns}) + '\n')
         lines.flush()

@@ -8,6 +8,7 @@ SIGINT or SIGTERM; then everything that arrived is on disk, the newest diagnosti
 """
 
 import argparse
+from collections.abc import Callable
 import json
 from pathlib import Path
 import queue
@@ -15,6 +16,7 @@ import signal
 import sys
 import threading
 import time
+from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
 import numpy as np
@@ -94,6 +96,31 @@ class Recorder(Node):
                 lines.flush()
 
 
+def record(make: Callable[[], Any], marker: Path | None) -> None:
+    """
+    Spin a recorder until SIGINT or SIGTERM, and let it write what it still has.
+
+    :param make: gives a node that has `is_matched()` and `close()`; called once rclpy runs.
+    :param marker: file to make when the recorder is matched.
+    """
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    recorder = make()
+    executor = SingleThreadedExecutor()
+    executor.add_node(recorder)
+    try:
+        while not stop.is_set():
+            executor.spin_once(timeout_sec=0.05)
+            if marker is not None and recorder.is_matched():
+                marker.touch()
+                marker = None
+    finally:
+        recorder.close()
+        rclpy.try_shutdown()
+
+
 def main() -> int:
     """Run the process until it is told to stop."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[1])
@@ -103,22 +130,7 @@ def main() -> int:
     parser.add_argument('--namespace', default='', help='of all topics')
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
-    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
-    recorder = Recorder(args.segmenter, args.out, args.namespace)
-    executor = SingleThreadedExecutor()
-    executor.add_node(recorder)
-    try:
-        while not stop.is_set():
-            executor.spin_once(timeout_sec=0.05)
-            if args.marker is not None and recorder.is_matched():
-                args.marker.touch()
-                args.marker = None
-    finally:
-        recorder.close()
-        rclpy.try_shutdown()
+    record(lambda: Recorder(args.segmenter, args.out, args.namespace), args.marker)
     return 0
 
 

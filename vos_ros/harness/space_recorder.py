@@ -10,20 +10,16 @@ diagnostics `space_diagnostics.json`. Runs until SIGINT or SIGTERM.
 import argparse
 import json
 from pathlib import Path
-import signal
 import sys
-import threading
 import time
 
 from diagnostic_msgs.msg import DiagnosticArray
 import numpy as np
-import rclpy
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
-from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import PointCloud2
 
+from vos_ros.harness.recorder import record
 from vos_ros.ros.conversions import to_stamp_ns
 from vos_ros.ros.space_messages import read_centers
 
@@ -104,22 +100,7 @@ def main() -> int:
     parser.add_argument('--namespace', default='', help='of all topics')
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
-    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
-    recorder = SpaceRecorder(args.source, args.objects, args.out, args.namespace)
-    executor = SingleThreadedExecutor()
-    executor.add_node(recorder)
-    try:
-        while not stop.is_set():
-            executor.spin_once(timeout_sec=0.05)
-            if args.marker is not None and recorder.is_matched():
-                args.marker.touch()
-                args.marker = None
-    finally:
-        recorder.close()
-        rclpy.try_shutdown()
+    record(lambda: SpaceRecorder(args.source, args.objects, args.out, args.namespace), args.marker)
     return 0
 
 

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from vos_ros.config import GeometryConfig
 from vos_ros.datatypes import LabelMap
 from vos_ros.errors import VosError
-from vos_ros.formats.encoded import check_pixels
+from vos_ros.formats.image_codec import view_pixels
 
 Float = npt.NDArray[np.float32]
 
@@ -42,26 +42,7 @@ def read_depth(msg: Any) -> npt.NDArray[Any]:
         raise VosError(
             f"the depth image has the encoding '{msg.encoding}'; use 16UC1 (mm) or 32FC1 (m){hint}"
         )
-    dtype = np.dtype(_ENCODINGS[msg.encoding])
-    height, width, step = int(msg.height), int(msg.width), int(msg.step)
-    row = width * dtype.itemsize
-    what = f'the {msg.encoding} depth image of {width}x{height}'
-    if height < 1 or width < 1:
-        raise VosError(f'{what} is empty')
-    if step < row:
-        raise VosError(f'{what} has step {step}, needs at least {row}')
-    data = np.frombuffer(msg.data, np.uint8)
-    # The last row's padding may be missing: some drivers cut it off.
-    needed = (height - 1) * step + row
-    if data.size < needed:
-        raise VosError(f'{what} with step {step} needs {needed} bytes, has {data.size}')
-    check_pixels(height, width, what)
-    data.flags.writeable = False
-    order = dtype.newbyteorder('>' if msg.is_bigendian else '<')
-    stored: npt.NDArray[Any] = np.ndarray(
-        (height, width), order, data, strides=(step, dtype.itemsize)
-    )
-    return stored if stored.dtype.isnative else stored.astype(dtype)
+    return view_pixels(msg, np.dtype(_ENCODINGS[msg.encoding]), 1)
 
 
 def to_metres(stored: npt.NDArray[Any], limits: GeometryConfig) -> Float:

@@ -37,13 +37,6 @@ STEPS = 5
 
 
 @pytest.fixture(scope='module')
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp('data')
-    write_stills(root)
-    return root
-
-
-@pytest.fixture(scope='module')
 def recipe(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Recipe:
     """Distillation with every random choice: all that could differ between the processes."""
     clip = ClipConfig(size=64, frames=3, real=0.0, jump=0.5)

@@ -25,7 +25,6 @@ from tiny_run import (  # noqa: E402
     tiny_recipe,
     train_command,
     wait_for_step,
-    write_stills,
 )
 
 from vos_distill.cli import main  # noqa: E402
@@ -38,13 +37,6 @@ from vos_distill.processes.distributed import start_fabric  # noqa: E402
 from vos_distill.recipe import Recipe  # noqa: E402
 
 pytestmark = pytest.mark.timeout(300)
-
-
-@pytest.fixture(scope='module')
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp('data')
-    write_stills(root)
-    return root
 
 
 def gradients(monkeypatch: pytest.MonkeyPatch, norms: list[float]) -> None:

@@ -19,7 +19,6 @@ from tiny_run import (  # noqa: E402
     tiny_recipe,
     train_command,
     wait_for_step,
-    write_stills,
 )
 
 from vos_distill.cli import main  # noqa: E402
@@ -35,13 +34,6 @@ RECIPE = tiny_recipe(
     steps=36, save_every=7, log_every=3, drop_recent=0.4,
     clip=ClipConfig(size=64, frames=3, real=0.0, occluder=0.3, bars=0.2, jump=0.5),
 )  # fmt: skip
-
-
-@pytest.fixture(scope='module')
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp('data')
-    write_stills(root)
-    return root
 
 
 @pytest.fixture(scope='module')

@@ -13,7 +13,7 @@ pytest.importorskip('lightning_fabric', reason='training needs lightning-fabric'
 pytest.importorskip('onnx', reason='the export needs onnx')
 
 import cv2  # noqa: E402
-from tiny_run import loss_curve, tiny_recipe, write_stills  # noqa: E402
+from tiny_run import loss_curve, tiny_recipe  # noqa: E402
 
 from vos_distill.data.generate import generate  # noqa: E402
 from vos_distill.evaluation.evaluate import evaluate_finite  # noqa: E402
@@ -25,13 +25,6 @@ from vos_distill.processes.distributed import Interrupted  # noqa: E402
 from vos_ros.errors import VosError  # noqa: E402
 
 pytestmark = pytest.mark.timeout(400)
-
-
-@pytest.fixture(scope='module')
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp('data')
-    write_stills(root)
-    return root
 
 
 @pytest.fixture(scope='module')
