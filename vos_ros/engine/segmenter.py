@@ -408,10 +408,10 @@ class VideoSegmenter:
         height, width = frame.size
         label_map[height // 3 : 2 * height // 3, width // 3 : 2 * width // 3] = 1
         work, prompt = self._work, Prompt(label_map)
-        self._check_channels(work, frame)
+        features = work.backend.encode_image(work.prepare(frame))
+        self._check_channels(work, features)
         prob = self.step(frame, prompt).prob
         # What the engine makes of them is always finite: it takes no number for nothing seen.
-        features = work.backend.encode_image(work.prepare(frame))
         made = [*features.values(), work.encode(features, prob, self.object_ids, self.object_ids)]
         made.append(work.read_and_decode(features))
         is_finite = all(np.isfinite(part).all() for part in made)
@@ -423,9 +423,8 @@ class VideoSegmenter:
                 'export it again or take another backend'
             )
 
-    def _check_channels(self, work: Workspace, frame: Frame) -> None:
+    def _check_channels(self, work: Workspace, features: Features) -> None:
         """Refuse a model whose graphs give something else than its manifest says."""
-        features = work.backend.encode_image(work.prepare(frame))
         prob = np.full((2, *work.mask_size), 0.5, np.float32)
         value = work.encode(features, prob, (1,), (1,))
         for name, said, made in (
