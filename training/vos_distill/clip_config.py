@@ -30,6 +30,8 @@ class ClipConfig:
     :param crossing: share of those twins that are tracked (as object 2, where there is none yet)
         and cross the way of the object they were copied from: ids must not be exchanged.
     :param beside: share of the crossing ones that stay beside it instead, in touch.
+    :param linger: share of the crossing ones that stay before or behind it for up to half of the
+        clip, and then come out on the other side.
     :param turn: share of the cut-outs that turn: another side of them comes in beside the one that
         the first frame shows, and takes its place.
     :param reveal: share of the clips on whose first frame something hides a part of an object,
@@ -61,6 +63,7 @@ class ClipConfig:
     twin: float = 0.0
     crossing: float = 0.0
     beside: float = 0.0
+    linger: float = 0.0
     turn: float = 0.0
     reveal: float = 0.0
     enter: float = 0.0

@@ -78,6 +78,7 @@ BOUNDS: dict[str, tuple[float, float]] = {
     'clip.twin': _SHARE,
     'clip.crossing': _SHARE,
     'clip.beside': _SHARE,
+    'clip.linger': _SHARE,
     'clip.turn': _SHARE,
     'clip.reveal': _SHARE,
     'clip.enter': _SHARE,
@@ -126,6 +127,8 @@ class Recipe:
         to another, in a clip that shows several.
     :param drop_prompted: probability that a clip's prompted row holds the most recent frame from
         some frame on: what the prompted frame does not know is no evidence against an object.
+    :param fall_back: an object of whose mask nothing or only something doubtful is left reads the
+        prompted frame alone on the next frame, as in the node.
     :param spoil_revealed: probability that the most recent mask of a clip that reveals a part of
         an object is spoilt, as if that part had been missed.
     :param families: how often real clips are taken, by the begin of SET/CLIP: {mixed2017/sbi: 1.0,
@@ -186,6 +189,7 @@ class Recipe:
     leak: float = 0.0
     drop_prompted: float = 0.0
     spoil_revealed: float = 0.0
+    fall_back: bool = False
     families: dict[str, float] = field(default_factory=dict)
     amp: bool = True
     seed: int = 0

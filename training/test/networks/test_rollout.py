@@ -12,7 +12,7 @@ from vos_distill.networks.aggregation import (  # noqa: E402
     soft_aggregate,
 )
 from vos_distill.networks.presets import build_student  # noqa: E402
-from vos_distill.networks.rollout import leak, rollout  # noqa: E402
+from vos_distill.networks.rollout import leak, not_believed, rollout  # noqa: E402
 
 
 def test_one_hot_splits_a_label_map() -> None:
@@ -61,6 +61,43 @@ def test_an_ignorant_prompted_row_holds_the_most_recent_frame() -> None:
     )
     logits, _ = student.segment(frames[1], torch.stack([key] * 2, 1), torch.stack([value] * 2, 2))
     torch.testing.assert_close(outputs[2].prob, soft_aggregate(logits), rtol=1e-4, atol=1e-6)
+
+
+@torch.no_grad()
+def test_an_object_that_is_not_believed_falls_back_to_its_prompted_frame_alone() -> None:
+    torch.manual_seed(0)
+    student = build_student('tiny').eval()
+    images = torch.randn(2, 3, 3, 64, 64)
+    first = (torch.rand(2, 2, 64, 64) > 0.5).float()
+    known = torch.zeros(2, 2, 64, 64)
+    known[:, 0, 8:40, 8:40] = 1
+    known[0, 1, 48:60, 8:40] = 1  # the second clip has lost its object 2
+    given = (torch.tensor([True, True]), known)
+    plain = rollout(student, images, first, None, None, given)
+    outputs = rollout(student, images, first, None, None, given, fall_back=True)
+    torch.testing.assert_close(outputs[0].logits, plain[0].logits)
+    same = outputs[1].logits == plain[1].logits
+    assert same.flatten(2).all(2).tolist() == [[True, True], [True, False]]
+    frames = [student.encode_image(images[1:, t]) for t in (0, 2)]
+    masks = torch.nn.functional.avg_pool2d(first[1:], 4)
+    key = frames[0]['key'].flatten(2)
+    value = student.encode_mask(frames[0], masks, others_of(masks))
+    logits, extras = student.segment(
+        frames[1], torch.stack([key] * 2, 1), torch.stack([value] * 2, 2)
+    )
+    torch.testing.assert_close(outputs[1].logits[1, 1], logits[0, 1], rtol=1e-4, atol=1e-5)
+    carried = outputs[1].extras['propagated'][1, 1]
+    torch.testing.assert_close(carried, extras['propagated'][0, 1], rtol=1e-4, atol=1e-5)
+
+
+def test_a_mask_is_believed_where_it_wins_cells_by_enough() -> None:
+    prob = torch.zeros(1, 4, 4, 4)
+    prob[:, 1, 0] = 0.9  # sure
+    prob[:, 2, 1] = 0.5  # wins, by too little
+    prob[:, 3] = 0.05  # wins nothing
+    prob[:, 0] = 1 - prob[:, 1:].sum(1)
+    prob[:, 0, 1] = 0.4
+    assert not_believed(prob).tolist() == [[False, True, True]]
 
 
 @torch.no_grad()

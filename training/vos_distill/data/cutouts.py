@@ -212,11 +212,28 @@ def _lead_across(draw: Draw, twin: Layer, way: Sequence[Matrix]) -> None:
     apart = rng.uniform(1.0, 2.0)  # extents between them on the first frame
     miss = rng.normal(0, 0.25, 2) * extent
     stays = c.beside > 0 and rng.random() < c.beside
-    for index, other in enumerate(way):
-        share = 0.4 if stays else 1 - index / meet
+    shares = np.full(c.frames, 0.4) if stays else 1 - np.arange(c.frames) / meet
+    if not stays and c.linger > 0 and rng.random() < c.linger:
+        shares, miss = _lingering(draw), 0.4 * miss
+    for index, (share, other) in enumerate(zip(shares, way, strict=True)):
         goal = other + side * apart * share + miss
         twin.maps[index] = twin.maps[index].copy()
         twin.maps[index][:2, 2] += (goal - (twin.maps[index] @ here)[:2]).astype(np.float32)
+
+
+def _lingering(draw: Draw) -> Matrix:
+    """
+    Come up to another object, stay before or behind it, and come out on the other side.
+
+    :return: (T,) distance from it on each frame, 1 = that on the first one.
+    """
+    count, rng = draw.config.frames, draw.rng
+    arrives = rng.uniform(1.0, max(count / 2, 1.0))
+    leaves = arrives + rng.uniform(1.0, max(count / 2, 1.0))
+    speed = rng.uniform(0.2, 0.6)  # a frame, on the way out
+    t = np.arange(count)
+    shares: Matrix = np.maximum(1 - t / arrives, 0) - speed * np.maximum(t - leaves, 0)
+    return shares
 
 
 def still_background(draw: Draw, track: bool) -> Layer:

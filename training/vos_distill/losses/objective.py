@@ -285,6 +285,7 @@ def clip_loss(
             (drop < recipe.drop_recent).to(images.device),
             (given, spoilt),
             ignorant_from(draws, images, recipe.drop_prompted),
+            recipe.fall_back,
         )
     taught: list[StepOutput] = []
     if teacher is not None:

@@ -12,6 +12,9 @@ import torch.nn.functional as F
 from vos_distill.networks.aggregation import others_of, soft_aggregate
 from vos_distill.networks.student import Features, Student
 
+#: Mean probability below which the node does not memorise an object: `memory.min_score`.
+_MIN_SCORE = 0.55
+
 
 def corrupt(masks: Tensor, generator: torch.Generator | None = None) -> Tensor:
     """
@@ -85,6 +88,53 @@ class StepOutput:
     extras: dict[str, Tensor]
 
 
+def not_believed(prob: Tensor) -> Tensor:
+    """
+    Find the objects whose mask the node would not memorise, so that they fall back.
+
+    :param prob: (B, K + 1, h4, w4), row 0 = background.
+    :return: (B, K) bool: wins no cell, or those that it wins by too little.
+    """
+    plane = prob[:, 1:]
+    wins = (plane >= prob.amax(1, keepdim=True)).to(prob.dtype)
+    count = wins.sum((2, 3))
+    return (plane * wins).sum((2, 3)) < _MIN_SCORE * count.clamp(min=1)
+
+
+def _again_from_prompt(
+    student: Student,
+    features: Features,
+    fell: Tensor,
+    prompted: tuple[Tensor, Tensor],
+    found: tuple[Tensor, dict[str, Tensor]],
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """
+    Segment some objects again with the prompted frame in both rows, as the node does.
+
+    :param fell: (B, K) bool, those.
+    :param prompted: key (B, Ck, N) and values (B, K, Cv, N).
+    :param found: what `segment` gave for all.
+    :return: the same, with theirs in it. Attention maps stay as they were.
+    """
+    logits, extras = found
+    clip, slot = fell.nonzero(as_tuple=True)
+    key, value = prompted[0][clip], prompted[1][clip, slot][:, None]
+    alone, more = student.segment(
+        {n: x[clip] for n, x in features.items()},
+        torch.stack([key, key], dim=1),
+        torch.stack([value, value], dim=2),
+    )
+    extras = dict(extras)
+    if 'propagated' in more:
+        extras['propagated'] = extras['propagated'].index_put(
+            (clip, slot), more['propagated'][:, 0]
+        )
+    if 'decoder' in more:
+        rows = clip * fell.shape[1] + slot
+        extras['decoder'] = extras['decoder'].index_put((rows,), more['decoder'])
+    return logits.index_put((clip, slot), alone[:, 0]), extras
+
+
 def rollout(
     student: Student,
     images: Tensor,
@@ -93,6 +143,7 @@ def rollout(
     drop: Tensor | None = None,
     given: tuple[Tensor, Tensor] | None = None,
     ignorant: Tensor | None = None,
+    fall_back: bool = False,
 ) -> list[StepOutput]:
     """
     Segment frames 1..T-1 of every clip with the student's own masks in its memory.
@@ -107,6 +158,8 @@ def rollout(
         frames 0 and 1, as if it had been running since.
     :param ignorant: (B, T) bool, frames on which the prompted row holds the most recent frame
         instead; such a frame's recent row is not dropped.
+    :param fall_back: an object that is `not_believed` on a frame has the prompted frame in both
+        rows on the next one, as in the node; the others keep the recent one.
     """
     b, t = images.shape[:2]
     every: Features = student.encode_image(images.flatten(0, 1))
@@ -115,6 +168,7 @@ def rollout(
     first_key = frames[0]['key'].flatten(2)
     first_value = student.encode_mask(frames[0], masks, others_of(masks))
     recent_key, recent_value = first_key, first_value
+    fell = None
     outputs = []
     for index in range(1, t):
         prompted_key, prompted_value = first_key, first_value
@@ -131,6 +185,10 @@ def rollout(
             torch.stack([prompted_key, recent_key], dim=1),
             torch.stack([prompted_value, recent_value], dim=2),
         )
+        if fell is not None and fell.any():
+            prompted = (first_key, first_value)
+            found = _again_from_prompt(student, frames[index], fell, prompted, (logits, extras))
+            logits, extras = found
         if exists is not None:
             logits = logits.masked_fill(exists[:, :, None, None] == 0, -20.0)
         prob = soft_aggregate(logits)
@@ -140,6 +198,12 @@ def rollout(
             if index == 1 and given is not None:
                 coarse = F.avg_pool2d(given[1], 4)
                 masks = torch.where(given[0][:, None, None, None], coarse, masks)
+            if fall_back:
+                with torch.no_grad():
+                    left = (1 - masks.sum(1, keepdim=True)).clamp(min=0)
+                    fell = not_believed(torch.cat([left, masks], dim=1))
+                    if exists is not None:
+                        fell = fell & (exists > 0)
             recent_key = frames[index]['key'].flatten(2)
             recent_value = student.encode_mask(frames[index], masks, others_of(masks))
     return outputs
