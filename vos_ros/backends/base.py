@@ -4,11 +4,14 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 import os
 from pathlib import Path
 from typing import Any, Protocol
+
+import numpy as np
 
 from vos_ros.config import RuntimeConfig
 from vos_ros.datatypes import Float
@@ -20,7 +23,7 @@ Size = tuple[int, int]  # height, width
 Features = dict[str, Float]
 
 GRAPHS = ('encode_image', 'segment', 'encode_mask')
-_OUTPUTS = {'encode_image': 'key', 'segment': 'logits', 'encode_mask': 'value'}
+OUTPUTS = {'encode_image': 'key', 'segment': 'logits', 'encode_mask': 'value'}
 _MAX_AUTO_THREADS = 4
 
 
@@ -119,6 +122,34 @@ class Backend(Protocol):
         """
 
 
+class NamedInputs(ABC):
+    """Two of a Backend's calls, for graphs that say by name which tensors they read."""
+
+    _inputs: Mapping[str, Iterable[str]]
+    """Per graph, the names of what it reads."""
+
+    def segment(self, features: Features, memory_key: Float, memory_value: Float) -> Float:
+        """Read the memory and decode; see Backend."""
+        offered = {**features, 'memory_key': memory_key, 'memory_value': memory_value}
+        return self._run('segment', self._feeds('segment', offered))
+
+    def encode_mask(self, features: Features, masks: Float, others: Float) -> Float:
+        """Encode the objects for the memory; see Backend."""
+        offered = {**features, 'masks': masks, 'others': others}
+        return self._run('encode_mask', self._feeds('encode_mask', offered))
+
+    def _feeds(self, graph: str, offered: Features) -> Features:
+        return {name: np.ascontiguousarray(offered[name]) for name in self._inputs[graph]}
+
+    @abstractmethod
+    def _run(self, graph: str, feeds: Features) -> Float:
+        """
+        Run a graph that makes one tensor, which is `OUTPUTS[graph]`.
+
+        :param feeds: by name, contiguous.
+        """
+
+
 @dataclass(frozen=True)
 class Job:
     """
@@ -161,12 +192,12 @@ def check_roles(
     }
     for graph in GRAPHS:
         unknown = set(inputs[graph]) - offered[graph]
-        if not unknown and _OUTPUTS[graph] in outputs[graph]:
+        if not unknown and OUTPUTS[graph] in outputs[graph]:
             continue
         problem = (
             f'wants {", ".join(sorted(unknown))}, which nothing makes'
             if unknown
-            else f'does not make {_OUTPUTS[graph]}'
+            else f'does not make {OUTPUTS[graph]}'
         )
         raise VosError(
             f'model {manifest.name}: {manifest.graphs[graph].path} {problem}; '

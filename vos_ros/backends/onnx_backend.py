@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import onnxruntime as ort
 
 from vos_ros.backends.base import (
@@ -17,7 +16,9 @@ from vos_ros.backends.base import (
     first_line,
     GRAPHS,
     Job,
+    NamedInputs,
     NotInstalledError,
+    OUTPUTS,
     Size,
     thread_count,
 )
@@ -76,7 +77,7 @@ def session_options(size: Size, threads: int) -> ort.SessionOptions:
     return options
 
 
-class OnnxBackend:
+class OnnxBackend(NamedInputs):
     """
     A Backend over onnxruntime; the graphs say themselves which features they read.
 
@@ -116,18 +117,8 @@ class OnnxBackend:
         arrays = self.sessions['encode_image'].run(self._features, {'image': image})
         return {'image': image, **dict(zip(self._features, arrays))}
 
-    def segment(self, features: Features, memory_key: Float, memory_value: Float) -> Float:
-        """Read the memory and decode; see Backend."""
-        offered = {**features, 'memory_key': memory_key, 'memory_value': memory_value}
-        return self._run('segment', 'logits', offered)
-
-    def encode_mask(self, features: Features, masks: Float, others: Float) -> Float:
-        """Encode the objects for the memory; see Backend."""
-        return self._run('encode_mask', 'value', {**features, 'masks': masks, 'others': others})
-
-    def _run(self, graph: str, output: str, offered: Features) -> Float:
-        feeds = {name: np.ascontiguousarray(offered[name]) for name in self._inputs[graph]}
-        made: Float = self.sessions[graph].run([output], feeds)[0]
+    def _run(self, graph: str, feeds: Features) -> Float:
+        made: Float = self.sessions[graph].run([OUTPUTS[graph]], feeds)[0]
         return made
 
 

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import openvino as ov
 
 from vos_ros.backends.base import (
@@ -15,8 +14,10 @@ from vos_ros.backends.base import (
     first_line,
     GRAPHS,
     Job,
+    NamedInputs,
     NotInstalledError,
     object_shapes,
+    OUTPUTS,
     thread_count,
     Verify,
 )
@@ -26,7 +27,7 @@ from vos_ros.errors import VosError
 _HINTS = {'fp32': 'f32', 'bf16': 'bf16'}
 
 
-class OpenVinoBackend:
+class OpenVinoBackend(NamedInputs):
     """
     A Backend over OpenVINO: three graphs, static but for the number of objects.
 
@@ -75,18 +76,8 @@ class OpenVinoBackend:
         )
         return {'image': image, **{name: made[name] for name in self._features}}
 
-    def segment(self, features: Features, memory_key: Float, memory_value: Float) -> Float:
-        """Read the memory and decode; see Backend."""
-        offered = {**features, 'memory_key': memory_key, 'memory_value': memory_value}
-        return self._run('segment', 'logits', offered)
-
-    def encode_mask(self, features: Features, masks: Float, others: Float) -> Float:
-        """Encode the objects for the memory; see Backend."""
-        return self._run('encode_mask', 'value', {**features, 'masks': masks, 'others': others})
-
-    def _run(self, graph: str, output: str, offered: Features) -> Float:
-        feeds = {name: np.ascontiguousarray(offered[name]) for name in self._inputs[graph]}
-        made: Float = self._requests[graph].infer(feeds, share_inputs=True)[output]
+    def _run(self, graph: str, feeds: Features) -> Float:
+        made: Float = self._requests[graph].infer(feeds, share_inputs=True)[OUTPUTS[graph]]
         return made
 
 

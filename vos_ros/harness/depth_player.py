@@ -14,8 +14,6 @@ import sys
 import time
 
 from builtin_interfaces.msg import Time
-import rclpy
-from rclpy.executors import ExternalShutdownException
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
@@ -23,7 +21,7 @@ from std_msgs.msg import Header
 from vos_ros.bag.sequence import FRAME_ID
 from vos_ros.errors import VosError
 from vos_ros.harness import scene
-from vos_ros.harness.player import Player, SETTLE_S
+from vos_ros.harness.player import Player, run_player
 from vos_ros.ros.conversions import to_color_msg, to_depth_msg
 from vos_ros.space.camera import Camera
 
@@ -129,24 +127,17 @@ def main() -> int:
     parser.add_argument('--marker', type=Path, action='append', default=[], help='to wait for')
     parser.add_argument('--timeout', type=float, default=60.0, help='longest wait in s')
     args = parser.parse_args()
-    rclpy.init()
-    try:
-        clip = scene.read_clip(args.clip)
-        player = DepthPlayer(args.segmenter, args.namespace)
-        player.wait_for_depth_reader(args.timeout)
-        for marker in args.marker or [None]:
-            player.wait_until_heard(marker, args.timeout)
-        with args.log.open('w') as lines:
-            play(player, clip, args.hz, args.late_ms / 1e3, lines)
-        time.sleep(SETTLE_S)  # a publisher that goes takes its last messages with it
-    except VosError as error:
-        print(f'player: {error}', file=sys.stderr)
-        return 2
-    except (KeyboardInterrupt, ExternalShutdownException):
-        return 1
-    finally:
-        rclpy.try_shutdown()
-    return 0
+    return run_player(lambda: _play_clip(args))
+
+
+def _play_clip(args: argparse.Namespace) -> None:
+    clip = scene.read_clip(args.clip)
+    player = DepthPlayer(args.segmenter, args.namespace)
+    player.wait_for_depth_reader(args.timeout)
+    for marker in args.marker or [None]:
+        player.wait_until_heard(marker, args.timeout)
+    with args.log.open('w') as lines:
+        play(player, clip, args.hz, args.late_ms / 1e3, lines)
 
 
 if __name__ == '__main__':

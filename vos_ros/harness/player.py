@@ -10,7 +10,7 @@ per frame, with the stamp it was sent with.
 """
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 import json
 from pathlib import Path
 import sys
@@ -201,23 +201,36 @@ def main() -> int:
     parser.add_argument('--marker', type=Path, default=None, help='file to wait for')
     parser.add_argument('--timeout', type=float, default=60.0, help='longest wait in s')
     args = parser.parse_args()
+    return run_player(lambda: _play_bag(args))
+
+
+def _play_bag(args: argparse.Namespace) -> None:
+    bag = _open(args)
+    compressed = bag.require(args.image, 'the camera', '--image').kind == COMPRESSED
+    player = Player(args.segmenter, compressed, args.namespace)
+    player.wait_until_heard(args.marker, args.timeout)
+    sent = 0
+    with args.log.open('w') as lines:
+        for loop in range(args.loops):
+            if loop:
+                time.sleep(SETTLE_S)  # the last masks belong to the loop before
+                player.forget(args.timeout)
+            frames = read_frames(bag, args.image)
+            sent = play(player, frames, args.prompts, args.rate, sent, lines)
+    print(f'{sent} frames sent')
+
+
+def run_player(play_all: Callable[[], None]) -> int:
+    """
+    Play, as a process: ROS is started before and ended after.
+
+    :param play_all: publishes everything.
+    :return: exit code: 0, 1 if it was interrupted, 2 with one line on stderr.
+    """
     rclpy.init()
     try:
-        bag = _open(args)
-        compressed = bag.require(args.image, 'the camera', '--image').kind == COMPRESSED
-        player = Player(args.segmenter, compressed, args.namespace)
-        player.wait_until_heard(args.marker, args.timeout)
-        sent = 0
-        with args.log.open('w') as lines:
-            for loop in range(args.loops):
-                if loop:
-                    time.sleep(SETTLE_S)  # the last masks belong to the loop before
-                    player.forget(args.timeout)
-                frames = read_frames(bag, args.image)
-                sent = play(player, frames, args.prompts, args.rate, sent, lines)
-        print(f'{sent} frames sent')
-        # A publisher that goes takes its last messages with it.
-        time.sleep(SETTLE_S)
+        play_all()
+        time.sleep(SETTLE_S)  # a publisher that goes takes its last messages with it
     except VosError as error:
         print(f'player: {error}', file=sys.stderr)
         return 2

@@ -26,6 +26,13 @@ def _norm(channels: int, folded: bool) -> nn.Module:
     return nn.Identity() if folded else nn.BatchNorm2d(channels, eps=BN_EPS)
 
 
+def _shortcut(in_ch: int, out_ch: int, stride: int, folded: bool) -> nn.Module | None:
+    """Make what fits a block's input to its output; None where it fits as it is."""
+    if stride == 1 and in_ch == out_ch:
+        return None
+    return nn.Sequential(nn.Conv2d(in_ch, out_ch, 1, stride, bias=folded), _norm(out_ch, folded))
+
+
 class BasicBlock(nn.Module):
     """ResNet's two-convolution block (He et al. 2016), names as in torchvision."""
 
@@ -36,11 +43,7 @@ class BasicBlock(nn.Module):
         self.conv2 = nn.Conv2d(out_ch, out_ch, 3, 1, 1, bias=folded)
         self.bn2 = _norm(out_ch, folded)
         self.relu = nn.ReLU(inplace=True)
-        self.downsample: nn.Module | None = None
-        if stride != 1 or in_ch != out_ch:
-            self.downsample = nn.Sequential(
-                nn.Conv2d(in_ch, out_ch, 1, stride, bias=folded), _norm(out_ch, folded)
-            )
+        self.downsample = _shortcut(in_ch, out_ch, stride, folded)
 
     def forward(self, x: Tensor) -> Tensor:
         skip = x if self.downsample is None else self.downsample(x)
@@ -102,11 +105,7 @@ class Bottleneck(nn.Module):
         self.conv3 = nn.Conv2d(width, out_ch, 1, bias=folded)
         self.bn3 = _norm(out_ch, folded)
         self.relu = nn.ReLU(inplace=True)
-        self.downsample: nn.Module | None = None
-        if stride != 1 or in_ch != out_ch:
-            self.downsample = nn.Sequential(
-                nn.Conv2d(in_ch, out_ch, 1, stride, bias=folded), _norm(out_ch, folded)
-            )
+        self.downsample = _shortcut(in_ch, out_ch, stride, folded)
 
     def forward(self, x: Tensor) -> Tensor:
         skip = x if self.downsample is None else self.downsample(x)
