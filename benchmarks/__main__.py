@@ -4,6 +4,7 @@
 All benchmarks of speed, one after another, each a process of its own; what `make bench` runs.
 
 python benchmarks [--model M] [--davis ROOT] [--int8 DIR] [--cutie DIR --aot DIR --peers-python P]
+python benchmarks NAME [its own arguments]: one of them, or one that is not among these
 
 About 15 minutes on a quiet machine with two cores; with a data set and peers about 20. --quick
 takes a few frames of each, to see that all of them run, as drafts. Reports go to
@@ -13,6 +14,7 @@ benchmarks/results/<date>-<machine>/ (drafts: ...-draft/); close everything else
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 from pathlib import Path
 import subprocess
@@ -25,10 +27,27 @@ from vos_ros.config import RuntimeConfig
 from vos_ros.errors import VosError
 
 FOLDER = Path(__file__).resolve().parent
+#: In the rooms, but no benchmarks: what these are made of, or run in other processes.
+_PARTS = {'rig', 'timed_node', 'peer_export', 'peer_worker'}
+
+
+def scripts() -> dict[str, str]:
+    """Return name -> module of every benchmark."""
+    found = sorted(FOLDER.glob('[a-z]*/*.py'))
+    return {p.stem: f'{p.parent.name}.{p.stem}' for p in found if p.stem not in _PARTS}
+
+
+def run_one(name: str, arguments: list[str]) -> None:
+    """Run one benchmark, in this process, by its own arguments."""
+    known = scripts()
+    if name not in known:
+        sys.exit(f'benchmarks: {name!r} is none of them; there are {", ".join(known)}')
+    sys.argv = [f'benchmarks {name}', *arguments]
+    sys.exit(importlib.import_module(known[name]).main())
 
 
 def plan(args: argparse.Namespace) -> dict[str, list[str]]:
-    """Return name -> script with its arguments."""
+    """Return name -> name again, with arguments."""
     model = ['--model', args.model]
     models = [*model, *args.int8]
 
@@ -36,25 +55,25 @@ def plan(args: argparse.Namespace) -> dict[str, list[str]]:
         return (quick if args.quick else usual).split()
 
     found = {
-        'step': ['bench_step.py', *model, *either('--rounds 8', '--rounds 1')],
-        'objects': ['bench_objects.py', *model, *either('--rounds 10', '--rounds 1')],
-        'memory': ['bench_memory.py', *model, *either('--frames 40', '--frames 4')],
+        'step': ['step', *model, *either('--rounds 8', '--rounds 1')],
+        'objects': ['objects', *model, *either('--rounds 10', '--rounds 1')],
+        'memory': ['memory', *model, *either('--frames 40', '--frames 4')],
         'length': [
-            *('bench_length.py', *model, '--size', '128'),
+            *('length', *model, '--size', '128'),
             *either('--frames 10000', '--frames 400'),
         ],
-        'labels': ['bench_labels.py', *either('--rounds 30', '--rounds 1')],
-        'roofline': ['bench_roofline.py', *model, *either('--rounds 20', '--rounds 2')],
-        'node': ['bench_node.py', *model, *either('--frames 2000', '--frames 20')],
+        'labels': ['labels', *either('--rounds 30', '--rounds 1')],
+        'roofline': ['roofline', *model, *either('--rounds 20', '--rounds 2')],
+        'node': ['node', *model, *either('--frames 2000', '--frames 20')],
     }
     if args.davis:
         found['ladder'] = [
-            *('bench_ladder.py', *models, '--davis', args.davis),
+            *('ladder', *models, '--davis', args.davis),
             *either('--rounds 8', '--rounds 1 --sizes 256'),
         ]
     if args.cutie or args.aot:
         found['peers'] = [
-            *('bench_peers.py', *models, '--python', args.peers_python),
+            *('peers', *models, '--python', args.peers_python),
             *(['--cutie', args.cutie] if args.cutie else []),
             *(['--aot', args.aot] if args.aot else []),
             *either('--rounds 5', '--rounds 1 --warm-up 2'),
@@ -66,7 +85,13 @@ def plan(args: argparse.Namespace) -> dict[str, list[str]]:
 
 def main() -> int:
     """Run what was asked for; exit code 1 if any of it failed."""
-    parser = argparse.ArgumentParser(prog='benchmarks', description=__doc__.splitlines()[1])
+    if sys.argv[1:] and not sys.argv[1].startswith('-'):
+        run_one(sys.argv[1], sys.argv[2:])
+    parser = argparse.ArgumentParser(
+        prog='benchmarks',
+        description=__doc__.splitlines()[1],
+        epilog=f'benchmarks NAME runs one alone: {", ".join(scripts())}',
+    )
     parser.add_argument('--model', default=RuntimeConfig().model, help='name or folder')
     parser.add_argument('--int8', nargs='+', default=[], help='quantised models, to compare')
     parser.add_argument('--davis', default='', help='data set in DAVIS layout: adds the ladder')
@@ -84,12 +109,10 @@ def main() -> int:
         parser.error(str(error))
 
     spent, failed = {}, []
-    for name, (script, *rest) in plan(args).items():
-        print(
-            f'\n=== {name}: {script} {" ".join(rest)}; load {os.getloadavg()[0]:.1f}', flush=True
-        )
+    for name, line in plan(args).items():
+        print(f'\n=== {" ".join(line)}; load {os.getloadavg()[0]:.1f}', flush=True)
         began = time.monotonic()
-        if subprocess.run([sys.executable, str(FOLDER / script), *rest]).returncode:
+        if subprocess.run([sys.executable, str(FOLDER), *line]).returncode:
             failed.append(name)
         spent[name] = time.monotonic() - began
     print('\n' + ', '.join(f'{name} {seconds:.0f} s' for name, seconds in spent.items()))

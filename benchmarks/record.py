@@ -30,9 +30,11 @@ from vos_ros.errors import VosError
 from vos_ros.evaluation.evaluate import describe_run, write_json
 from vos_ros.harness import clip
 
-RESULTS = Path(os.environ.get('VOS_BENCH_RESULTS') or Path(__file__).resolve().parent / 'results')
+#: `python FOLDER NAME` runs a benchmark.
+FOLDER = Path(__file__).resolve().parent
+RESULTS = Path(os.environ.get('VOS_BENCH_RESULTS') or FOLDER / 'results')
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = FOLDER.parent
 DRAFT = '--draft'
 _DRAFT_HELP = 'measure although changes are not committed; into <date>-<machine>-draft/'
 
@@ -111,7 +113,13 @@ def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     return '\n'.join('| ' + ' | '.join(str(cell) for cell in line) + ' |' for line in lines)
 
 
-def save(section: str, command: str, text: str, raw: Mapping[str, Any]) -> Path:
+def save(
+    section: str,
+    command: str,
+    text: str,
+    raw: Mapping[str, Any],
+    figures: Mapping[str, str] | None = None,
+) -> Path:
     """
     Write one benchmark's result and return its folder.
 
@@ -119,6 +127,7 @@ def save(section: str, command: str, text: str, raw: Mapping[str, Any]) -> Path:
     :param command: by which it can be repeated.
     :param text: its part of REPORT.md, Markdown.
     :param raw: its part of raw.json.
+    :param figures: file name -> SVG, to be written beside.
     :raises VosError: the tree has changes that are not committed, and this is no draft.
     """
     draft = DRAFT in sys.argv
@@ -136,4 +145,6 @@ def save(section: str, command: str, text: str, raw: Mapping[str, Any]) -> Path:
         parts.append(f'Host: {host}')
         parts.append(part['text'])
     (folder / 'REPORT.md').write_text('\n\n'.join(parts) + '\n')
+    for name, svg in (figures or {}).items():
+        (folder / name).write_text(svg)
     return folder

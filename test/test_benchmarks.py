@@ -6,6 +6,7 @@ import argparse
 import importlib
 import importlib.util
 from pathlib import Path
+import re
 import shutil
 import subprocess
 from typing import Any
@@ -78,14 +79,14 @@ def test_multiply_adds_are_counted_from_shapes(
     kind: str, ins: list[list[int]], out: list[int], macs: int
 ) -> None:
     pytest.importorskip('onnx')
-    roofline = importlib.import_module('bench_roofline')
+    roofline = importlib.import_module('engine.roofline')
     assert roofline.macs_of(event(kind, ins, out)) == macs
 
 
 def test_a_probe_computes_what_its_name_says() -> None:
     pytest.importorskip('onnx')
     ort = pytest.importorskip('onnxruntime')
-    roofline = importlib.import_module('bench_roofline')
+    roofline = importlib.import_module('engine.roofline')
     model = roofline.one_node('Conv', [(1, 4, 6, 7), (5, 4, 3, 3)], {1}, 1)
     session = ort.InferenceSession(model, providers=['CPUExecutionProvider'])
     (found,) = session.run(None, {'x0': np.ones((1, 4, 6, 7), np.float32)})
@@ -94,7 +95,7 @@ def test_a_probe_computes_what_its_name_says() -> None:
 
 def test_the_parts_of_a_frame_add_up_to_the_whole() -> None:
     pytest.importorskip('rclpy')
-    bench_node = importlib.import_module('bench_node')
+    bench_node = importlib.import_module('over_dds.node')
     line = {
         **{'stamp_ns': 0, 'arrived_ns': 2_000_000, 'publish_ns': 60_000_000},
         **{'published_ns': 61_000_000, 'preprocess_ms': 1.0, 'encode_ms': 25.0},
@@ -108,7 +109,7 @@ def test_the_parts_of_a_frame_add_up_to_the_whole() -> None:
 
 
 def test_a_point_is_best_where_nothing_faster_is_as_accurate() -> None:
-    ladder = importlib.import_module('bench_ladder')
+    ladder = importlib.import_module('engine.ladder')
     points = [
         ladder.Point('a', 480, 50.0, 90.0, jf=0.80),
         ladder.Point('a', 256, 15.0, 25.0, jf=0.70),
@@ -132,7 +133,7 @@ def test_the_driver_adds_what_needs_data_only_where_it_is_given() -> None:
     plan = driver.plan(argparse.Namespace(**more))
     assert {'ladder', 'peers'} == set(plan) - set(names)
     assert 'q' in plan['ladder']
-    assert all((FOLDER / line[0]).is_file() for line in plan.values())
+    assert plan.keys() <= driver.scripts().keys()
     assert all(line[-1] == '--draft' for line in plan.values())
 
 
@@ -142,8 +143,8 @@ def test_a_peers_window_attention_in_tiles_is_the_one_by_its_correlation(
 ) -> None:
     torch = pytest.importorskip('torch')
     pytest.importorskip('onnxruntime')
-    correlation = importlib.import_module('peer_worker').Correlation(patch_size=5)
-    tiled = importlib.import_module('peer_export').WindowAttention
+    correlation = importlib.import_module('peers.peer_worker').Correlation(patch_size=5)
+    tiled = importlib.import_module('peers.peer_export').WindowAttention
     random = torch.Generator().manual_seed(0)
     heads, channels, (h, w) = 2, 3, size
     query, key, value = torch.randn(3, heads, h * w, channels, generator=random)
@@ -170,7 +171,7 @@ def test_a_peers_window_attention_in_tiles_is_the_one_by_its_correlation(
 def test_labels_for_a_peers_memory_are_resized_as_torch_resizes_them() -> None:
     torch = pytest.importorskip('torch')
     pytest.importorskip('onnxruntime')
-    export = importlib.import_module('peer_export')
+    export = importlib.import_module('peers.peer_export')
     labels = torch.arange(8 * 14).reshape(8, 14)
     want = torch.nn.functional.interpolate(labels[None, None].float(), (9, 13), mode='nearest')
     found = labels[export.nearest(8, 9)][:, export.nearest(14, 13)]
@@ -180,7 +181,7 @@ def test_labels_for_a_peers_memory_are_resized_as_torch_resizes_them() -> None:
 def test_a_peers_export_that_labels_otherwise_is_not_timed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    bench = importlib.import_module('bench_peers')
+    bench = importlib.import_module('peers.peers')
     asked: list[str] = []
     agreement = {'differ': 0.002, 'clearly': 0.0, 'largest': 0.5}
 
@@ -202,7 +203,7 @@ def test_a_peers_export_that_labels_otherwise_is_not_timed(
 def test_a_python_without_onnx_leaves_the_exported_peer_out(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    bench = importlib.import_module('bench_peers')
+    bench = importlib.import_module('peers.peers')
     python = tmp_path / 'python'
     python.write_text('#!/bin/sh\necho "ModuleNotFoundError: no onnx" >&2\nexit 1\n')
     python.chmod(0o755)
@@ -258,6 +259,19 @@ def test_a_benchmark_stops_before_it_measures_anything(
     assert 'add --draft' in capsys.readouterr().err
     monkeypatch.setattr('sys.argv', ['bench', '--draft'])
     assert record.parse_args(argparse.ArgumentParser()).draft
+
+
+def test_what_the_pages_run_by_name_is_a_benchmark() -> None:
+    root = FOLDER.parent
+    pages = [*root.glob('*.md'), *root.glob('docs/*.md'), *FOLDER.glob('*/*.py')]
+    named = {n for p in pages for n in re.findall(r'python benchmarks ([a-z]\w*)', p.read_text())}
+    assert named > {'soak', 'step', 'bag_memory'}
+    assert named <= _driver().scripts().keys()
+
+
+def test_a_name_that_is_no_benchmark_is_refused_with_those_there_are() -> None:
+    with pytest.raises(SystemExit, match=r"'speed' is none of them; there are .*soak"):
+        _driver().run_one('speed', [])
 
 
 def _driver() -> Any:

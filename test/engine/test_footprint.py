@@ -19,7 +19,7 @@ from vos_ros.engine.footprint import bank_nbytes, check_fits, footprint, RUNTIME
 from vos_ros.engine.segmenter import VideoSegmenter
 from vos_ros.errors import VosError
 
-# What processes took for the network: MiB, by benchmarks/bench_footprint.py on 2026-11-28.
+# What processes took for the network: MiB, by python benchmarks footprint on 2026-11-28.
 TAKEN = [
     ('fast_mb_slim', (256, 336), 1, 82),
     ('fast_mb_slim', (480, 640), 10, 309),

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The vos_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""benchmarks/soak.py, a short one: whether it runs, and what it checks besides memory."""
+"""`python benchmarks soak`, a short one: whether it runs, and what it checks besides memory."""
 
 import json
 import os
@@ -21,7 +21,7 @@ def test_every_frame_of_a_short_soak_is_accounted_for(tmp_path: Path) -> None:
     # It fails by itself where a stamp is answered twice, or a frame is nowhere counted.
     done = subprocess.run(
         [
-            *(sys.executable, 'benchmarks/soak.py', '--draft'),
+            *(sys.executable, 'benchmarks', 'soak', '--draft'),
             *('--frames=120', '--changes=12', f'--model={model}'),
         ],
         env=os.environ | {'VOS_BENCH_RESULTS': str(tmp_path)},

@@ -4,7 +4,7 @@
 What the network will take at a size, before it is opened there.
 
 Upper estimates, from what processes were seen to take with the shipped models on the processor,
-from 256 to 1440 px (`benchmarks/bench_footprint.py`).
+from 256 to 1440 px (`python benchmarks footprint`).
 """
 
 from __future__ import annotations

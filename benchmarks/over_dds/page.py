@@ -3,7 +3,7 @@
 """
 What an open page costs the node: latency with and without it, in turns, and the page's own rate.
 
-python benchmarks/bench_page.py --rounds 3 --seconds 15
+python benchmarks page --rounds 3 --seconds 15
 
 Starts a segmenter and the page as processes; the camera (30 Hz) and the viewer run in this one, so
 that on few cores they cost, too. Set ROS_DOMAIN_ID to one of your own.

@@ -3,7 +3,7 @@
 """
 What one frame costs, per stage, by backend, number of threads, camera and number of objects.
 
-python benchmarks/bench_step.py [--model M] [--size S ...] [--rounds N] [--backends NAME ...]
+python benchmarks step [--model M] [--size S ...] [--rounds N] [--backends NAME ...]
 
 The variants take turns, a few frames each, so that whatever else this machine does meets all of
 them alike. Before anything is timed, the variants of one backend must give equal label maps
@@ -121,7 +121,7 @@ def main() -> int:
             rows,
         )
     )
-    command = f'python benchmarks/bench_step.py --model {args.model} --rounds {args.rounds}'
+    command = f'python benchmarks step --model {args.model} --rounds {args.rounds}'
     print(save('step', command, text, {'size': args.size, 'variants': raw}))
     return 0
 

@@ -3,7 +3,7 @@
 """
 What a slow detector costs: masks that come late for the frame they were drawn on, over DDS.
 
-python benchmarks/late_mask.py [--late 0.5] [--davis ROOT/SEQUENCE] [--model M] [--input-size S]
+python benchmarks late_mask [--late 0.5] [--davis ROOT/SEQUENCE] [--model M] [--input-size S]
 
 The clip is played three times: the mask of its first frame comes in time; comes late and is
 caught up through the buffered frames; comes late and is applied to the newest frame, as
@@ -22,10 +22,10 @@ import tempfile
 from typing import Any, NamedTuple
 
 import numpy as np
+from over_dds.rig import add_network, network_of, Rig
 from record import frames_of_clip, parse_args, save, table
-from rig import Rig
 
-from vos_ros.config import InitConfig, RuntimeConfig
+from vos_ros.config import InitConfig
 from vos_ros.datatypes import Image, LabelMap
 from vos_ros.evaluation.metrics import region_similarity
 from vos_ros.formats.masks import ids_in
@@ -106,14 +106,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[1])
     parser.add_argument('--late', type=float, default=0.5, help='of the mask, s')
     parser.add_argument('--davis', type=Path, help="root/SEQUENCE; left out = the demo's own clip")
-    parser.add_argument('--model', default=RuntimeConfig().model, help='name or folder')
-    parser.add_argument(
-        '--input-size', type=int, default=0, help="short side; 0 = the model's own"
-    )
+    add_network(parser, input_size=0)
     args = parse_args(parser)
 
     clip = open_clip(args.davis, args.late)
-    base = {'model': args.model, 'input_size': args.input_size, 'threads': 1}
+    base = network_of(args)
     found: dict[str, tuple[list[float], int]] = {}
     with tempfile.TemporaryDirectory() as folder:
         for number, (way, parameters) in enumerate(WAYS.items()):
@@ -139,7 +136,7 @@ def main() -> int:
         + table(['mask', 'J after it came', 'lost', 'J, first second', 'frames replayed'], rows)
     )
     print(text)
-    command = f'python benchmarks/late_mask.py --late {args.late:g}'
+    command = f'python benchmarks late_mask --late {args.late:g}'
     if args.davis is not None:
         command += f' --davis ROOT/{clip.name}'
     print(save(f'late mask, {clip.name}', command, text, raw))

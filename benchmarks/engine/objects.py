@@ -3,7 +3,7 @@
 """
 What a further object costs, as a share of what a frame with one object costs.
 
-python benchmarks/bench_objects.py [--model M] [--size S] [--threads N ...] [--rounds N]
+python benchmarks objects [--model M] [--size S] [--threads N ...] [--rounds N]
 
 The numbers of objects take turns on the same frames; the share is that of pairs of the same round
 and frame, so it survives a busy machine. Objects of one prompt share the affinity with the memory,
@@ -96,7 +96,7 @@ def main() -> int:
         f'{size_text(segmenter.input_size)}; n = {args.rounds * BLOCK}. One more object: (median '
         'of the pairs to one object - 1) / (objects - 1).\n\n' + table(head, rows)
     )
-    command = f'python benchmarks/bench_objects.py --model {args.model} --rounds {args.rounds}'
+    command = f'python benchmarks objects --model {args.model} --rounds {args.rounds}'
     print(save(f'objects, {Path(args.model).name}', command, text, {'variants': raw}))
     return 0
 

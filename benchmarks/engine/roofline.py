@@ -3,7 +3,7 @@
 """
 How near the three graphs come to what this machine can do.
 
-python benchmarks/bench_roofline.py [--model M ...] [--size H W] [--objects K] [--threads N ...]
+python benchmarks roofline [--model M ...] [--size H W] [--objects K] [--threads N ...]
 
 Two roofs, both measured here through onnxruntime with the settings of the runtime:
 
@@ -302,9 +302,7 @@ def main() -> int:
                 print(text, flush=True)
                 texts.append(text)
                 raw[f'{Path(model).name}, threads={threads}, objects={objects}'] = part
-    command = (
-        f'python benchmarks/bench_roofline.py --model {" ".join(Path(m).name for m in args.model)}'
-    )
+    command = f'python benchmarks roofline --model {" ".join(Path(m).name for m in args.model)}'
     print(save('roofline', command, '\n\n'.join(texts), {'size': size, 'variants': raw}))
     return 0
 

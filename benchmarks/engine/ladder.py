@@ -3,7 +3,7 @@
 """
 Accuracy against time: J&F and ms per frame for every size, model and backend.
 
-python benchmarks/bench_ladder.py --davis ROOT [--model M ...] [--sizes 480 384 320 256]
+python benchmarks ladder --davis ROOT [--model M ...] [--sizes 480 384 320 256]
 
 The times are taken first, in turns over the frames of one sequence, memorising included; J&F is
 that of `vos eval` over the whole data set. Writes a table and a figure, ladder.svg: what lies on
@@ -155,11 +155,9 @@ def main() -> int:
         f'{table(head, rows)}\n\n![J&F against time](ladder.svg)'
     )
     print(text)
-    command = f'python benchmarks/bench_ladder.py --davis ROOT --model {" ".join(args.model)}'
+    command = f'python benchmarks ladder --davis ROOT --model {" ".join(args.model)}'
     raw = {f'{p.name} {p.side}': vars(p) for p in points}
-    folder = save('ladder', command, text, {'points': raw})
-    (folder / 'ladder.svg').write_text(figure(points))
-    print(folder)
+    print(save('ladder', command, text, {'points': raw}, {'ladder.svg': figure(points)}))
     return 0
 
 

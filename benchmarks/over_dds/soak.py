@@ -3,7 +3,7 @@
 """
 Soak: many frames through the node over DDS, with objects that come and go all the time.
 
-python benchmarks/soak.py [--frames 10000] [--changes 500] [--model M] [--input-size 128]
+python benchmarks soak [--frames 10000] [--changes 500] [--model M] [--input-size 128]
 
 The camera waits for the answer to each frame, but every 50th it sends three at once, so that some
 are dropped (by the node, as its queue in the middleware is made deeper than the default of 1).
@@ -24,12 +24,10 @@ import tempfile
 import time
 
 import numpy as np
+from over_dds.rig import add_network, network_of, plot_resident, Rig
 from record import frames_of_clip, parse_args, percentiles, save, table
-from rig import Rig, write_plot
 
-from vos_ros.config import RuntimeConfig
 from vos_ros.datatypes import LabelMap
-from vos_ros.evaluation.plot import Line
 
 CLIP = 60
 #: Every so many frames, the camera does not wait.
@@ -137,14 +135,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[1])
     parser.add_argument('--frames', type=int, default=10_000, help='sent')
     parser.add_argument('--changes', type=int, default=500, help='times an object is added')
-    parser.add_argument('--model', default=RuntimeConfig().model, help='name or folder')
-    parser.add_argument('--input-size', type=int, default=128, help="network's short side, px")
+    add_network(parser, input_size=128)
     args = parse_args(parser)
 
     parameters = {
-        'model': args.model,
-        'input_size': args.input_size,
-        'threads': 1,
+        **network_of(args),
         # One more than there are: a mask may come before the removal that was sent before it.
         'max_objects': AT_ONCE + 2,
         'memory.max_prompted_frames': AT_ONCE + 2,
@@ -200,11 +195,8 @@ def main() -> int:
     )
     print(text)
     raw = {'counts': counts, 'slope_mib_per_1000': slope, 'resident_mib': soak.resident}
-    command = f'python benchmarks/soak.py --frames {args.frames} --changes {args.changes}'
-    out = save('soak', command, text, raw)
-    line = Line('resident, MiB', '#0b68cb', soak.resident)
-    write_plot(out / 'soak.svg', [line], y_label='MiB', y_max=1.25 * max(late_mib))
-    print(out)
+    command = f'python benchmarks soak --frames {args.frames} --changes {args.changes}'
+    print(save('soak', command, text, raw, {'soak.svg': plot_resident(soak.resident)}))
     if twice or unknown or uncounted or unsettled or errors:
         print(f'a promise does not hold; the end of the log:\n{log[-3000:]}', file=sys.stderr)
         return 1

@@ -3,7 +3,7 @@
 """
 The segmenter node as it is, which also writes down when each frame came and went.
 
-Started by bench_node.py; VOS_BENCH_TIMES names the file, JSON lines. The lines are kept in memory
+Started by node.py; VOS_BENCH_TIMES names the file, JSON lines. The lines are kept in memory
 and written at the end.
 """
 

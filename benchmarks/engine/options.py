@@ -3,7 +3,7 @@
 """
 Settings of onnxruntime on the processor, each against those in use.
 
-python benchmarks/bench_options.py [--model M] [--threads N] [--objects K] [--rounds N]
+python benchmarks options [--model M] [--threads N] [--objects K] [--rounds N]
 
 The variants take turns, in an order that turns round; each is compared with the settings in use
 of the same round. 'as it is, again' says how far from 1 chance alone leads.
@@ -113,7 +113,7 @@ def main() -> int:
         + table(['settings', 'time, of pairs', 'quartiles', 'core time'], rows)
     )
     print(text)
-    command = f'python benchmarks/bench_options.py --model {manifest.name}'
+    command = f'python benchmarks options --model {manifest.name}'
     command += f' --threads {args.threads} --objects {args.objects} --rounds {args.rounds}'
     print(save('options', command, text, {'model': manifest.sha256, 'variants': raw}))
     return 0

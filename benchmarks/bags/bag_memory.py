@@ -3,7 +3,7 @@
 """
 What `vos bag eval` holds in memory, over bags of growing length.
 
-python benchmarks/bench_bag_memory.py [--frames 100,1800] [--folder DIR]
+python benchmarks bag_memory [--frames 100,1800] [--folder DIR]
 
 Each bag holds the demo's clip over and over, 640x480 raw, with ground truth: 1.23 MB a frame. It
 is evaluated offline by a process of its own, masks.mcap included; the kernel tells its peak.
@@ -83,7 +83,7 @@ def main() -> int:
     text = f'Model {args.model}, short side {args.size} px, mode offline, with masks.mcap.\n\n'
     text += table(['frames', 'bag, GB', 'peak of the process, MiB', 's'], rows)
     print(text)
-    command = f'python benchmarks/bench_bag_memory.py --frames {args.frames} --size {args.size}'
+    command = f'python benchmarks bag_memory --frames {args.frames} --size {args.size}'
     print(save('bag_memory', command, text, {'bags': raw}))
     return 0
 

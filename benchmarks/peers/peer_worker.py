@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 The vos_ros authors
 # SPDX-License-Identifier: Apache-2.0
 """
-One peer as a process that steps through frames when told to; started by bench_peers.py.
+One peer as a process that steps through frames when told to; started by peers.py.
 
 It runs in a Python of its own, with torch and what the peer needs, and imports nothing of this
 project but peer_export.py, which has AOT-T as a graph. The peer's sources are used as they are;

@@ -3,7 +3,7 @@
 """
 Accuracy against the cost of a frame: streaming J&F of recorded sequences, on a simulated clock.
 
-python benchmarks/bench_streaming.py DAVIS [--sequences a,b] [--size N] [--costs 0,20,...]
+python benchmarks streaming DAVIS [--sequences a,b] [--size N] [--costs 0,20,...]
 
 Each sequence becomes a bag at its camera's rate. Each cost is a replay (`vos bag eval --mode
 realtime --cost-ms`): masks are computed for real, late masks and dropped frames come from the
@@ -115,7 +115,7 @@ def main() -> int:
         + table(head, rows)
     )
     print(text)
-    command = 'python benchmarks/bench_streaming.py DAVIS'
+    command = 'python benchmarks streaming DAVIS'
     command += f' --sequences {",".join(curves)} --model {manifest.name} --size {args.size}'
     raw = {name: [vars(p) for p in points] for name, points in curves.items()}
     where = save('streaming', command, text, {'model': manifest.sha256, 'curves': raw})

@@ -3,7 +3,7 @@
 """
 What a quantised model costs beside the float one, per stage.
 
-python benchmarks/bench_quantized.py FLOAT QUANTIZED [--size S] [--rounds N]
+python benchmarks quantized FLOAT QUANTIZED [--size S] [--rounds N]
 
 Both take turns, a few frames each, so that whatever else this machine does meets both alike; read
 the ratios. Accuracy is what `vos eval` says: the two are not equal and need not be.
@@ -62,7 +62,7 @@ def main() -> int:
         + table(['threads', 'stage', names[0], names[1], 'ratio'], rows)
     )
     print(text)
-    command = f'python benchmarks/bench_quantized.py {names[0]} {names[1]} --rounds {args.rounds}'
+    command = f'python benchmarks quantized {names[0]} {names[1]} --rounds {args.rounds}'
     models = [runner.manifest.sha256 for runner in runners]
     print(save('quantized', command, text, {'models': models, 'size': size, 'times': raw}))
     return 0

@@ -3,7 +3,7 @@
 """
 Whether a frame costs the same after 10, 1000 and 10 000 frames, and whether memory grows.
 
-python benchmarks/bench_length.py [--model M] [--size S] [--frames N]
+python benchmarks length [--model M] [--size S] [--frames N]
 
 Two segmenters take turns on the same frames: the old one runs through, the young one is started
 anew every 20 frames. Old / young, frame by frame, is then free of what else the machine does.
@@ -115,7 +115,7 @@ def main() -> int:
         'resident_mib': resident,
         'bank_bytes': bank,
     }  # fmt: skip
-    command = f'python benchmarks/bench_length.py --model {args.model} --size {args.size}'
+    command = f'python benchmarks length --model {args.model} --size {args.size}'
     section = f'length {args.frames}'
     print(save(section, f'{command} --frames {args.frames}', text, raw))
     return 0

@@ -3,7 +3,7 @@
 """
 Endurance: a node at 30 Hz while everything around it changes, at random but seeded.
 
-python benchmarks/endurance.py [--minutes 10] [--seed 1] [--model M] [--input-size 128]
+python benchmarks endurance [--minutes 10] [--seed 1] [--model M] [--input-size 128]
 
 A camera that changes its size, masks that come in time, late, without a stamp, empty or broken,
 objects that are removed, resets, images nobody can read, subscribers that come and go, pauses,
@@ -28,15 +28,13 @@ import cv2
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
 import numpy as np
+from over_dds.rig import add_network, network_of, plot_resident, Rig
 from record import frames_of_clip, parse_args, percentiles, save, table
-from rig import Rig, write_plot
 from sensor_msgs.msg import Image
 from std_srvs.srv import SetBool, Trigger
 
-from vos_ros.config import RuntimeConfig
 from vos_ros.datatypes import Image as Pixels
 from vos_ros.datatypes import LabelMap
-from vos_ros.evaluation.plot import Line
 
 CLIP = 60
 RATE_HZ = 30.0
@@ -311,14 +309,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[1])
     parser.add_argument('--minutes', type=float, default=10.0, help='how long')
     parser.add_argument('--seed', type=int, default=1, help='of all that is random')
-    parser.add_argument('--model', default=RuntimeConfig().model, help='name or folder')
-    parser.add_argument('--input-size', type=int, default=128, help="network's short side, px")
+    add_network(parser, input_size=128)
     args = parse_args(parser)
 
     parameters = {
-        'model': args.model,
-        'input_size': args.input_size,
-        'threads': 1,
+        **network_of(args),
         'image_qos': 'reliable',
         # The age of a mask is the time since its image was sent: those of long ago are refused.
         'init.max_late_s': 1.0,
@@ -396,13 +391,9 @@ def main() -> int:
     )
     print(text)
     raw = {'report': report, 'samples': day.samples, 'happened': dict(day.happened)}
-    command = f'python benchmarks/endurance.py --minutes {args.minutes:g} --seed {args.seed}'
-    out = save('endurance', command, text, raw)
-    points = [(s[0], s[1]) for s in day.samples]
-    line = Line('resident, MiB', '#0b68cb', points)
-    most = max(mib for _, mib in points)
-    write_plot(out / 'endurance.svg', [line], y_label='MiB', y_max=1.25 * most)
-    print(out)
+    command = f'python benchmarks endurance --minutes {args.minutes:g} --seed {args.seed}'
+    figure = plot_resident([(s[0], s[1]) for s in day.samples])
+    print(save('endurance', command, text, raw, {'endurance.svg': figure}))
     broken = [uncounted, unsettled, uncounted_masks, twice, unknown, log.count('Traceback')]
     grew = growth > MOST_GROWTH_MIB or threads[1] > threads[0] + 1 or files[1] > files[0] + 2
     if any(broken) or grew:

@@ -3,7 +3,7 @@
 """
 Probabilities to labels: what the labeler does, against deciding every pixel.
 
-python benchmarks/bench_labels.py [--rounds N]
+python benchmarks labels [--rounds N]
 
 Discs with noisy outlines stand for objects. Pixels that differ are counted first: where two are
 equally probable, rounding decides. Between two measurements other memory is gone through, as
@@ -82,7 +82,7 @@ def main() -> int:
         ['camera', 'objects', 'every pixel, ms', 'labeler, ms', 'ratio', 'pixels that differ'],
         rows,
     )
-    print(save('labels', f'python benchmarks/bench_labels.py --rounds {args.rounds}', text, raw))
+    print(save('labels', f'python benchmarks labels --rounds {args.rounds}', text, raw))
     return 0
 
 

@@ -3,7 +3,7 @@
 """
 Memory: the bytes of the memory bank, and what a process holds, by size and number of objects.
 
-python benchmarks/bench_memory.py [--model M] [--frames N]
+python benchmarks memory [--model M] [--frames N]
 
 Every row is a process of its own: what one leaves behind must not count for the next. The bank is
 allocated for `max_objects` at the start, however many are followed.
@@ -17,7 +17,7 @@ import subprocess
 import sys
 from typing import Any
 
-from record import frames_of_clip, parse_args, resident_mib, save, table
+from record import FOLDER, frames_of_clip, parse_args, resident_mib, save, table
 from workload import model_line, prompt_for
 
 from vos_ros.config import RuntimeConfig, SegmenterConfig
@@ -72,7 +72,7 @@ def main() -> int:
     rows, raw = [], {}
     for size in SIZES:
         for objects in MAX_OBJECTS:
-            command = [sys.executable, __file__, '--model', args.model, '--frames']
+            command = [sys.executable, str(FOLDER), 'memory', '--model', args.model, '--frames']
             command += [str(args.frames), '--only', str(size), str(objects)]
             made = subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout
             found = json.loads(made)
@@ -88,7 +88,7 @@ def main() -> int:
     head += ['process before the model, MiB', 'model loaded', f'frame {args.frames // 2}']
     head += [f'frame {args.frames}']
     text = f'{found["model"]}, camera 640x480, backend auto.\n\n' + table(head, rows)
-    command_line = f'python benchmarks/bench_memory.py --model {args.model} --frames {args.frames}'
+    command_line = f'python benchmarks memory --model {args.model} --frames {args.frames}'
     print(save('memory', command_line, text, {'variants': raw}))
     return 0
 

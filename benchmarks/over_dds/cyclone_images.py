@@ -6,7 +6,7 @@ How many camera images get through Cyclone DDS between two processes, without RO
     pip install cyclonedds==0.10.5    # in an environment of its own; wheels up to Python 3.10
     sudo sysctl -w net.core.rmem_max=212992
     export CYCLONEDDS_URI=file://$PWD/config/cyclonedds_large_images.xml    # or not
-    python benchmarks/cyclone_images.py
+    python benchmarks/over_dds/cyclone_images.py
 
 40 images of 1280x720 at 10 Hz, best effort. docs/troubleshooting.md has the figures.
 """

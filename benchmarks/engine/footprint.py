@@ -3,7 +3,7 @@
 """
 Footprint: what a process really takes for the network, beside what is estimated before.
 
-python benchmarks/bench_footprint.py [--models M ...] [--sizes S ...] [--most-mib MIB]
+python benchmarks footprint [--models M ...] [--sizes S ...] [--most-mib MIB]
 
 Every row is a process of its own, which follows objects for some frames; what is estimated must
 not be less than what it took. Sizes estimated above --most-mib are left out.
@@ -17,7 +17,7 @@ import subprocess
 import sys
 
 import numpy as np
-from record import DRAFT, parse_args, save, table
+from record import DRAFT, FOLDER, parse_args, save, table
 
 from vos_ros.backends import load_manifest
 from vos_ros.budget import MIB
@@ -81,8 +81,8 @@ def main() -> int:
                 estimate = (RUNTIME + footprint(manifest, config, net)) / MIB
                 if estimate > args.most_mib:
                     continue
-                command = [sys.executable, __file__, '--only', model, str(size), str(objects)]
-                command += [DRAFT] * args.draft
+                command = [sys.executable, str(FOLDER), 'footprint', *[DRAFT] * args.draft]
+                command += ['--only', model, str(size), str(objects)]
                 made = subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout
                 taken = json.loads(made)
                 rows.append(
@@ -94,7 +94,7 @@ def main() -> int:
                 print(*rows[-1], flush=True)
     head = ['model', 'network input', 'objects', 'taken, MiB', 'estimated, MiB', 'ratio']
     text = 'Backend cpu, 1 thread, most resident memory of a process.\n\n' + table(head, rows)
-    command_line = f'python benchmarks/bench_footprint.py --models {" ".join(args.models)}'
+    command_line = f'python benchmarks footprint --models {" ".join(args.models)}'
     print(save('footprint', command_line, text, {'rows': rows}))
     return int(any(float(str(row[-1])) < 1 for row in rows))
 

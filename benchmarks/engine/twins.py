@@ -3,7 +3,7 @@
 """
 Whether objects that look alike and cross keep their ids.
 
-python benchmarks/bench_twins.py --data DATA --model fast_mb --model fast_mb_slim
+python benchmarks twins --data DATA --model fast_mb --model fast_mb_slim
 
 Clips are composed as for training (`vos_distill.data.ClipComposer`, a seed that no recipe uses):
 an object, and a copy of it, tinted in about every other clip, which crosses its way or stays
@@ -92,7 +92,7 @@ def main() -> int:
         'object and its copy cross or stay side by side.\n\n' + table(head, rows)
     )
     models = ' '.join(f'--model {row[0]}' for row in rows)
-    print(save('twins', f'python benchmarks/bench_twins.py --data DATA {models}', text, raw))
+    print(save('twins', f'python benchmarks twins --data DATA {models}', text, raw))
     return 0
 
 

@@ -3,7 +3,7 @@
 """
 This project beside other segmenters on one machine, in one run, taking turns.
 
-python benchmarks/bench_peers.py --python PEERS_PYTHON [--cutie DIR] [--aot DIR] [--model M ...]
+python benchmarks peers --python PEERS_PYTHON [--cutie DIR] [--aot DIR] [--model M ...]
 
 The peers' sources are yours: clones of github.com/hkchengrex/Cutie (small) and of
 github.com/yoxu515/aot-benchmark (AOT-T, DeAOT-T), and a Python that has torch, einops and
@@ -216,7 +216,7 @@ def main() -> int:
     text += '\n' + ''.join(f'\n- {note}' for note in notes)
     print(text)
     sources = [f'--{name} DIR' for name in ('cutie', 'aot') if getattr(args, name)]
-    command = ['python benchmarks/bench_peers.py --model', *args.model, *sources]
+    command = ['python benchmarks peers --model', *args.model, *sources]
     command += ['--rounds', str(args.rounds)]
     print(save('peers', ' '.join(command), text, {'variants': raw}))
     return 0

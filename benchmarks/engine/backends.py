@@ -3,7 +3,7 @@
 """
 The backends that are installed, beside each other: equal masks first, then time, then J&F.
 
-python benchmarks/bench_backends.py [--davis ROOT [--sequence NAME]] [--rounds N] [--jf]
+python benchmarks backends [--davis ROOT [--sequence NAME]] [--rounds N] [--jf]
 
 The variants take turns, a few frames each, in an order that turns round, and each is compared with
 the processor (backend cpu) of the same round and threads: a ratio survives a busy machine, a time
@@ -143,7 +143,7 @@ def main() -> int:
     print(text)
     data = f' --davis ROOT --sequence {args.sequence}' if args.davis else ''
     threads = ' '.join(map(str, args.threads))
-    command = f'python benchmarks/bench_backends.py --model {manifest.name}{data}'
+    command = f'python benchmarks backends --model {manifest.name}{data}'
     command += f' --threads {threads} --rounds {args.rounds}' + (' --jf' if args.jf else '')
     print(save('backends', command, text, {'model': manifest.sha256, 'variants': raw}))
     return 0

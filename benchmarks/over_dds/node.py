@@ -3,7 +3,7 @@
 """
 From the camera's stamp to the labels at a subscriber, over DDS, and what of it is the node's own.
 
-python benchmarks/bench_node.py [--model M] [--frames N] [--objects K] [--pause MS]
+python benchmarks node [--model M] [--frames N] [--objects K] [--pause MS]
 
 The node runs as its own process; camera and subscriber are another one, as on a robot. The stamp
 is the wall clock just before the camera publishes. The node writes down, for every frame, when
@@ -26,8 +26,8 @@ import tempfile
 import time
 from typing import Any
 
+from over_dds.rig import Rig
 from record import parse_args, percentiles, save, table
-from rig import Rig
 from workload import fit_clip, prompt_for, read_clip, size_text
 
 from vos_ros.config import RuntimeConfig
@@ -125,7 +125,7 @@ def main() -> int:
         'camera in one process, the node in another, rmw_fastrtps on this machine.\n\n'
         + table(['camera', 'part', 'p50', 'p95', 'p99', 'max'], rows)
     )
-    command = f'python benchmarks/bench_node.py --model {args.model} --frames {args.frames}'
+    command = f'python benchmarks node --model {args.model} --frames {args.frames}'
     print(save('node', command, text, {'parts': raw}))
     return 0
 

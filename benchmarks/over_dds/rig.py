@@ -8,6 +8,7 @@ What is measured through it is what a robot sees: messages that a subscriber rec
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Callable, Mapping, Sequence
 import contextlib
 import os
@@ -27,6 +28,7 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header, UInt16MultiArray
 from std_srvs.srv import SetBool
 
+from vos_ros.config import RuntimeConfig
 from vos_ros.datatypes import Image as Pixels
 from vos_ros.datatypes import LabelMap
 from vos_ros.evaluation.plot import Line, plot
@@ -222,11 +224,29 @@ class Rig:
             self._changed.notify_all()
 
 
-def write_plot(path: Path, lines: Sequence[Line], *, y_label: str, y_max: float) -> None:
-    """Write lines over the frame number as an SVG file."""
-    x_max = max(x for line in lines for x, _ in line.points)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(plot(lines, y_max=y_max, y_label=y_label, x_max=x_max))
+def add_network(parser: argparse.ArgumentParser, *, input_size: int) -> None:
+    """Add what says which network a node runs, and how large; see `network_of`."""
+    parser.add_argument('--model', default=RuntimeConfig().model, help='name or folder')
+    parser.add_argument(
+        '--input-size', type=int, default=input_size, help="short side, px; 0 = the model's own"
+    )
+
+
+def network_of(args: argparse.Namespace) -> dict[str, object]:
+    """Return the node's parameters for it: on one thread, for the rig needs the other cores."""
+    return {'model': args.model, 'input_size': args.input_size, 'threads': 1}
+
+
+def plot_frames(line: Line, y_label: str) -> str:
+    """Draw a line over the frame number, or the time, as SVG, with a little room above it."""
+    y_max = 1.25 * max(y for _, y in line.points if y is not None)
+    x_max = max(x for x, _ in line.points)
+    return plot([line], y_max=y_max, y_label=y_label, x_max=x_max)
+
+
+def plot_resident(points: Sequence[tuple[float, float]]) -> str:
+    """Draw the resident memory of a process over frames or s, (x, MiB)."""
+    return plot_frames(Line('resident, MiB', '#0b68cb', points), 'MiB')
 
 
 def _yaml(value: object) -> str:

@@ -3,7 +3,7 @@
 """
 Many objects at once: accuracy, time and memory against their number.
 
-python benchmarks/bench_many_objects.py --davis ROOT --model fast_mb --model deformable_mb
+python benchmarks many_objects --davis ROOT --model fast_mb --model deformable_mb
 
 Clips are composed: objects cut out of the sequences of a labelled data set move over a frame of
 another one, cross and cover each other, so 1 to 10 are compared on equal terms. Models take
@@ -193,10 +193,9 @@ def main() -> int:
         '\n\n' + table(head, rows) + '\n\n![ms against objects](many_objects.svg)'
     )
     models = ' '.join(f'--model {name}' for name in lines)
-    command = f'python benchmarks/bench_many_objects.py --davis ROOT {models}'
-    folder = save('many objects', command, text, {'rows': raw})
-    (folder / 'many_objects.svg').write_text(figure(lines))
-    print(folder)
+    command = f'python benchmarks many_objects --davis ROOT {models}'
+    figures = {'many_objects.svg': figure(lines)}
+    print(save('many objects', command, text, {'rows': raw}, figures))
     return 0
 
 

@@ -3,7 +3,7 @@
 """
 What objects_3d costs: its own time per frame, and whether the segmenter's masks come later for it.
 
-python benchmarks/bench_objects_3d.py [--model M] [--rounds N] [--frames N]
+python benchmarks objects_3d [--model M] [--rounds N] [--frames N]
 
 First the geometry and the messages alone, in this process, by camera and number of objects. Then
 over DDS: segmenter and objects_3d as processes of their own, camera and subscriber a third one, on
@@ -24,9 +24,9 @@ import time
 from typing import Any
 
 import numpy as np
+from over_dds.rig import Rig
 from rclpy.qos import qos_profile_sensor_data, QoSProfile
 from record import parse_args, percentiles, save, table
-from rig import Rig
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from std_msgs.msg import Header
 
@@ -266,7 +266,7 @@ def main() -> int:
         f'{np.median(found["core_ms"]):.1f} ms a frame.'
     )
     print(text)
-    command = f'python benchmarks/bench_objects_3d.py --model {args.model} --rounds {args.rounds}'
+    command = f'python benchmarks objects_3d --model {args.model} --rounds {args.rounds}'
     parts = {
         'alone': raw,
         'over_dds': summaries,

@@ -3,7 +3,7 @@
 """
 Overload: a camera at twice the rate that this machine can follow, over DDS.
 
-python benchmarks/overload.py [--seconds 60] [--calm 15] [--model M] [--input-size S]
+python benchmarks overload [--seconds 60] [--calm 15] [--model M] [--input-size S]
 
 For each policy: the capacity is measured (the camera waits for each answer), then the camera runs
 at half of it, at twice, and at half again, whether anybody keeps up or not. Age is from the
@@ -23,10 +23,9 @@ import tempfile
 import time
 from typing import Any
 
+from over_dds.rig import add_network, network_of, plot_frames, Rig
 from record import frames_of_clip, parse_args, percentiles, save, table
-from rig import Rig, write_plot
 
-from vos_ros.config import RuntimeConfig
 from vos_ros.evaluation.plot import Line
 
 CLIP = 60
@@ -140,7 +139,7 @@ def run_policy(
     policy: str, args: argparse.Namespace, clip: Sequence[tuple[Any, Any]], folder: Path
 ) -> Played:
     """Measure one policy."""
-    base = {'model': args.model, 'input_size': args.input_size, 'threads': 1}
+    base = network_of(args)
     with Rig(folder / 'probe', base) as rig:
         capacity_hz = measure_capacity(rig, clip)
     print(f'{policy}: {capacity_hz:.1f} frames/s', file=sys.stderr, flush=True)
@@ -167,10 +166,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[1])
     parser.add_argument('--seconds', type=float, default=60.0, help='of overload, s')
     parser.add_argument('--calm', type=float, default=15.0, help='before and after it, s')
-    parser.add_argument('--model', default=RuntimeConfig().model, help='name or folder')
-    parser.add_argument(
-        '--input-size', type=int, default=0, help="short side; 0 = the model's own"
-    )
+    add_network(parser, input_size=0)
     args = parse_args(parser)
 
     clip = frames_of_clip(CLIP)
@@ -226,11 +222,9 @@ def main() -> int:
         + '\n\n'.join(f'![age of each answer, {name}](overload-{_file(name)})' for name in COLORS)
     )
     print(text)
-    out = save('overload', f'python benchmarks/overload.py --seconds {args.seconds:g}', text, raw)
-    for line in lines:
-        y_max = 1.1 * max(age for _, age in line.points if age is not None)
-        write_plot(out / f'overload-{_file(line.name)}', [line], y_label='age, ms', y_max=y_max)
-    print(out)
+    figures = {f'overload-{_file(line.name)}': plot_frames(line, 'age, ms') for line in lines}
+    command = f'python benchmarks overload --seconds {args.seconds:g}'
+    print(save('overload', command, text, raw, figures))
     return 0
 
 
