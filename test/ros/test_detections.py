@@ -13,12 +13,13 @@ import pytest
 
 pytest.importorskip('rclpy', reason='needs rclpy')
 
+from diagnostic_msgs.msg import DiagnosticStatus
 from std_msgs.msg import Header
 
 from vos_ros.datatypes import ObjectState, Segmentation, StepTiming
 from vos_ros.errors import VosError
 from vos_ros.formats.boxes import Box
-from vos_ros.ros import detections
+from vos_ros.ros import detections, states
 
 
 def stand_ins() -> SimpleNamespace:
@@ -172,30 +173,57 @@ def test_another_box_is_no_second_delivery(kinds) -> None:
 
 
 @pytest.mark.parametrize('kinds', KINDS)
-def test_objects_carry_id_name_score_state_and_box(kinds) -> None:
+def some_objects() -> Segmentation:
+    """Object 2 is lost and leaves a crumb, 5 has no pixel, 7 is occluded, 300 is there."""
     label_map = np.zeros((40, 60), np.uint16)
     label_map[10:20, 5:8] = 300
-    segmentation = Segmentation(
+    label_map[0, 0] = 2
+    label_map[30, 30:32] = 7
+    return Segmentation(
         label_map,
-        (2, 300),
-        {2: 0.0, 300: 0.75},
+        (2, 5, 7, 300),
+        {2: 0.99, 5: 0.0, 7: 0.6, 300: 0.75},
         7,
         'camera',
         StepTiming(),
-        np.ones((3, 2, 2), np.float32),
-        states={2: ObjectState.LOST, 300: ObjectState.TRACKED},
+        np.ones((5, 2, 2), np.float32),
+        states={
+            2: ObjectState.LOST,
+            5: ObjectState.TRACKED,
+            7: ObjectState.OCCLUDED,
+            300: ObjectState.TRACKED,
+        },
     )
+
+
+@pytest.mark.parametrize('kinds', KINDS)
+def test_objects_that_are_there_carry_id_name_score_and_box(kinds) -> None:
     header = Header(frame_id='camera')
-    msg = detections.to_objects_msg(kinds, segmentation, {300: 'cup'}, header)
-    lost, seen = msg.detections
+    msg = detections.to_objects_msg(kinds, some_objects(), {300: 'cup'}, header)
+    # Whoever takes the best score must not get the lost one, nor an empty box.
+    hidden, seen = msg.detections
     assert (msg.header, seen.header) == (header, header)
-    assert [lost.id, seen.id] == ['2', '300']
-    assert [r.hypothesis.class_id for r in lost.results] == ['object_2', 'lost']
-    assert [r.hypothesis.class_id for r in seen.results] == ['cup', 'tracked']
-    assert [r.hypothesis.score for r in seen.results] == [0.75, 1.0]
-    assert (lost.bbox.size_x, lost.bbox.size_y) == (0, 0)
+    assert [hidden.id, seen.id] == ['7', '300']
+    assert [r.hypothesis.class_id for r in hidden.results] == ['object_7']
+    assert [r.hypothesis.class_id for r in seen.results] == ['cup']
+    assert [r.hypothesis.score for r in seen.results] == [0.75]
     centre = seen.bbox.center.position
     assert (centre.x, centre.y, seen.bbox.size_x, seen.bbox.size_y) == (6, 14.5, 3, 10)
 
     info = detections.to_label_info_msg(kinds, {300: 'cup', 2: 'object_2'}, header)
     assert [(c.class_id, c.class_name) for c in info.class_map] == [(2, 'object_2'), (300, 'cup')]
+
+
+def test_states_tell_of_every_object_the_lost_ones_too() -> None:
+    header = Header(frame_id='camera')
+    msg = states.to_states_msg(some_objects(), {300: 'cup'}, header)
+    assert msg.header == header
+    assert [(each.name, each.message, each.level) for each in msg.status] == [
+        ('2', 'lost', DiagnosticStatus.ERROR),
+        ('5', 'tracked', DiagnosticStatus.OK),
+        ('7', 'occluded', DiagnosticStatus.WARN),
+        ('300', 'tracked', DiagnosticStatus.OK),
+    ]
+    values = [{value.key: value.value for value in each.values} for each in msg.status]
+    assert values[3] == {'name': 'cup', 'score': '0.750', 'area': '30'}
+    assert [each['area'] for each in values] == ['1', '0', '2', '30']

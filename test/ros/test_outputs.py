@@ -8,6 +8,7 @@ import pytest
 
 pytest.importorskip('rclpy', reason='needs rclpy')
 
+from diagnostic_msgs.msg import DiagnosticArray
 import rclpy
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from robot import HEIGHT, Robot, ROOT, SCENE, to_array, WIDTH
@@ -15,7 +16,7 @@ from sensor_msgs.msg import CompressedImage, Image
 
 from vos_ros.config import NodeConfig, OverlayConfig
 from vos_ros.datatypes import Segmentation, StepTiming
-from vos_ros.ros import conversions, detections, raw_image
+from vos_ros.ros import conversions, detections, raw_image, states
 from vos_ros.ros.publishing import Outputs
 from vos_ros.ros.qos import QosWatch
 
@@ -65,7 +66,7 @@ def test_the_compressed_overlay_is_the_picture_as_jpeg(robot: Robot) -> None:
     assert difference.mean() < 4  # alpha is 0; swapped channels would be far off
 
 
-def test_a_lost_object_says_so_in_the_overlay_and_in_diagnostics(robot: Robot) -> None:
+def test_a_lost_object_says_so_in_the_overlay_its_state_and_in_diagnostics(robot: Robot) -> None:
     def live(**values: float) -> None:
         for name, value in values.items():
             assert robot.client.set_parameter(f'lost.{name}', value, robot.name).successful
@@ -86,6 +87,10 @@ def test_a_lost_object_says_so_in_the_overlay_and_in_diagnostics(robot: Robot) -
     changed = (picture != SCENE).any(axis=2)
     assert changed[:30].any()  # alpha is 0, so that this is the writing
     assert changed[40:].mean() < 0.1  # the ids on the objects
+    heard = robot.client.listen(DiagnosticArray, f'{robot.name}/object_states')
+    robot.client.wait(lambda: robot.segment() and heard, 'states')
+    assert {each.name: each.message for each in heard[-1].status} == {'1': 'lost', '4': 'lost'}
+    assert heard[-1].header.frame_id == 'camera'
     live(min_score=0.55, occluded_after_frames=3, lost_after_s=2.0)
 
 
@@ -104,9 +109,8 @@ def test_objects_and_names_as_vision_msgs(robot: Robot) -> None:
     # MASK: object 1 is rows 20:60, columns 10:50.
     centre = first.bbox.center.position
     assert (centre.x, centre.y, first.bbox.size_x, first.bbox.size_y) == (29.5, 39.5, 40.0, 40.0)
-    name, state = (result.hypothesis for result in first.results)
-    assert (name.class_id, name.score) == ('object_1', 1.0)
-    assert state.class_id == 'tracked'
+    (result,) = first.results
+    assert (result.hypothesis.class_id, result.hypothesis.score) == ('object_1', 1.0)
 
     # Names are latched: somebody who comes late gets them.
     late = robot.client.listen(
@@ -142,6 +146,7 @@ def test_nothing_is_computed_for_nobody(client, monkeypatch: pytest.MonkeyPatch)
         (conversions, 'to_jpeg_msg'),
         (conversions, 'to_mask_msg'),
         (detections, 'to_objects_msg'),
+        (states, 'to_states_msg'),
     ]:
 
         def spy(*args, name=name, inner=getattr(module, name)):
@@ -170,7 +175,9 @@ def test_nothing_is_computed_for_nobody(client, monkeypatch: pytest.MonkeyPatch)
     client.listen(Image, '/lazy/labels')
     client.listen(CompressedImage, '/lazy/overlay/compressed')
     client.listen(Image, '/lazy/object_1/mask')
+    client.listen(DiagnosticArray, '/lazy/object_states')
     expected = {'write_labels', 'to_confidence', 'to_overlay', 'to_jpeg_msg', 'to_mask_msg'}
+    expected.add('to_states_msg')
     if vision is not None:
         client.listen(vision.Detection2DArray, '/lazy/objects')
         expected.add('to_objects_msg')

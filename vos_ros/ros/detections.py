@@ -20,7 +20,7 @@ import numpy as np
 from std_msgs.msg import Header
 
 from vos_ros.config import InitConfig
-from vos_ros.datatypes import LabelMap, Segmentation
+from vos_ros.datatypes import LabelMap, ObjectState, Segmentation
 from vos_ros.errors import VosError
 from vos_ros.formats.boxes import Box
 from vos_ros.ros.conversions import to_stamp_ns
@@ -291,10 +291,10 @@ def to_objects_msg(
     kinds: Any, segmentation: Segmentation, names: Mapping[int, str], header: Header
 ) -> Any:
     """
-    Write one detection per object: id, box, and two results.
+    Write one detection per object that is there: id, box, and its name with its score.
 
-    The first result is the object's name with its score, the second its state (tracked,
-    occluded, lost). An object without a pixel has a box of size 0.
+    One that is lost, or has no pixel on this image, is left out: a consumer may take whatever
+    has the best score. ~/object_states tells of all.
 
     :param kinds: the module vision_msgs.msg.
     :param segmentation: what was found.
@@ -304,20 +304,18 @@ def to_objects_msg(
     msg = kinds.Detection2DArray()
     msg.header = header
     for object_id in segmentation.object_ids:
+        mask = (segmentation.label_map == object_id).astype(np.uint8)
+        x, y, width, height = cv2.boundingRect(mask)
+        if not width or segmentation.states.get(object_id) == ObjectState.LOST:
+            continue
         detection = kinds.Detection2D()
         detection.header, detection.id = header, str(object_id)
         score = segmentation.scores.get(object_id, 0.0)
         detection.results = [_result(kinds, name_of(object_id, names), score)]
-        state = segmentation.states.get(object_id)
-        if state is not None:
-            detection.results.append(_result(kinds, state.value, 1.0))
-        mask = (segmentation.label_map == object_id).astype(np.uint8)
-        x, y, width, height = cv2.boundingRect(mask)
-        if width:
-            # Pixel centres lie at whole numbers, as in boxes.Box.
-            detection.bbox.center.position.x = x + (width - 1) / 2
-            detection.bbox.center.position.y = y + (height - 1) / 2
-            detection.bbox.size_x, detection.bbox.size_y = float(width), float(height)
+        # Pixel centres lie at whole numbers, as in boxes.Box.
+        detection.bbox.center.position.x = x + (width - 1) / 2
+        detection.bbox.center.position.y = y + (height - 1) / 2
+        detection.bbox.size_x, detection.bbox.size_y = float(width), float(height)
         msg.detections.append(detection)
     return msg
 

@@ -37,7 +37,8 @@ in:   image (sensor_msgs/Image), or image/compressed;  init_mask (sensor_msgs/Im
       pixel), init_mask/compressed (png), init_boxes (vision_msgs/Detection2DArray);
       remove_objects (std_msgs/UInt16MultiArray)
 out:  ~/labels, ~/object_<id>/mask, ~/confidence, ~/overlay (sensor_msgs/Image),
-      ~/overlay/compressed;  ~/objects, ~/label_info (vision_msgs, where installed);  /diagnostics
+      ~/overlay/compressed;  ~/object_states, /diagnostics (diagnostic_msgs/DiagnosticArray);
+      ~/objects, ~/label_info (vision_msgs, where installed)
 do:   ~/reset (std_srvs/Trigger), ~/enable (std_srvs/SetBool), the lifecycle services
 
 parameters (-p NAME:=VALUE, or --params-file; * = may change while it runs):

@@ -11,11 +11,12 @@ import threading
 import time
 from typing import Any
 
+from diagnostic_msgs.msg import DiagnosticArray
 from sensor_msgs.msg import CompressedImage, Image
 
 from vos_ros.config import NodeConfig, OverlayConfig
 from vos_ros.datatypes import Frame, ObjectState, Segmentation
-from vos_ros.ros import conversions, detections, raw_image
+from vos_ros.ros import conversions, detections, raw_image, states
 from vos_ros.ros.qos import LATCHED, profile, QosWatch, RELIABLE
 
 
@@ -47,7 +48,11 @@ class Outputs:
         self._named: dict[int, str] | None = None  # as last published
         self._overlay_at = float('-inf')
         # Reliable also for pictures: it matches RViz, rqt and every other reader.
-        kinds = {'labels': (Image, 2), 'confidence': (Image, 1)}
+        kinds = {
+            'labels': (Image, 2),
+            'confidence': (Image, 1),
+            'object_states': (DiagnosticArray, 2),
+        }
         if config.overlay.enabled:
             kinds |= {'overlay': (Image, 1), 'overlay/compressed': (CompressedImage, 1)}
         self._publishers = {
@@ -115,6 +120,10 @@ class Outputs:
         if self._is_wanted('objects'):
             self._publishers['objects'].publish(
                 detections.to_objects_msg(self._vision, segmentation, names, header)
+            )
+        if self._is_wanted('object_states'):
+            self._publishers['object_states'].publish(
+                states.to_states_msg(segmentation, names, header)
             )
         if self._is_wanted('confidence'):
             self._publishers['confidence'].publish(
