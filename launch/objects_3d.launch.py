@@ -76,6 +76,9 @@ ARGUMENTS = [
 def start_node(context: LaunchContext) -> list:
     """Make the node once the arguments are known."""
     given = {a.name: LaunchConfiguration(a.name).perform(context) for a in ARGUMENTS}
+    params_file = Path(given['params_file']).expanduser()
+    if not params_file.is_file():  # rcl would take it for an empty one
+        raise RuntimeError(f"params_file:='{given['params_file']}' is no file")
     overrides: dict[str, object] = {}
     if given['distortion'] != FROM_FILE:
         overrides['distortion'] = given['distortion']
@@ -87,7 +90,7 @@ def start_node(context: LaunchContext) -> list:
             executable='objects_3d',
             name=given['name'],
             namespace=given['namespace'],
-            parameters=[given['params_file'], *([overrides] if overrides else [])],
+            parameters=[str(params_file), *([overrides] if overrides else [])],
             remappings=[
                 ('depth', given['depth']),
                 ('camera_info', given['camera_info']),

@@ -11,6 +11,7 @@ the file, one that is not leaves the file's value alone.
 
 import os
 from pathlib import Path
+import shutil
 from threading import Event
 
 from launch.actions import (
@@ -20,6 +21,7 @@ from launch.actions import (
     OpaqueFunction,
     TimerAction,
 )
+from launch.events.process import ProcessExited
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LifecycleNode, Node
 from launch_ros.ros_adapters import get_ros_node
@@ -40,6 +42,9 @@ FAST_DDS = (
     'FASTDDS_DEFAULT_PROFILES_FILE',
     'FASTDDS_BUILTIN_TRANSPORTS',
 )
+
+BAG_HINT = 'apt install ros-$ROS_DISTRO-ros2bag ros-$ROS_DISTRO-rosbag2-storage-default-plugins'
+RESPAWN_DELAY_S = 2.0
 
 
 def choices(parameter: str) -> tuple:
@@ -68,7 +73,7 @@ ARGUMENTS = [
     DeclareLaunchArgument(
         'init_mask_file',
         default_value=FROM_FILE,
-        description='PNG with an id per pixel, applied to the first frame',
+        description='PNG with an id per pixel, applied to the first frame, not after a crash',
     ),
     DeclareLaunchArgument('namespace', default_value='', description='namespace of the node'),
     DeclareLaunchArgument(
@@ -193,6 +198,23 @@ def typed(parameter: str, text: str) -> object:
     return text == 'true' if text in FLAG else text
 
 
+def check_bag(bag: str) -> None:
+    """Refuse what could not be played, before anything is started."""
+    if shutil.which('ros2') is None:
+        raise RuntimeError(f'bag:= needs the command ros2: {BAG_HINT}')
+    if not Path(bag).exists():
+        raise RuntimeError(f"bag:='{bag}' is neither a folder nor a file")
+
+
+def check_player(event: ProcessExited, context: LaunchContext) -> None:
+    """End the launch where the bag could not be played; a node that waits for it would wait on."""
+    if event.returncode and not context.is_shutdown:
+        raise RuntimeError(
+            f'ros2 bag play ended with exit code {event.returncode}, its own line is above; if it '
+            f'has no verb bag, or no plugin for this bag: {BAG_HINT}'
+        )
+
+
 class PlayWhenActive(Action):
     """
     Play a bag, once, as soon as the node is active.
@@ -224,7 +246,7 @@ class PlayWhenActive(Action):
 
     def _ask(self, _context: LaunchContext) -> list:
         if self._is_active.is_set():
-            return [ExecuteProcess(cmd=self.cmd, output='screen')]
+            return [ExecuteProcess(cmd=self.cmd, output='screen', on_exit=check_player)]
         if self._client.service_is_ready():
             self._client.call_async(GetState.Request()).add_done_callback(self._on_answer)
         return [TimerAction(period=self.PERIOD_S, actions=[OpaqueFunction(function=self._ask)])]
@@ -268,16 +290,53 @@ def start_node(context: LaunchContext) -> list:
         if given[argument] != FROM_FILE
     }
     if given['bag']:
+        check_bag(given['bag'])
         overrides['use_sim_time'] = True
     if given['page'] != 'false':
         overrides |= FOR_PAINTING
     actions, environment = middleware()
-    node = LifecycleNode(
+    params_file = existing(given['params_file'])
+
+    def segmenter(overrides: dict, **more: object) -> LifecycleNode:
+        return segmenter_node(given, [params_file, overrides], environment, **more)
+
+    def start_again(_event: ProcessExited, context: LaunchContext) -> list:
+        # What is in front of the camera now is not what the mask was painted on.
+        if context.is_shutdown:
+            return []
+        again = segmenter(
+            {**overrides, 'init.mask_file': ''}, respawn=True, respawn_delay=RESPAWN_DELAY_S
+        )
+        return [TimerAction(period=RESPAWN_DELAY_S, actions=[again])]
+
+    node = segmenter(overrides, on_exit=start_again if given['respawn'] == 'true' else None)
+    actions.append(node)
+    if given['objects_3d'] == 'true':
+        actions.append(in_space(given, overrides.get('use_sim_time')))
+    if given['page'] == 'true':
+        actions.append(Node(package='vos_ros', executable='prompt_page', output='screen'))
+    # After the node, whose full name is known only then.
+    return [*actions, *([PlayWhenActive(node, given['bag'])] if given['bag'] else [])]
+
+
+def existing(params_file: str) -> str:
+    """Check the file of parameters: rcl would take one that is missing for an empty one."""
+    path = Path(params_file).expanduser()
+    if not path.is_file():
+        raise RuntimeError(f"params_file:='{params_file}' is no file")
+    return str(path)
+
+
+def segmenter_node(
+    given: dict, parameters: list, environment: dict, **more: object
+) -> LifecycleNode:
+    """Make the segmenter, with what the arguments say."""
+    return LifecycleNode(
         package='vos_ros',
         executable='segmenter',
         name=given['name'],
         namespace=given['namespace'],
-        parameters=[given['params_file'], overrides] if overrides else [given['params_file']],
+        parameters=[each for each in parameters if each],
         remappings=[
             ('image', given['image']),
             ('image/compressed', given['image'].removesuffix('/compressed') + '/compressed'),
@@ -292,16 +351,8 @@ def start_node(context: LaunchContext) -> list:
         arguments=['--ros-args', '--log-level', given['log_level']],
         additional_env=environment,
         output='screen',
-        respawn=given['respawn'] == 'true',
-        respawn_delay=2.0,
+        **more,
     )
-    actions.append(node)
-    if given['objects_3d'] == 'true':
-        actions.append(in_space(given, overrides.get('use_sim_time')))
-    if given['page'] == 'true':
-        actions.append(Node(package='vos_ros', executable='prompt_page', output='screen'))
-    # After the node, whose full name is known only then.
-    return [*actions, *([PlayWhenActive(node, given['bag'])] if given['bag'] else [])]
 
 
 def in_space(given: dict, use_sim_time: object) -> Node:
@@ -323,7 +374,7 @@ def in_space(given: dict, use_sim_time: object) -> Node:
         arguments=['--ros-args', '--log-level', given['log_level']],
         output='screen',
         respawn=given['respawn'] == 'true',
-        respawn_delay=2.0,
+        respawn_delay=RESPAWN_DELAY_S,
     )
 
 

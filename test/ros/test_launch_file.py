@@ -17,12 +17,13 @@ pytest.importorskip('rclpy', reason='needs rclpy')
 # Not `launch`: this repository has a folder of that name, which Python takes for a package.
 pytest.importorskip('launch_ros', reason='needs launch_ros, which has no wheel')
 
+import cv2
 from launch.actions import ExecuteProcess
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.utilities import perform_substitutions
 from launch_ros.actions import LifecycleNode, Node
 from lifecycle_msgs.msg import Transition
-from robot import image_msg, ROOT, SCENE
+from robot import image_msg, MASK, ROOT, SCENE, to_array
 from sensor_msgs.msg import Image
 
 from launch import LaunchContext
@@ -51,11 +52,11 @@ def visit_all(entities, context: LaunchContext) -> list:
     return found
 
 
-def started(monkeypatch: pytest.MonkeyPatch, name: str = 'segment', **arguments: str):
+def started(monkeypatch: pytest.MonkeyPatch, file: str = 'segment', /, **arguments: str):
     """Give the processes that the launch file would start, and the context that it made."""
     context = LaunchContext()
     context.launch_configurations.update(arguments)
-    return visit_all(description(name).entities, context), context
+    return visit_all(description(file).entities, context), context
 
 
 def names_of(name: str) -> set[str]:
@@ -73,7 +74,7 @@ def test_every_argument_that_the_interface_promises_is_there() -> None:
     promised = (
         'image init_mask init_mask_file init_boxes remove_objects namespace name params_file '
         'model backend precision max_objects image_transport image_qos overlay autostart bag '
-        'use_sim_time objects_3d depth camera_info log_level respawn'
+        'use_sim_time objects_3d depth camera_info page log_level respawn'
     )
     assert names_of('segment') == set(promised.split())
     assert names_of('multi_camera') == {*promised.split(), 'cameras'} - {'namespace'}
@@ -157,11 +158,16 @@ def nodes_made(monkeypatch: pytest.MonkeyPatch, **arguments: str) -> list[dict]:
     ids=['not given', 'true', 'false'],
 )
 def test_use_sim_time_is_left_to_the_file_unless_it_is_given(
-    monkeypatch: pytest.MonkeyPatch, arguments: dict[str, str], expected: bool | None
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    arguments: dict[str, str],
+    expected: bool | None,
 ) -> None:
-    (node,) = nodes_made(monkeypatch, params_file='mine.yaml', **arguments)
+    mine = tmp_path / 'mine.yaml'
+    mine.touch()
+    (node,) = nodes_made(monkeypatch, params_file=str(mine), **arguments)
     overrides = node['parameters'][1:]
-    assert node['parameters'][0] == 'mine.yaml'
+    assert node['parameters'][0] == str(mine)
     assert overrides == ([] if expected is None else [{'use_sim_time': expected}])
 
 
@@ -181,7 +187,7 @@ def test_objects_3d_is_started_beside_the_segmenter_with_its_labels(
         '__init__',
         lambda self, **given: made.append(given) or ExecuteProcess.__init__(self, cmd=['true']),
     )
-    given = {'name': 'seg', 'namespace': 'arm', 'objects_3d': 'true', 'bag': 'some.mcap'}
+    given = {'name': 'seg', 'namespace': 'arm', 'objects_3d': 'true', 'use_sim_time': 'true'}
     monkeypatch.setattr(Node, 'execute', lambda self, context: [])
     nodes_made(monkeypatch, **given, depth='d', camera_info='i')
     (node,) = [each for each in made if each['executable'] == 'objects_3d']
@@ -216,14 +222,54 @@ def bags_of(actions: list) -> list[list[str]]:
     return [action.cmd for action in actions if not isinstance(action, LifecycleNode)]
 
 
-def test_it_starts_one_lifecycle_node_and_plays_a_bag(monkeypatch: pytest.MonkeyPatch) -> None:
-    actions, _ = started(monkeypatch, bag='some.mcap')
+@pytest.fixture
+def ros2(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Put a `ros2` on the PATH that says what it was asked for; gives its file."""
+    script = tmp_path / 'bin' / 'ros2'
+    script.parent.mkdir()
+    script.write_text('#!/bin/sh\necho "played: $*"\n')
+    script.chmod(0o755)
+    monkeypatch.setenv('PATH', f'{script.parent}:{os.environ["PATH"]}')
+    return script
+
+
+@pytest.fixture
+def bag(tmp_path: Path) -> str:
+    path = tmp_path / 'some.mcap'
+    path.touch()
+    return str(path)
+
+
+def test_it_starts_one_lifecycle_node_and_plays_a_bag(
+    monkeypatch: pytest.MonkeyPatch, ros2: Path, bag: str
+) -> None:
+    actions, _ = started(monkeypatch, bag=bag)
     nodes = [action for action in actions if isinstance(action, LifecycleNode)]
     assert [node.node_package for node in nodes] == ['vos_ros']
-    assert bags_of(actions) == [['ros2', 'bag', 'play', 'some.mcap', '--clock']]
+    assert bags_of(actions) == [['ros2', 'bag', 'play', bag, '--clock']]
 
 
-def test_each_camera_gets_a_node_in_its_namespace(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bag_that_cannot_be_played_ends_it_before_a_node_starts(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, ros2: Path
+) -> None:
+    with pytest.raises(RuntimeError, match="bag:='nowhere' is neither"):
+        started(monkeypatch, bag='nowhere')
+    monkeypatch.setenv('PATH', str(tmp_path))
+    with pytest.raises(RuntimeError, match=r'needs the command ros2: apt install .*ros2bag'):
+        started(monkeypatch, bag='nowhere')
+
+
+@pytest.mark.parametrize('name', ['segment', 'multi_camera', 'objects_3d'])
+def test_a_params_file_that_is_not_there_is_an_error(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    with pytest.raises(RuntimeError, match=r"params_file:='~/nowhere\.yaml' is no file"):
+        started(monkeypatch, name, params_file='~/nowhere.yaml')
+
+
+def test_each_camera_gets_a_node_in_its_namespace(
+    monkeypatch: pytest.MonkeyPatch, ros2: Path, bag: str
+) -> None:
     made = []
     monkeypatch.setattr(
         LifecycleNode,
@@ -231,12 +277,12 @@ def test_each_camera_gets_a_node_in_its_namespace(monkeypatch: pytest.MonkeyPatc
         lambda self, **given: made.append(given) or ExecuteProcess.__init__(self, cmd=['true']),
     )
     actions, _ = started(
-        monkeypatch, 'multi_camera', cameras='front, left rear', image='rgb', bag='some.mcap'
+        monkeypatch, 'multi_camera', cameras='front, left rear', image='rgb', bag=bag
     )
     assert [node['namespace'] for node in made] == ['front', 'left', 'rear']
     assert {dict(node['remappings'])['image'] for node in made} == {'rgb'}
     assert all(node['parameters'][1]['use_sim_time'] for node in made)
-    assert bags_of(actions) == [['ros2', 'bag', 'play', 'some.mcap', '--clock']]
+    assert bags_of(actions) == [['ros2', 'bag', 'play', bag, '--clock']]
 
 
 @pytest.mark.parametrize('cameras', ['', 'left left'])
@@ -253,34 +299,75 @@ def test_two_cameras_run_and_a_killed_node_is_started_again(client, tmp_path: Pa
             labels[camera] = client.listen(Image, f'/{camera}/vos/labels')
             images = client.publisher(Image, f'/{camera}/image')
             client.wait(lambda c=camera, i=images: answered(client, labels[c], i), 'labels')
-        pids = re.findall(r'process started with pid \[(\d+)\]', log.read_text())
-        assert len(pids) == 2
-        os.kill(int(pids[1]), signal.SIGKILL)
-        client.wait(lambda: log.read_text().count('process started with pid') == 3, 'the restart')
+        assert len(pids_in(log)) == 2
+        os.kill(pids_in(log)[1], signal.SIGKILL)
+        client.wait(lambda: len(pids_in(log)) == 3, 'the restart')
         labels['right'].clear()
         client.wait(lambda: answered(client, labels['right'], images), 'labels')
 
 
-def test_a_bag_is_played_when_the_node_is_active_and_once(client, tmp_path: Path) -> None:
-    ros2 = tmp_path / 'bin' / 'ros2'
-    ros2.parent.mkdir()
-    ros2.write_text('#!/bin/sh\necho "played: $*"\n')
-    ros2.chmod(0o755)
-    given = {'model': str(ROOT / 'test/data/tiny'), 'bag': 'some.mcap', 'autostart': 'false'}
+def test_a_mask_file_is_not_put_on_an_image_after_a_crash(client, tmp_path: Path) -> None:
+    mask = tmp_path / 'mask.png'
+    cv2.imwrite(str(mask), MASK)
+    params = tmp_path / 'params.yaml'
+    params.write_text(f"/**:\n  ros__parameters:\n    init: {{mask_file: '{mask}'}}\n")
+    given = {
+        'name': 'masked',
+        'model': str(ROOT / 'test/data/tiny'),
+        'respawn': 'true',
+        'params_file': str(params),
+    }
+    with launched(tmp_path, 'segment', given) as log:
+        labels = client.listen(Image, '/masked/labels')
+        images = client.publisher(Image, '/image')
+        client.wait(lambda: answered(client, labels, images), 'labels')
+        client.wait(lambda: 'objects [1, 4] are followed now' in log.read_text(), 'the objects')
+        for times in (2, 3):
+            os.kill(pids_in(log)[-1], signal.SIGKILL)
+            client.wait(lambda n=times: len(pids_in(log)) == n, 'the restart')
+            labels.clear()
+            client.wait(lambda: answered(client, labels, images), 'labels')
+            assert not to_array(labels[-1]).any()
+    assert log.read_text().count('objects [1, 4] are followed now') == 1
+
+
+def test_a_player_that_fails_ends_the_launch_with_its_reason(
+    client, tmp_path: Path, ros2: Path, bag: str
+) -> None:
+    ros2.write_text('#!/bin/sh\necho "invalid choice: $1"; exit 2\n')
+    given = {'model': str(ROOT / 'test/data/tiny'), 'bag': bag, 'name': 'unplayed'}
+    with launched(tmp_path, 'segment', given, status=1) as log:
+        client.wait(lambda: 'ended with exit code 2' in log.read_text(), 'the reason')
+    assert 'invalid choice: bag' in log.read_text()
+
+
+def test_a_bag_is_played_when_the_node_is_active_and_once(
+    client, tmp_path: Path, ros2: Path, bag: str
+) -> None:
+    given = {'model': str(ROOT / 'test/data/tiny'), 'bag': bag, 'autostart': 'false'}
     with launched(tmp_path, 'segment', {**given, 'name': 'played'}) as log:
         client.wait(lambda: client.state('/played') == 'unconfigured', 'the node')
         assert client.change_state(Transition.TRANSITION_CONFIGURE, '/played')
         assert 'played: ' not in log.read_text()
         assert client.change_state(Transition.TRANSITION_ACTIVATE, '/played')
-        client.wait(lambda: 'played: bag play some.mcap --clock' in log.read_text(), 'the bag')
+        client.wait(lambda: f'played: bag play {bag} --clock' in log.read_text(), 'the bag')
         assert client.change_state(Transition.TRANSITION_DEACTIVATE, '/played')
         assert client.change_state(Transition.TRANSITION_ACTIVATE, '/played')
     assert log.read_text().count('played: ') == 1
 
 
+def pids_in(log: Path) -> list[int]:
+    """Give all processes that a launch has started so far."""
+    return [int(pid) for pid in re.findall(r'process started with pid \[(\d+)\]', log.read_text())]
+
+
 @contextmanager
-def launched(folder: Path, name: str, given: dict[str, str]) -> Iterator[Path]:
-    """Launch a file in a process of its own, as `ros2 launch` does; gives its log."""
+def launched(folder: Path, name: str, given: dict[str, str], status: int = 0) -> Iterator[Path]:
+    """
+    Launch a file in a process of its own, as `ros2 launch` does; gives its log.
+
+    :param status: exit code; where it is not 0, the launch ends by itself.
+    """
     code = (
         'import sys; from launch import LaunchService, LaunchDescription\n'
         'from launch.actions import IncludeLaunchDescription as Include\n'
@@ -307,8 +394,9 @@ def launched(folder: Path, name: str, given: dict[str, str]) -> Iterator[Path]:
     try:
         yield log
     finally:
-        process.send_signal(signal.SIGINT)
-        assert process.wait(60) == 0, log.read_text()
+        if not status:
+            process.send_signal(signal.SIGINT)
+        assert process.wait(60) == status, log.read_text()
 
 
 def answered(client, labels: list, images) -> bool:
