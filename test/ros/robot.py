@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -298,3 +299,24 @@ def to_array(msg: Any) -> np.ndarray:
     """Read labels or a mask back, byte by byte."""
     dtype = np.uint8 if msg.encoding == 'mono8' else np.dtype('<u2')
     return np.frombuffer(bytes(msg.data), dtype).reshape(msg.height, msg.width)
+
+
+def label_info(names: dict[int, str]) -> Any:
+    """Make what has the fields of a vision_msgs/LabelInfo."""
+    return SimpleNamespace(
+        class_map=[SimpleNamespace(class_id=i, class_name=name) for i, name in names.items()]
+    )
+
+
+def ground(height: int, width: int) -> np.ndarray:
+    """
+    Give the points of all pixels of a camera above the ground, in the costmap's frame.
+
+    :return: (H, W, 3) m: forward, left, up; no two pixels that are 4 or more apart share a tile.
+    """
+    rows, columns = np.mgrid[:height, :width]
+    cloud = np.empty((height, width, 3))
+    cloud[..., 0] = 0.5 + (height - 1 - rows) * 0.02
+    cloud[..., 1] = ((width - 1) / 2 - columns) * 0.02
+    cloud[..., 2] = 0.0
+    return cloud

@@ -14,7 +14,7 @@ from robot import Robot, ROOT
 TABLE = (ROOT / 'README.md').read_text().partition('## The contract')[2].partition('## Limits')[0]
 ROWS = re.findall(r'^\| (in|out|service) \| (.*?)<br>', TABLE, re.M)
 #: Only where vision_msgs is installed, and with image_transport: compressed.
-VISION = {'init_boxes', '~/objects', '~/label_info'}
+VISION = {'init_boxes', '~/objects', '~/label_info', '~/class_info'}
 COMPRESSED = {'image/compressed'}
 
 

@@ -17,6 +17,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from vos_ros.config import NodeConfig, OverlayConfig
 from vos_ros.datatypes import Segmentation, StepTiming
 from vos_ros.ros import conversions, detections, raw_image, states
+from vos_ros.ros.classes import ClassTable
 from vos_ros.ros.publishing import Outputs
 from vos_ros.ros.qos import QosWatch
 
@@ -64,6 +65,36 @@ def test_the_compressed_overlay_is_the_picture_as_jpeg(robot: Robot) -> None:
     bgr = cv2.imdecode(np.frombuffer(heard[-1].data, np.uint8), cv2.IMREAD_COLOR)
     difference = np.abs(bgr[..., ::-1].astype(int) - smooth)
     assert difference.mean() < 4  # alpha is 0; swapped channels would be far off
+
+
+@pytest.mark.parametrize('dtype', [np.uint8, np.uint16], ids=['mono8', 'mono16'])
+def test_labels_as_png_are_read_as_they_are_by_who_knows_nothing_of_palettes(dtype: type) -> None:
+    labels = np.zeros((5, 7), dtype)
+    labels[2, 3] = 254 if dtype is np.uint8 else 65535
+    msg = conversions.to_png_msg(labels, Image().header)
+    # As compressed_image_transport writes it for grey images, to the last space.
+    assert msg.format == f'mono{8 * labels.itemsize}; png compressed '
+    read = cv2.imdecode(np.frombuffer(msg.data, np.uint8), cv2.IMREAD_UNCHANGED)
+    assert (read.dtype, read.tolist()) == (labels.dtype, labels.tolist())
+
+
+def test_compressed_labels_and_classes_have_the_header_of_their_image(robot: Robot) -> None:
+    compressed = robot.client.listen(CompressedImage, f'{robot.name}/labels/compressed')
+    classes = robot.client.listen(Image, f'{robot.name}/class_labels')
+    robot.client.wait(lambda: robot.segment() and compressed and classes, 'the first of them')
+    labels = robot.prompt()
+
+    def answer(heard: list):
+        found = lambda: [m for m in heard if stamp_of(m) == stamp_of(labels)]  # noqa: E731
+        return robot.client.wait(found, 'an answer')[0]
+
+    png, classed = answer(compressed), answer(classes)
+    assert png.header == classed.header == labels.header
+    read = cv2.imdecode(np.frombuffer(png.data, np.uint8), cv2.IMREAD_UNCHANGED)
+    assert (read == to_array(labels)).all()
+    # Both objects have no name.
+    assert (to_array(classed) == (to_array(labels) > 0)).all()
+    assert to_array(classed).any()
 
 
 def test_a_lost_object_says_so_in_the_overlay_its_state_and_in_diagnostics(robot: Robot) -> None:
@@ -145,6 +176,8 @@ def test_nothing_is_computed_for_nobody(client, monkeypatch: pytest.MonkeyPatch)
         (conversions, 'to_overlay'),
         (conversions, 'to_jpeg_msg'),
         (conversions, 'to_mask_msg'),
+        (conversions, 'to_png_msg'),
+        (ClassTable, 'to_class_map'),
         (detections, 'to_objects_msg'),
         (states, 'to_states_msg'),
     ]:
@@ -176,8 +209,10 @@ def test_nothing_is_computed_for_nobody(client, monkeypatch: pytest.MonkeyPatch)
     client.listen(CompressedImage, '/lazy/overlay/compressed')
     client.listen(Image, '/lazy/object_1/mask')
     client.listen(DiagnosticArray, '/lazy/object_states')
+    client.listen(CompressedImage, '/lazy/labels/compressed')
+    client.listen(Image, '/lazy/class_labels')
     expected = {'write_labels', 'to_confidence', 'to_overlay', 'to_jpeg_msg', 'to_mask_msg'}
-    expected.add('to_states_msg')
+    expected |= {'to_png_msg', 'to_class_map', 'to_states_msg'}
     if vision is not None:
         client.listen(vision.Detection2DArray, '/lazy/objects')
         expected.add('to_objects_msg')

@@ -16,10 +16,11 @@ POLICY = ROOT / 'config' / 'sros2_policy.xml'
 #: Only where vision_msgs is installed.
 VISION = {
     'subscribe': {'/init_boxes'},
-    'publish': {'/vos/objects', '/vos/label_info'},
+    'publish': {'/vos/objects', '/vos/label_info', '/vos/class_info'},
 }
-#: Only with image_transport:=compressed, or use_sim_time; or what some versions of ROS ask for.
-SOMETIMES = {'/image/compressed', '/clock', '/parameter_events'}
+#: Only with image_transport:=compressed, or use_sim_time, or while somebody wants ~/camera_info;
+#: or what some versions of ROS ask for.
+SOMETIMES = {'/image/compressed', '/clock', '/camera_info', '/parameter_events'}
 
 
 def allowed(kind: str) -> set[str]:

@@ -293,6 +293,24 @@ def to_jpeg_msg(image: np.ndarray, encoding: str, header: Header) -> CompressedI
     return msg
 
 
+def to_png_msg(label_map: np.ndarray, header: Header) -> CompressedImage:
+    """
+    Publish ids per pixel as PNG, as image_transport's compressed plugin does.
+
+    Grey, not indexed: whoever decodes it by OpenCV would get colours for ids.
+
+    :param label_map: (H, W) uint8 -> mono8, or uint16 -> mono16.
+    :param header: the source image's.
+    """
+    encoding = 'mono8' if label_map.dtype == np.uint8 else 'mono16'
+    _, png = cv2.imencode('.png', label_map, [cv2.IMWRITE_PNG_COMPRESSION, 1])
+    # The plugin names the encoding of colours behind the last word; grey has none.
+    msg = CompressedImage(format=f'{encoding}; png compressed ')
+    msg.header = header
+    msg.data = array.array('B', png.tobytes())
+    return msg
+
+
 def to_color_msg(image: np.ndarray, encoding: str, header: Header) -> Image:
     """
     Publish a colour picture.

@@ -13,10 +13,13 @@ from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
 from sensor_msgs.msg import CompressedImage, Image
+from std_msgs.msg import Header
 
 from vos_ros.config import NodeConfig, OverlayConfig
 from vos_ros.datatypes import Frame, ObjectState, Segmentation
 from vos_ros.ros import conversions, detections, raw_image, states
+from vos_ros.ros.camera_info import CameraInfoRelay
+from vos_ros.ros.classes import ClassTable
 from vos_ros.ros.qos import LATCHED, profile, QosWatch, RELIABLE
 
 
@@ -29,6 +32,7 @@ class Outputs:
     :param vision: the module vision_msgs.msg, None where it is not installed.
     :param on_objects_changed: called from the worker's thread when other objects are known;
         `match_objects` is to be called from the executor's then.
+    :param infos: gives the camera_info of the masks, if there is to be one.
     """
 
     def __init__(
@@ -37,9 +41,12 @@ class Outputs:
         config: NodeConfig,
         vision: Any | None,
         on_objects_changed: Callable[[], Any],
+        infos: CameraInfoRelay | None = None,
     ) -> None:
         self._watch = watch
         self._vision = vision
+        self._infos = infos
+        self._classes = ClassTable()
         self._has_object_masks = config.publish.object_masks
         self._on_objects_changed = on_objects_changed
         self._lock = threading.Lock()  # for the publishers of the objects
@@ -50,6 +57,8 @@ class Outputs:
         # Reliable also for pictures: it matches RViz, rqt and every other reader.
         kinds = {
             'labels': (Image, 2),
+            'labels/compressed': (CompressedImage, 2),
+            'class_labels': (Image, 2),
             'confidence': (Image, 1),
             'object_states': (DiagnosticArray, 2),
         }
@@ -66,11 +75,21 @@ class Outputs:
             self._publishers['label_info'] = watch.advertise(
                 vision.LabelInfo, '~/label_info', profile(1, RELIABLE, LATCHED)
             )
+            self._publishers['class_info'] = watch.advertise(
+                vision.LabelInfo, '~/class_info', profile(1, RELIABLE, LATCHED)
+            )
+            # Before any class_labels: Nav2's layer must know the classes first.
+            self._publish_classes(Header())
 
     @property
     def object_ids(self) -> tuple[int, ...]:
         """Ids on the newest labels."""
         return self._object_ids
+
+    @property
+    def subscriptions(self) -> tuple[Any, ...]:
+        """What is listened to for the sake of the outputs, at present."""
+        return self._infos.subscriptions if self._infos is not None else ()
 
     @property
     def labels_topic(self) -> str:
@@ -80,7 +99,7 @@ class Outputs:
     def close(self) -> None:
         """Destroy all publishers; from the executor's thread, while no worker runs."""
         self._object_ids = ()
-        self.match_objects()
+        self._match_publishers()
         for publisher in self._publishers.values():
             self._watch.release(publisher)
         self._publishers.clear()
@@ -113,6 +132,14 @@ class Outputs:
         :param overlay: how to paint, at present.
         """
         labels, header = segmentation.label_map, frame.header
+        self._publish_names(segmentation, names, header)
+        if self._is_wanted('class_labels'):
+            classes = self._classes.to_class_map(labels)
+            self._publishers['class_labels'].publish(raw_image.write_labels(classes, frame.source))
+        if self._is_wanted('labels/compressed'):
+            self._publishers['labels/compressed'].publish(conversions.to_png_msg(labels, header))
+        if self._infos is not None:
+            self._infos.publish(header, labels.shape)
         with self._lock:
             for object_id, publisher in self._object_publishers.items():
                 if publisher.get_subscription_count() > 0:
@@ -130,13 +157,17 @@ class Outputs:
                 conversions.to_mono_msg(conversions.to_confidence(segmentation), header)
             )
         self._publish_overlay(segmentation, frame, names, overlay)
-        self._publish_names(segmentation, names, header)
         if segmentation.object_ids != self._object_ids:
             self._object_ids = segmentation.object_ids
             self._on_objects_changed()
 
     def match_objects(self) -> None:
-        """Make and destroy publishers so that there is one for every known object."""
+        """Make and destroy topics: one for every known object, and those that they need."""
+        if self._infos is not None:
+            self._infos.match()
+        self._match_publishers()
+
+    def _match_publishers(self) -> None:
         wanted = self._object_ids if self._has_object_masks else ()
         with self._lock:
             gone = {i: p for i, p in self._object_publishers.items() if i not in wanted}
@@ -181,13 +212,23 @@ class Outputs:
             self._publishers[name].publish(write[name](picture, frame.encoding, frame.header))
 
     def _publish_names(
-        self, segmentation: Segmentation, names: Mapping[int, str], header: Any
+        self, segmentation: Segmentation, names: Mapping[int, str], header: Header
     ) -> None:
+        named = {i: names.get(i, '') for i in segmentation.object_ids}
+        if named == self._named:
+            return
+        self._named = named
+        has_new = self._classes.assign(named)
         if self._vision is None:
             return
-        named = {i: detections.name_of(i, names) for i in segmentation.object_ids}
-        if named != self._named:
-            self._named = named
-            self._publishers['label_info'].publish(
-                detections.to_label_info_msg(self._vision, named, header)
-            )
+        called = {i: detections.name_of(i, names) for i in named}
+        self._publishers['label_info'].publish(
+            detections.to_label_info_msg(self._vision, called, header)
+        )
+        if has_new:
+            self._publish_classes(header)
+
+    def _publish_classes(self, header: Header) -> None:
+        self._publishers['class_info'].publish(
+            detections.to_label_info_msg(self._vision, self._classes.names, header)
+        )

@@ -92,6 +92,7 @@ class Session:
         self._node = node
         self._config = config
         self._prompts = loaded.prompts
+        self._outputs = loaded.outputs
         self._watch = watch
         self._health = health
         self._group: CallbackGroup = group
@@ -182,7 +183,8 @@ class Session:
         """Take what comes in on the topics that there are now."""
         # A mask that came before its image is taken before it.
         self._intake.follow(
-            (*self._prompts.subscriptions, *self._images), {**self._prompts.gaps, **self._images}
+            (*self._prompts.subscriptions, *self._outputs.subscriptions, *self._images),
+            {**self._prompts.gaps, **self._images},
         )
 
     def submit_prompt(self, prompt: Prompt | BoxPrompt) -> bool:

@@ -30,6 +30,7 @@ from vos_ros.engine.segmenter import VideoSegmenter
 from vos_ros.errors import VosError
 from vos_ros.formats.encoded import limit_pixels
 from vos_ros.ros import detections, diagnostics, parameters
+from vos_ros.ros.camera_info import CameraInfoRelay
 from vos_ros.ros.compat import guard_change_state
 from vos_ros.ros.guard import ErrorLog, guarded, in_words, LogBridge, wait_for
 from vos_ros.ros.intake import IntakeGroup
@@ -95,7 +96,8 @@ class VosNode(LifecycleNode):
             self._start_timer = self.create_timer(0.0, self._on_start, clock=self.steady_clock)
         if self._vision is None:
             self.get_logger().info(
-                'vision_msgs is not installed: init_boxes, ~/objects and ~/label_info are off'
+                'vision_msgs is not installed: init_boxes, ~/objects, ~/label_info and '
+                '~/class_info are off'
             )
 
     def close(self) -> bool:
@@ -166,8 +168,18 @@ class VosNode(LifecycleNode):
         limit_pixels(budget.pixels)
         segmenter = wait_for(lambda: self._load(config), self.context.ok)
         with ExitStack() as opened:
+            infos = CameraInfoRelay(
+                self,
+                self._watch,
+                config.node,
+                group=self._input_group,
+                error_log=self.error_log,
+                ask=self._objects_changed.trigger,
+                on_topics_changed=self._on_topics_changed,
+            )
+            opened.callback(infos.close)
             outputs = Outputs(
-                self._watch, config.node, self._vision, self._objects_changed.trigger
+                self._watch, config.node, self._vision, self._objects_changed.trigger, infos
             )
             opened.callback(outputs.close)
             prompts = PromptInputs(
