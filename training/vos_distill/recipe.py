@@ -54,6 +54,7 @@ BOUNDS: dict[str, tuple[float, float]] = {
     'leak': _SHARE,
     'drop_prompted': _SHARE,
     'spoil_revealed': _SHARE,
+    'confuse_prompted': _SHARE,
     'seed': (0, 2**63 - 1),
     'workers': _FROM_0,
     'save_every': _FROM_1,
@@ -131,6 +132,8 @@ class Recipe:
         prompted frame alone on the next frame, as in the node.
     :param spoil_revealed: probability that the most recent mask of a clip that reveals a part of
         an object is spoilt, as if that part had been missed.
+    :param confuse_prompted: probability that the prompted rows of a clip's objects are mixed with
+        each other's from some frame on: of two that look alike, where they just were says more.
     :param families: how often real clips are taken, by the begin of SET/CLIP: {mixed2017/sbi: 1.0,
         mixed2017/vsb: 3.0}. Empty = by their length alone.
     :param save_every: steps between checkpoints.
@@ -190,6 +193,7 @@ class Recipe:
     drop_prompted: float = 0.0
     spoil_revealed: float = 0.0
     fall_back: bool = False
+    confuse_prompted: float = 0.0
     families: dict[str, float] = field(default_factory=dict)
     amp: bool = True
     seed: int = 0

@@ -246,3 +246,17 @@ def test_a_step_runs_no_operator_that_autocast_refuses_on_a_gpu(preset: str) -> 
         loss.backward()
     assert 'convolution' in ran.names
     assert not {'binary_cross_entropy', 'binary_cross_entropy_backward'} & ran.names
+
+
+def test_only_objects_that_exist_are_taken_for_each_other() -> None:
+    draws = [torch.Generator().manual_seed(n) for n in range(3)]
+    exists = torch.tensor([[1, 0, 1, 0], [1, 0, 0, 0], [1, 1, 1, 0]])
+    images = torch.zeros(3, 6, 1)
+    assert objective.confused_from(draws, images, exists, 0.0) is None
+    confused = objective.confused_from(draws, images, exists, 1.0)
+    assert confused is not None
+    amount, partner = confused
+    assert partner.tolist() == [[2, 1, 0, 3], [0, 1, 2, 3], [2, 0, 1, 3]]
+    assert (amount[:, :2] == 0).all()
+    assert (amount[:, -1] > 0).all()
+    assert (amount.diff(dim=1) >= 0).all()

@@ -90,6 +90,26 @@ def test_an_object_that_is_not_believed_falls_back_to_its_prompted_frame_alone()
     torch.testing.assert_close(carried, extras['propagated'][0, 1], rtol=1e-4, atol=1e-5)
 
 
+@torch.no_grad()
+def test_a_confused_prompted_row_holds_the_other_objects_mask() -> None:
+    torch.manual_seed(0)
+    student = build_student('tiny').eval()
+    images = torch.randn(1, 3, 3, 64, 64)
+    first = (torch.rand(1, 2, 64, 64) > 0.5).float()
+    plain = rollout(student, images, first)
+    confused = (torch.tensor([[0.0, 1.0, 1.0]]), torch.tensor([[1, 0]]))
+    outputs = rollout(student, images, first, confused=confused)
+    torch.testing.assert_close(outputs[0].logits, plain[0].logits)  # begins after frame 1
+    frames = [student.encode_image(images[:, t]) for t in range(3)]
+    masks = torch.nn.functional.avg_pool2d(first, 4)
+    value = student.encode_mask(frames[0], masks, others_of(masks)).flip(1)
+    own = plain[0].prob[:, 1:]
+    recent = student.encode_mask(frames[1], own, others_of(own))
+    keys = torch.stack([frames[0]['key'].flatten(2), frames[1]['key'].flatten(2)], 1)
+    logits, _ = student.segment(frames[2], keys, torch.stack([value, recent], 2))
+    torch.testing.assert_close(outputs[1].logits, logits, rtol=1e-4, atol=1e-5)
+
+
 def test_a_mask_is_believed_where_it_wins_cells_by_enough() -> None:
     prob = torch.zeros(1, 4, 4, 4)
     prob[:, 1, 0] = 0.9  # sure

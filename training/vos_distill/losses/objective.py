@@ -120,6 +120,30 @@ def ignorant_from(draws: list[torch.Generator], images: Tensor, share: float) ->
     return rows.to(images.device)
 
 
+def confused_from(
+    draws: list[torch.Generator], images: Tensor, exists: Tensor, share: float
+) -> tuple[Tensor, Tensor] | None:
+    """
+    Draw how much the prompted rows of two objects are taken for each other.
+
+    :param draws: B of them.
+    :param images: (B, T, ...).
+    :param exists: (B, K) 1 where the object slot is in use.
+    :param share: of the clips, from a frame of theirs on to the last one.
+    :return: as `rollout` takes it: (B, T) and (B, K); None where there are none.
+    """
+    if share == 0:
+        return None
+    count = images.shape[1]
+    chosen, start, amount = torch.stack([torch.rand(3, generator=d) for d in draws]).unbind(1)
+    first = 2 + (start * max(count - 2, 1)).long()
+    rows = (torch.arange(count) >= first[:, None]) & (chosen < share)[:, None]
+    partner = torch.arange(exists.shape[1]).repeat(len(draws), 1)
+    for line, used in zip(partner, exists.cpu() > 0, strict=True):
+        line[used] = line[used].roll(1)  # an object that is alone is its own
+    return (rows * amount[:, None]).to(images.device), partner.to(images.device)
+
+
 def relation_loss(
     outputs: list[StepOutput],
     taught: list[StepOutput],
@@ -286,6 +310,7 @@ def clip_loss(
             (given, spoilt),
             ignorant_from(draws, images, recipe.drop_prompted),
             recipe.fall_back,
+            confused_from(draws, images, exists, recipe.confuse_prompted),
         )
     taught: list[StepOutput] = []
     if teacher is not None:

@@ -144,6 +144,7 @@ def rollout(
     given: tuple[Tensor, Tensor] | None = None,
     ignorant: Tensor | None = None,
     fall_back: bool = False,
+    confused: tuple[Tensor, Tensor] | None = None,
 ) -> list[StepOutput]:
     """
     Segment frames 1..T-1 of every clip with the student's own masks in its memory.
@@ -160,6 +161,8 @@ def rollout(
         instead; such a frame's recent row is not dropped.
     :param fall_back: an object that is `not_believed` on a frame has the prompted frame in both
         rows on the next one, as in the node; the others keep the recent one.
+    :param confused: (B, T) how much, 0..1, the prompted row of an object is mixed with that of
+        another one, (B, K) which; as if the prompted frame took the one for the other.
     """
     b, t = images.shape[:2]
     every: Features = student.encode_image(images.flatten(0, 1))
@@ -172,10 +175,14 @@ def rollout(
     outputs = []
     for index in range(1, t):
         prompted_key, prompted_value = first_key, first_value
+        if index > 1 and confused is not None:
+            share = confused[0][:, index, None, None, None].to(first_value.dtype)
+            partner = confused[1][:, :, None, None].expand_as(first_value)
+            prompted_value = torch.lerp(first_value, first_value.gather(1, partner), share)
         if index > 1 and ignorant is not None:
             aged = ignorant[:, index]
             prompted_key = torch.where(aged[:, None, None], recent_key, first_key)
-            prompted_value = torch.where(aged[:, None, None, None], recent_value, first_value)
+            prompted_value = torch.where(aged[:, None, None, None], recent_value, prompted_value)
         if index > 1 and drop is not None:
             lost = drop[:, index] if ignorant is None else drop[:, index] & ~ignorant[:, index]
             recent_key = torch.where(lost[:, None, None], first_key, recent_key)
