@@ -18,7 +18,7 @@ onnx = pytest.importorskip('onnx', reason='the segmenter of a test is written wi
 
 from onnx import helper, TensorProto  # noqa: E402
 
-from vos_distill.data.datasets import load_videos  # noqa: E402
+from vos_distill.data.videos import load_videos  # noqa: E402
 from vos_distill.labelling.agreement import (  # noqa: E402
     areas_of,
     label_clip,

@@ -20,11 +20,12 @@ import numpy as np
 
 from vos_distill.clip_config import ClipConfig
 from vos_distill.data.cutouts import bars, curtain, cutout, still_background, twin_of_a_tracked_one
-from vos_distill.data.datasets import Stills, Video
 from vos_distill.data.layers import Array, draw_layer, Image, Layer
 from vos_distill.data.motion import camera_path, Draw
 from vos_distill.data.photometric import photometric
 from vos_distill.data.real_clip import cut_from_video, RealClip, video_shares
+from vos_distill.data.stills import Stills
+from vos_distill.data.videos import Video
 from vos_ros.formats.masks import VOID
 
 _BARE = 254  # marks where no layer covers a real video; never an id of a clip

@@ -10,8 +10,9 @@ import numpy.typing as npt
 from scipy.interpolate import RBFInterpolator
 
 from vos_distill.clip_config import ClipConfig
-from vos_distill.data.datasets import Still, Stills, UnusableError
+from vos_distill.data.files import UnusableError
 from vos_distill.data.layers import affine, Array, Box, Matrix
+from vos_distill.data.stills import Still, Stills
 
 _SPLINE_GRID = 16
 _CORNERS = np.array([[0, 0], [1, 0], [0, 1], [1, 1]], np.float64)  # so that none is far outside

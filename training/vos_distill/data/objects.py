@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from vos_distill.data.datasets import Still
 from vos_distill.data.layers import Image, Matrix
+from vos_distill.data.stills import Still
 from vos_ros.formats.masks import VOID
 
 _CROWDS = ('pascal_s', 'pennfudan', 'feral_cats')  # where all together may be one object

@@ -10,7 +10,7 @@ import tarfile
 
 import cv2
 
-from vos_distill.data.datasets import read_confidence, read_label, read_photo, reduce_to
+from vos_distill.data.files import read_confidence, read_label, read_photo, reduce_to
 from vos_ros.formats.label_png import encode_label_png
 from vos_ros.sequences.folder import list_images
 

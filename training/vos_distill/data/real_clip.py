@@ -8,10 +8,11 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from vos_distill.data.datasets import UnusableError, Video
+from vos_distill.data.files import UnusableError
 from vos_distill.data.layers import affine, Image, Matrix
 from vos_distill.data.motion import Draw
 from vos_distill.data.objects import object_ids, one_of
+from vos_distill.data.videos import Video
 from vos_ros.formats.masks import VOID
 
 _STARTS = 8  # draws of a start frame that shows an object, before another video is taken

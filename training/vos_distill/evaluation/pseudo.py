@@ -14,7 +14,9 @@ import cv2
 import numpy as np
 
 from vos_distill.data import VOID
-from vos_distill.data.datasets import ClipFiles, find_clips, Findings, name_no_clips, read_pair
+from vos_distill.data.files import read_pair
+from vos_distill.data.findings import Findings
+from vos_distill.data.layouts import ClipFiles, find_clips, name_no_clips
 from vos_distill.evaluation.evaluate import InfiniteStepper
 from vos_distill.networks.weights import load_network
 from vos_ros.datatypes import Frame, LabelMap, Prompt

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vos_distill.data import VOID
-from vos_distill.data.datasets import Image
+from vos_distill.data.files import Image
 from vos_distill.labelling.follow import Tracker
 from vos_distill.labelling.process import draws_again, iou, Looked, Pass, Rules, run_pass
 from vos_distill.labelling.salient import Map, Salient

@@ -10,7 +10,7 @@ from typing import Protocol
 import cv2
 import numpy as np
 
-from vos_distill.data.datasets import Image
+from vos_distill.data.files import Image
 from vos_distill.labelling.salient import Map
 from vos_ros.config import MemoryConfig, RuntimeConfig, SegmenterConfig
 from vos_ros.datatypes import Frame, Prompt

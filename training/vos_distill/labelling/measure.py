@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from vos_distill.data import VOID
-from vos_distill.data.datasets import Image
+from vos_distill.data.files import Image
 from vos_distill.labelling.agreement import (
     areas_of,
     close_gaps,

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from vos_distill.data import VOID
-from vos_distill.data.datasets import Image
+from vos_distill.data.files import Image
 from vos_ros.formats.label_png import davis_palette, read_label_png
 from vos_ros.sequences.folder import read_image
 

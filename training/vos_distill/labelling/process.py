@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from vos_distill.data.datasets import Image
+from vos_distill.data.files import Image
 from vos_distill.labelling.follow import Tracker
 from vos_distill.labelling.salient import Map, Salient
 

@@ -22,7 +22,7 @@ import cv2
 import numpy as np
 
 from vos_distill.data import VOID
-from vos_distill.data.datasets import Image, reduce_to
+from vos_distill.data.files import Image, reduce_to
 from vos_distill.labelling.agreement import (
     areas_of,
     close_gaps,

@@ -18,7 +18,7 @@ import onnx
 from onnx import numpy_helper
 import onnxruntime
 
-from vos_distill.data.datasets import Image
+from vos_distill.data.files import Image
 
 Map = npt.NDArray[np.float32]
 
