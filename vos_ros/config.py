@@ -24,7 +24,7 @@ MOST_OBJECTS = 254
 _AUTO = 'auto'
 
 
-def _setting(
+def setting(
     default: Any,
     description: str,
     *,
@@ -33,6 +33,17 @@ def _setting(
     choices: tuple[str, ...] = (),
     live: bool = False,
 ) -> Any:
+    """
+    Make a field of a dataclass that knows what it means; `check_value` checks a value of it.
+
+    :param default: its type is the setting's.
+    :param description: for people, a part of a sentence.
+    :param unit: of a number.
+    :param limits: smallest and largest value; the largest may be infinite, the smallest the least
+        number above 0.
+    :param choices: for a text; empty = any.
+    :param live: whether it may change while the node runs.
+    """
     meta = {
         'description': description,
         'unit': unit,
@@ -71,36 +82,46 @@ def check_value(name: str, value: object, item: Field[Any]) -> None:
         low, high = item.metadata['range']
         number = float(value)  # type: ignore[arg-type]
         if not (math.isfinite(number) and low <= number <= high):
-            unit = f' {item.metadata["unit"]}' if item.metadata['unit'] else ''
-            raise VosError(f'{name} must lie in {low} .. {high}{unit}, not {value!r}')
+            raise VosError(
+                f'{name} must {_range(low, high, item.metadata["unit"])}, not {value!r}'
+            )
+
+
+def _range(low: float, high: float, unit: str) -> str:
+    unit = f' {unit}' if unit else ''
+    is_open = low == math.ulp(0.0)
+    if math.isfinite(high) and not is_open:
+        return f'lie in {low} .. {high}{unit}'
+    least = f'be above 0{unit}' if is_open else f'be {low:g}{unit} or more'
+    return f'{least}, {high:g}{unit} at most' if math.isfinite(high) else least
 
 
 @dataclass(frozen=True)
 class MemoryConfig(_Validated):
     """What is remembered, and when."""
 
-    mem_every: int = _setting(
+    mem_every: int = setting(
         1, 'memorise every n-th frame as the recent one', unit='frames', limits=(1, 1000)
     )
-    max_prompted_frames: int = _setting(
+    max_prompted_frames: int = setting(
         4,
         'distinct prompted frames kept; beyond it the visible objects move to the newest one',
         unit='frames',
         limits=(1, 32),
     )
-    max_speed: float = _setting(
+    max_speed: float = setting(
         3.0,
         'how fast an object may move on the image, large ones faster; what looks like it farther '
         'away is not believed while it is still seen here; 0 = believe everything',
         unit='short sides/s',
         limits=(0.0, 1000.0),
     )
-    min_score: float = _setting(
+    min_score: float = setting(
         0.55,
         'an object below this mean probability is not memorised, for that is how drift starts',
         limits=(0.0, 1.0),
     )
-    budget_mib: float = _setting(
+    budget_mib: float = setting(
         0.0,
         'memory that may be used for the network, images, masks and what is kept; what needs more '
         'is refused before it is taken; 0 = half of what there is here',
@@ -113,47 +134,47 @@ class MemoryConfig(_Validated):
 class LostConfig(_Validated):
     """When an object counts as occluded or lost, and which masks are not memorised."""
 
-    min_score: float = _setting(
+    min_score: float = setting(
         0.55,
         'an object below this mean probability counts as not seen',
         limits=(0.0, 1.0),
         live=True,
     )
-    min_area: float = _setting(
+    min_area: float = setting(
         0.1,
         'an object below this share of its usual area counts as not seen; 0 = any pixel counts',
         limits=(0.0, 1.0),
         live=True,
     )
-    occluded_after_frames: int = _setting(
+    occluded_after_frames: int = setting(
         3,
         'frames in a row without the object until it is called occluded',
         unit='frames',
         limits=(1, 1000),
         live=True,
     )
-    lost_after_s: float = _setting(
+    lost_after_s: float = setting(
         2.0,
         'time without the object until it is called lost',
         unit='s',
         limits=(0.0, 3600.0),
         live=True,
     )
-    recover_after_frames: int = _setting(
+    recover_after_frames: int = setting(
         3,
         'frames in a row with an occluded or lost object until it is called tracked again',
         unit='frames',
         limits=(1, 1000),
         live=True,
     )
-    max_shrink: float = _setting(
+    max_shrink: float = setting(
         5.0,
         'a mask that is suddenly so many times smaller, away from the border, is not memorised; '
         '0 = memorise it',
         limits=(0.0, 1000.0),
         live=True,
     )
-    max_growth: float = _setting(
+    max_growth: float = setting(
         4.0,
         'a mask that is suddenly so many times larger is not memorised; 0 = memorise it',
         limits=(0.0, 1000.0),
@@ -165,19 +186,19 @@ class LostConfig(_Validated):
 class SegmenterConfig(_Validated):
     """How frames are segmented, whatever runs the network."""
 
-    input_size: int = _setting(
+    input_size: int = setting(
         0,
         'short side of the network input, rounded to a multiple of 16; '
         '0 = the size that the model was trained for',
         unit='px',
         limits=(0, 2160),
     )
-    max_objects: int = _setting(
+    max_objects: int = setting(
         10,
         'objects followed at once; memory is allocated for all of them',
         limits=(1, MOST_OBJECTS),
     )
-    guided: bool = _setting(
+    guided: bool = setting(
         True,
         'outlines follow the camera image between the cells of the network (guided upsampling)',
     )
@@ -195,22 +216,22 @@ class SegmenterConfig(_Validated):
 class RuntimeConfig(_Validated):
     """Which model runs on what."""
 
-    model: str = _setting('fast_mb_slim', 'name of a shipped model, or path of a model folder')
-    backend: str = _setting(
+    model: str = setting('fast_mb_slim', 'name of a shipped model, or path of a model folder')
+    backend: str = setting(
         'auto',
         'what runs the network; auto = the best one that gives what the processor gives',
         choices=('auto', 'tensorrt', 'cuda', 'openvino', 'cpu'),
     )
-    precision: str = _setting(
+    precision: str = setting(
         'auto',
         'what it computes with; auto = tensorrt fp16, openvino bf16 if it can, all others fp32',
         choices=('auto', 'fp32', 'fp16', 'bf16'),
     )
-    device_id: int = _setting(0, 'which GPU, as CUDA counts them', limits=(0, 63))
-    engine_cache_dir: str = _setting(
+    device_id: int = setting(0, 'which GPU, as CUDA counts them', limits=(0, 63))
+    engine_cache_dir: str = setting(
         '', "folder for TensorRT engines; empty = vos_ros/engines in the user's cache folder"
     )
-    threads: int = _setting(
+    threads: int = setting(
         0,
         'threads of the network; 0 = the processors this process may use, at most 4; '
         'take 1 where another program fills a core',
@@ -222,52 +243,52 @@ class RuntimeConfig(_Validated):
 class InitConfig(_Validated):
     """What an init mask does."""
 
-    mode: str = _setting(
+    mode: str = setting(
         'merge',
         'merge = new ids are added, known ids prompted again; replace = forget all others',
         choices=('merge', 'replace'),
     )
-    binary_id: int = _setting(
+    binary_id: int = setting(
         1, 'object that a binary mask (only 0 and 255) stands for', limits=(1, 65535)
     )
-    mask_file: str = _setting(
+    mask_file: str = setting(
         '', 'PNG with ids per pixel, applied to the first frame; empty = wait for the topic'
     )
-    wait_s: float = _setting(
+    wait_s: float = setting(
         1.0,
         'how long a mask waits for the frame that its stamp names, from the first image on',
         unit='s',
         limits=(0.0, 60.0),
     )
-    late_policy: str = _setting(
+    late_policy: str = setting(
         'apply_to_latest',
         'for a mask whose frame is no longer buffered, or never came (then the nearest one)',
         choices=('apply_to_latest', 'reject'),
     )
-    max_late_s: float = _setting(
+    max_late_s: float = setting(
         5.0,
         'a mask that is older than the newest image by more, and whose frame is no longer '
         'buffered, is refused: a latched one of long ago would mark what is there now; 0 = never',
         unit='s',
         limits=(0.0, 86400.0),
     )
-    same_overlap: float = _setting(
+    same_overlap: float = setting(
         0.3,
         'a box without an id is the known object whose box it overlaps by so much (intersection '
         'over union), the largest overlaps first; one that overlaps none is a new object',
         limits=(0.05, 1.0),
     )
-    catch_up_ms: float = _setting(
+    catch_up_ms: float = setting(
         500.0,
         'how long a late mask may be followed through the buffered frames up to the newest one, '
         'beside the live frames; 0 = only the newest',
         unit='ms',
         limits=(0.0, 10000.0),
     )
-    buffer_frames: int = _setting(
+    buffer_frames: int = setting(
         30, 'recent frames kept for masks that come late', unit='frames', limits=(1, 256)
     )
-    buffer_mib: float = _setting(
+    buffer_mib: float = setting(
         64.0, 'most memory these frames may take; one always stays', unit='MiB', limits=(1, 4096)
     )
 
@@ -276,7 +297,7 @@ class InitConfig(_Validated):
 class OverloadConfig(_Validated):
     """What happens when the machine cannot follow."""
 
-    policy: str = _setting(
+    policy: str = setting(
         'skip',
         'over deadline_ms or max_age_ms: skip = leave frames out, shrink = a smaller network '
         'input as well, error = change nothing and say so',
@@ -289,16 +310,16 @@ class OverloadConfig(_Validated):
 class PublishConfig(_Validated):
     """What the node offers beside the label map."""
 
-    object_masks: bool = _setting(True, 'offer ~/object_<id>/mask for every object')
+    object_masks: bool = setting(True, 'offer ~/object_<id>/mask for every object')
 
 
 @dataclass(frozen=True)
 class OverlayConfig(_Validated):
     """The picture for people."""
 
-    enabled: bool = _setting(True, 'offer ~/overlay; drawn only where someone subscribes')
-    alpha: float = _setting(0.5, 'opacity of the colours', limits=(0.0, 1.0), live=True)
-    max_rate_hz: float = _setting(
+    enabled: bool = setting(True, 'offer ~/overlay; drawn only where someone subscribes')
+    alpha: float = setting(0.5, 'opacity of the colours', limits=(0.0, 1.0), live=True)
+    max_rate_hz: float = setting(
         10.0,
         'at most this many per second; 0 = every frame',
         unit='Hz',
@@ -311,8 +332,8 @@ class OverlayConfig(_Validated):
 class DiagnosticsConfig(_Validated):
     """The node's report on itself."""
 
-    period_s: float = _setting(1.0, 'time between two reports', unit='s', limits=(0.1, 60.0))
-    no_image_s: float = _setting(
+    period_s: float = setting(1.0, 'time between two reports', unit='s', limits=(0.1, 60.0))
+    no_image_s: float = setting(
         5.0, 'silence of the camera after which the state is ERROR', unit='s', limits=(0.1, 3600.0)
     )
 
@@ -321,20 +342,20 @@ class DiagnosticsConfig(_Validated):
 class NodeConfig(_Validated):
     """What only the ROS node needs."""
 
-    image_transport: str = _setting(
+    image_transport: str = setting(
         'raw', 'how images come: topic image, or image/compressed', choices=('raw', 'compressed')
     )
-    image_range: str = _setting(
+    image_range: str = setting(
         _AUTO,
         'counts of 16 bit images that become black and white, such as [3000, 3600]; auto = by '
         'the first image that shows something',
     )
-    image_qos: str = _setting(
+    image_qos: str = setting(
         'sensor_data',
         'reliability asked from the camera: sensor_data = best effort matches every camera',
         choices=('sensor_data', 'reliable'),
     )
-    max_age_ms: float = _setting(
+    max_age_ms: float = setting(
         0.0,
         'a result should not be older than this at publishing; beyond it overload.policy acts; '
         '0 = off; off, too, while stamps are so far from our clock that the clocks must differ',
@@ -342,7 +363,7 @@ class NodeConfig(_Validated):
         limits=(0.0, 10000.0),
         live=True,
     )
-    deadline_ms: float = _setting(
+    deadline_ms: float = setting(
         0.0,
         'a frame that takes longer counts as a deadline miss; after several in a row '
         'overload.policy acts; 0 = off',
@@ -350,13 +371,13 @@ class NodeConfig(_Validated):
         limits=(0.0, 60000.0),
         live=True,
     )
-    on_time_jump: str = _setting(
+    on_time_jump: str = setting(
         'reset',
         'a stamp goes back (bag loop, simulator reset) or an hour forward: reset = forget the '
         'objects, ignore = keep them',
         choices=('reset', 'ignore'),
     )
-    autostart: bool = _setting(True, 'configure and activate at start, without a manager')
+    autostart: bool = setting(True, 'configure and activate at start, without a manager')
     overload: OverloadConfig = field(default_factory=OverloadConfig)
     init: InitConfig = field(default_factory=InitConfig)
     publish: PublishConfig = field(default_factory=PublishConfig)
@@ -373,7 +394,7 @@ class NodeConfig(_Validated):
 class SyncConfig(_Validated):
     """Which depth image belongs to which labels."""
 
-    tolerance_ms: float = _setting(
+    tolerance_ms: float = setting(
         0.0,
         'labels and depth with stamps this far apart belong together; 0 = half of the time '
         'between two images, as it is seen, and 50 at most',
@@ -381,14 +402,14 @@ class SyncConfig(_Validated):
         limits=(0.0, 1000.0),
         live=True,
     )
-    wait_ms: float = _setting(
+    wait_ms: float = setting(
         100.0,
         'how long labels wait for their depth image, where it arrives after them',
         unit='ms',
         limits=(0.0, 10000.0),
         live=True,
     )
-    buffer_mib: float = _setting(
+    buffer_mib: float = setting(
         64.0,
         'most memory that depth images which wait for their labels may take; one always stays',
         unit='MiB',
@@ -401,17 +422,17 @@ class SyncConfig(_Validated):
 class GeometryConfig(_Validated):
     """Which depth pixels are believed."""
 
-    min_depth_m: float = _setting(
+    min_depth_m: float = setting(
         0.05, 'what is nearer counts as a hole', unit='m', limits=(0.0, 100.0), live=True
     )
-    max_depth_m: float = _setting(
+    max_depth_m: float = setting(
         10.0,
         'what is farther away counts as a hole; 0 = no limit',
         unit='m',
         limits=(0.0, 10000.0),
         live=True,
     )
-    edge_px: int = _setting(
+    edge_px: int = setting(
         2,
         'depth at edges is a mixture of both sides: pixels behind one and before another that are '
         'within this distance are left out; 0 = keep them',
@@ -419,20 +440,20 @@ class GeometryConfig(_Validated):
         limits=(0, 15),
         live=True,
     )
-    edge_jump: float = _setting(
+    edge_jump: float = setting(
         0.04,
         'so much farther away, as a share of the depth, is behind an edge or a gap',
         limits=(0.001, 1.0),
         live=True,
     )
-    trim: float = _setting(
+    trim: float = setting(
         3.5,
         'pixels behind or before a gap in depth, and more standard deviations off the median (by '
         'the median absolute deviation), are left out; 0 = keep them',
         limits=(0.0, 100.0),
         live=True,
     )
-    min_pixels: int = _setting(
+    min_pixels: int = setting(
         20,
         'an object with fewer depth pixels has no centre',
         unit='px',
@@ -445,7 +466,7 @@ class GeometryConfig(_Validated):
 class MappingConfig(_Validated):
     """The depth image without the objects."""
 
-    dilate_px: int = _setting(
+    dilate_px: int = setting(
         2,
         'how much wider than their masks objects are cut out: a rim that is left becomes a ghost '
         'in the map',
@@ -459,10 +480,10 @@ class MappingConfig(_Validated):
 class TfConfig(_Validated):
     """Frames of the objects, for tf2."""
 
-    enabled: bool = _setting(
+    enabled: bool = setting(
         False, 'broadcast a frame for each object on /tf (needs tf2_msgs)', live=True
     )
-    prefix: str = _setting(
+    prefix: str = setting(
         '', 'what the names of these frames begin with; then comes object_<id>', live=True
     )
 
@@ -471,10 +492,10 @@ class TfConfig(_Validated):
 class ReportConfig(_Validated):
     """What the node says about itself."""
 
-    period_s: float = _setting(
+    period_s: float = setting(
         1.0, 'time between two reports on /diagnostics', unit='s', limits=(0.1, 60.0)
     )
-    silence_s: float = _setting(
+    silence_s: float = setting(
         5.0,
         'an input that is silent for longer is an error in the report',
         unit='s',
@@ -487,25 +508,25 @@ class ReportConfig(_Validated):
 class Objects3dConfig(_Validated):
     """Everything of the node objects_3d."""
 
-    depth_qos: str = _setting(
+    depth_qos: str = setting(
         'sensor_data',
         'reliability asked from the depth camera: sensor_data = best effort matches every camera',
         choices=('sensor_data', 'reliable'),
     )
-    distortion: str = _setting(
+    distortion: str = setting(
         'auto',
         'of the depth image: none = it is rectified, P of camera_info holds; undo = K and D do; '
         'auto = none where the name of its topic has rect in it, else undo',
         choices=('auto', 'none', 'undo'),
         live=True,
     )
-    max_objects: int = _setting(
+    max_objects: int = setting(
         20,
         'objects placed in space at once, the largest ones; each has topics of its own',
         limits=(1, MOST_OBJECTS),
         live=True,
     )
-    keep_topics_s: float = _setting(
+    keep_topics_s: float = setting(
         10.0,
         'how long the topics of an object that is on no labels stay',
         unit='s',

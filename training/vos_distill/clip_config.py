@@ -4,71 +4,160 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+import math
 
 import numpy as np
+
+from vos_ros.config import setting
+
+SHARE = (0.0, 1.0)
+FROM_0 = (0.0, math.inf)
+FROM_1 = (1, math.inf)
+LEAST = math.ulp(0.0)  # the smallest number above 0
+ABOVE_0 = (LEAST, math.inf)
 
 
 @dataclass(frozen=True)
 class ClipConfig:
-    """
-    What the clips look like. Lengths are fractions of the crop unless said otherwise.
+    """What the clips look like. Lengths are fractions of the crop unless said otherwise."""
 
-    :param size: side of the square crop, px.
-    :param frames: frames a clip.
-    :param real: share of clips whose background is a real video.
-    :param max_gap: frames between two neighbours of a real clip, at most. Frames of the camera:
-        where a data set has a mask on every fifth one, the next one is 5 away.
-    :param gap_schedule: `max_gap` over the run, as points (share of the run, frames) with straight
-        lines between them; empty = `max_gap` from beginning to end.
-    :param speed: standard deviation of an object's displacement a frame.
-    :param bend: standard deviation of how far a smooth deformation moves a point in a frame.
-    :param spline: share of the deformations that are thin-plate splines through points at random
-        places; the others are smooth interpolations of a grid.
-    :param jpeg: share of clips with the artefacts of JPEG, at one quality for all frames.
-    :param twin: share of the clips without a pause in which an untracked copy of a tracked object
-        moves about too: then only where it was tells the two apart.
-    :param crossing: share of those twins that are tracked (as object 2, where there is none yet)
-        and cross the way of the object they were copied from: ids must not be exchanged.
-    :param beside: share of the crossing ones that stay beside it instead, in touch.
-    :param linger: share of the crossing ones that stay before or behind it for up to half of the
-        clip, and then come out on the other side.
-    :param turn: share of the cut-outs that turn: another side of them comes in beside the one that
-        the first frame shows, and takes its place.
-    :param reveal: share of the clips on whose first frame something hides a part of an object,
-        which is seen from then on.
-    :param enter: share of the cut-outs that come in over the border, so that the first frame shows
-        a part of them.
-    :param jump: share of clips with a long pause between frames 0 and 1, after which everything
-        is elsewhere and looks different, as in the middle of a long video.
-    :param max_jump: length of that pause in a real clip, frames at most.
-    """
-
-    size: int = 224
-    frames: int = 4
-    real: float = 0.3
-    max_gap: int = 8
+    size: int = setting(
+        224,
+        'side of the square crop, px',
+        limits=(32, math.inf),
+    )
+    frames: int = setting(
+        4,
+        'frames a clip',
+        limits=(2, math.inf),
+    )
+    real: float = setting(
+        0.3,
+        'share of clips whose background is a real video',
+        limits=SHARE,
+    )
+    max_gap: int = setting(
+        8,
+        'frames between two neighbours of a real clip, at most. Frames of the camera: where a '
+        'data set has a mask on every fifth one, the next one is 5 away',
+        limits=FROM_1,
+    )
+    #: `max_gap` over the run, as points (share of the run, frames) with straight lines
+    #: between them; empty = `max_gap` from beginning to end.
     gap_schedule: Sequence[Sequence[float]] = ()
-    speed: float = 0.06
-    camera_speed: float = 0.03
-    rotation_deg: float = 8.0
-    zoom: float = 0.06
-    shear: float = 0.05
-    bend: float = 0.015
-    spline: float = 0.0
-    paste_on_real: float = 0.4
-    occluder: float = 0.45
-    bars: float = 0.25
-    blur: float = 0.15
-    jpeg: float = 0.0
-    twin: float = 0.0
-    crossing: float = 0.0
-    beside: float = 0.0
-    linger: float = 0.0
-    turn: float = 0.0
-    reveal: float = 0.0
-    enter: float = 0.0
-    jump: float = 0.0
-    max_jump: int = 40
+    speed: float = setting(
+        0.06,
+        "standard deviation of an object's displacement a frame",
+        limits=FROM_0,
+    )
+    camera_speed: float = setting(
+        0.03,
+        "standard deviation of the camera's displacement a frame",
+        limits=FROM_0,
+    )
+    rotation_deg: float = setting(
+        8.0,
+        'standard deviation of a rotation a frame, degrees',
+        limits=FROM_0,
+    )
+    zoom: float = setting(
+        0.06,
+        'standard deviation of a change of scale a frame',
+        limits=FROM_0,
+    )
+    shear: float = setting(
+        0.05,
+        'standard deviation of a shear a frame',
+        limits=FROM_0,
+    )
+    bend: float = setting(
+        0.015,
+        'standard deviation of how far a smooth deformation moves a point in a frame',
+        limits=FROM_0,
+    )
+    spline: float = setting(
+        0.0,
+        'share of the deformations that are thin-plate splines through points at random '
+        'places; the others are smooth interpolations of a grid',
+        limits=SHARE,
+    )
+    paste_on_real: float = setting(
+        0.4,
+        'share of the real clips that cut-outs are pasted on',
+        limits=SHARE,
+    )
+    occluder: float = setting(
+        0.45,
+        'share of clips with an object that covers others and is not tracked',
+        limits=SHARE,
+    )
+    bars: float = setting(
+        0.25,
+        'share of clips with posts that cover what is behind',
+        limits=SHARE,
+    )
+    blur: float = setting(
+        0.15,
+        'share of clips that are blurred',
+        limits=SHARE,
+    )
+    jpeg: float = setting(
+        0.0,
+        'share of clips with the artefacts of JPEG, at one quality for all frames',
+        limits=SHARE,
+    )
+    twin: float = setting(
+        0.0,
+        'share of the clips without a pause in which an untracked copy of a tracked object '
+        'moves about too: then only where it was tells the two apart',
+        limits=SHARE,
+    )
+    crossing: float = setting(
+        0.0,
+        'share of those twins that are tracked (as object 2, where there is none yet) and '
+        'cross the way of the object they were copied from: ids must not be exchanged',
+        limits=SHARE,
+    )
+    beside: float = setting(
+        0.0,
+        'share of the crossing ones that stay beside it instead, in touch',
+        limits=SHARE,
+    )
+    linger: float = setting(
+        0.0,
+        'share of the crossing ones that stay before or behind it for up to half of the clip, '
+        'and then come out on the other side',
+        limits=SHARE,
+    )
+    turn: float = setting(
+        0.0,
+        'share of the cut-outs that turn: another side of them comes in beside the one that '
+        'the first frame shows, and takes its place',
+        limits=SHARE,
+    )
+    reveal: float = setting(
+        0.0,
+        'share of the clips on whose first frame something hides a part of an object, which '
+        'is seen from then on',
+        limits=SHARE,
+    )
+    enter: float = setting(
+        0.0,
+        'share of the cut-outs that come in over the border, so that the first frame shows a '
+        'part of them',
+        limits=SHARE,
+    )
+    jump: float = setting(
+        0.0,
+        'share of clips with a long pause between frames 0 and 1, after which everything is '
+        'elsewhere and looks different, as in the middle of a long video',
+        limits=SHARE,
+    )
+    max_jump: int = setting(
+        40,
+        'length of that pause in a real clip, frames at most',
+        limits=FROM_1,
+    )
 
     def __post_init__(self) -> None:
         points = self.gap_schedule

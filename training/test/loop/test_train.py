@@ -137,7 +137,7 @@ def test_a_student_learns_from_an_infinite_teacher(data: Path, tmp_path: Path) -
 def test_an_unknown_kind_of_memory_is_refused(tmp_path: Path) -> None:
     path = tmp_path / 'recipe.yaml'
     path.write_text('memory: endless\n')
-    with pytest.raises(ValueError, match='finite or infinite'):
+    with pytest.raises(ValueError, match='one of finite, infinite'):
         Recipe.read(path)
 
 
