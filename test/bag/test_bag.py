@@ -323,14 +323,14 @@ class TestReplay:
         self, drive: Path, make_segmenter: MakeSegmenter
     ) -> None:
         late = play(drive, make_segmenter(), 120.0)
-        assert late.own[0][1].jf == pytest.approx(
-            play(drive, make_segmenter()).own[0][1].jf, abs=0.02
+        assert late.per_frame[0][1].jf == pytest.approx(
+            play(drive, make_segmenter()).per_frame[0][1].jf, abs=0.02
         )
-        assert late.own[0][1].jf > jf(late) + 0.2
+        assert late.per_frame[0][1].jf > jf(late) + 0.2
         dropped = [r.latency_ms is None for r in late.records]
         assert 0 < sum(dropped) < 16
         # No object is known before the first mask.
-        assert [r.own_j is None for r in late.records[1:]] == dropped[1:]
+        assert [r.per_frame_j is None for r in late.records[1:]] == dropped[1:]
 
     def test_the_clock_is_the_nodes_one_waits_the_newest_wins(
         self, drive: Path, make_segmenter: MakeSegmenter
@@ -945,8 +945,8 @@ class TestThroughNode:
         assert sum(r.latency_ms is None for r in outcome.records) == 13
         assert outcome.mask_hash == ''
         # The masks themselves are right; only the frames between the first and the last count.
-        assert [r.own_j for r in outcome.records[:4]] == [None, 1, 1, None]
-        assert outcome.own[0][1].jf == 1 > outcome.loops[0][1].jf
+        assert [r.per_frame_j for r in outcome.records[:4]] == [None, 1, 1, None]
+        assert outcome.per_frame[0][1].jf == 1 > outcome.loops[0][1].jf
 
     def test_masks_of_one_loop_do_not_serve_the_next(self, drive: Path) -> None:
         given = open_input(drive)

@@ -79,7 +79,7 @@ def test_eleven_messages_of_a_slow_detector_make_no_new_object(
         found = sightings.at(seen * PERIOD_NS, known)
         boxes, problems = detections.to_boxes(message(seen, count), known, found)
         assert not problems
-        sightings.ask(boxes)
+        sightings.note_request(boxes)
         before = rig.worker.stats.prompts_in
         drawer.put_boxes(boxes)
         until(lambda: rig.worker.stats.prompts_in > before)  # noqa: B023

@@ -395,9 +395,9 @@ def read_yaml(path: Path) -> dict[str, Any]:
         return {}
     if not isinstance(raw, dict):
         raise ValueError(f'{path}: must be keys and values (key: value), not {raw!r:.60}')
-    strange = [key for key in raw if not isinstance(key, str)]
-    if strange:
-        raise ValueError(f'{path}: the key {strange[0]!r} must be text')
+    not_text = [key for key in raw if not isinstance(key, str)]
+    if not_text:
+        raise ValueError(f'{path}: the key {not_text[0]!r} must be text')
     return raw
 
 

@@ -49,7 +49,7 @@ def choose(
     :param order: names, best first, the processor last.
     :raises VosError: what was asked for by name is not there or fails.
     """
-    asked = job.runtime.backend
+    requested = job.runtime.backend
     last = order[-1]
 
     @lru_cache(maxsize=1)
@@ -59,8 +59,8 @@ def choose(
     def verify(backend: Backend) -> None:
         verify_against(open_reference(), backend, job)
 
-    if asked != 'auto':
-        return _open_named(job, asked, kinds[asked], verify)
+    if requested != 'auto':
+        return _open_named(job, requested, kinds[requested], verify)
 
     failed: list[str] = []
     absent: list[str] = []
@@ -107,15 +107,15 @@ def _trust(backend: Backend) -> None:
 
 def _with_precision(job: Job, name: str, kind: Kind) -> Job:
     """Return the job with the precision that this backend will have."""
-    asked = job.runtime.precision
-    if asked == 'auto':
+    requested = job.runtime.precision
+    if requested == 'auto':
         return replace(job, precision=kind.precisions[0])
-    if asked not in kind.precisions:
+    if requested not in kind.precisions:
         raise VosError(
-            f'backend {name} does not run in {asked}, only in {", ".join(kind.precisions)}; '
+            f'backend {name} does not run in {requested}, only in {", ".join(kind.precisions)}; '
             'set precision to auto or one of these'
         )
-    return replace(job, precision=asked)
+    return replace(job, precision=requested)
 
 
 def _loud(backend: Backend, reasons: Sequence[str]) -> Backend:

@@ -19,7 +19,7 @@ from vos_ros.formats.drawing import draw_ids, draw_overlay, to_rgb
 LABELS, OVERLAY = '/vos/labels', '/vos/overlay/compressed'
 MASKS = Path('masks')
 _NS_PER_MS = 1_000_000
-_SHOWN = 6
+_FIGURES = 6
 # Neighbouring frames fail alike.
 _APART = 6
 
@@ -65,7 +65,7 @@ def open_mask_bag(out: Path) -> BagWriter:
     return BagWriter(out / MASKS, packed=True)
 
 
-class ShownFrames:
+class PageFrames:
     """
     Collects the frames with the lowest J, some way apart; without truth, frames of the whole bag.
 
@@ -74,7 +74,7 @@ class ShownFrames:
 
     def __init__(self, frames: int) -> None:
         self._total = frames
-        self._worst = WorstFrames(_SHOWN)
+        self._worst = WorstFrames(_FIGURES)
 
     def on_frame(self, seen: Scored) -> None:
         """Look at a frame with the newest mask at its turn; before a mask is nothing to see."""
@@ -94,7 +94,7 @@ class ShownFrames:
         if seen.gt is None:
             j, part = math.inf, str(record.index)
         is_chosen = seen.gt is not None or (
-            not record.loop and record.index % max(1, self._total // _SHOWN) == 0
+            not record.loop and record.index % max(1, self._total // _FIGURES) == 0
         )
         if j is None or not is_chosen or record.index == self._total - 1:
             return
@@ -104,8 +104,8 @@ class ShownFrames:
             return  # damaged inside: there is nothing to show
         loop = f', loop {record.loop + 1}' if record.loop else ''
         title = f'frame {record.index}{loop}{note}'
-        shown = ScoredFrame(title, j, image, mask, seen.gt)
-        self._worst.offer(part, 0.0, shown)
+        scored = ScoredFrame(title, j, image, mask, seen.gt)
+        self._worst.offer(part, 0.0, scored)
 
     def figures(self) -> list[Figure]:
         """Draw them: camera, mask, and truth against mask."""

@@ -34,7 +34,7 @@ def build(
     outcome: Outcome,
     figures: Sequence[page.Figure],
     *,
-    own: bool = False,
+    per_frame: bool = False,
     video: str = '',
 ) -> str:
     """
@@ -43,7 +43,7 @@ def build(
     :param report: content of report.json.
     :param outcome: what it was made from.
     :param figures: frames to be shown.
-    :param own: show each mask on its own image, not at each stamp the newest one.
+    :param per_frame: show each mask on its own image, not at each stamp the newest one.
     :param video: file name of an overlay video, beside the page; empty = there is none.
     """
     names = list(report['sequences'])
@@ -60,12 +60,12 @@ def build(
             'J&F: at each stamp, the newest mask against the truth. J&F: each mask against the '
             'truth of its own image. First and last frame are left out.'
         )
-    mask = 'its mask' if own else 'newest mask'
+    mask = 'its mask' if per_frame else 'newest mask'
     return page.build(
         title=f'vos_ros: {title}, {report["mode"]}',
         lead=f'{report["frames"]} images of {report["bag"]["image"]}, {_CLOCKS[report["mode"]]}.',
-        cards=_cards(report, own),
-        plots=_plots(report, outcome, own),
+        cards=_cards(report, per_frame),
+        plots=_plots(report, outcome, per_frame),
         notes=notes,
         figures=figures,
         figures_title=(
@@ -78,13 +78,13 @@ def build(
     )
 
 
-def _cards(report: dict[str, Any], own: bool) -> list[tuple[str, str]]:
+def _cards(report: dict[str, Any], per_frame: bool) -> list[tuple[str, str]]:
     latency, age = report['latency_ms'], report['age_ms']
     kinds = [(report['overall'], 'streaming '), (report, '')]
     if report['mode'] == OFFLINE:
         kinds = kinds[1:]
     cards = []
-    for place, (scores, kind) in enumerate(kinds[::-1] if own else kinds):
+    for place, (scores, kind) in enumerate(kinds[::-1] if per_frame else kinds):
         if scores['jf'] is not None:
             cards.append((f'{scores["jf"]:.3f}', f'{kind}J&F'))
         if scores['jf'] is not None and place == 0:
@@ -104,7 +104,7 @@ def _cards(report: dict[str, Any], own: bool) -> list[tuple[str, str]]:
     return cards
 
 
-def _plots(report: dict[str, Any], outcome: Outcome, own: bool) -> list[str]:
+def _plots(report: dict[str, Any], outcome: Outcome, per_frame: bool) -> list[str]:
     records = outcome.records
     x_max = max(len(records) - 1, 1)
     dropped = [float(x) for x, record in enumerate(records) if record.latency_ms is None]
@@ -114,7 +114,7 @@ def _plots(report: dict[str, Any], outcome: Outcome, own: bool) -> list[str]:
     ids = sorted({object_id for loop in outcome.loops for object_id in loop})
     if ids:
         lines = [
-            object_line(k, _points(records, partial(_j_of, object_id=k, own=own), min))
+            object_line(k, _points(records, partial(_j_of, object_id=k, per_frame=per_frame), min))
             for k in ids
         ]
         plots.append(plot(lines, y_max=1.0, y_label='J', x_max=x_max, marks=marks))
@@ -141,8 +141,8 @@ def _plots(report: dict[str, Any], outcome: Outcome, own: bool) -> list[str]:
     return plots
 
 
-def _j_of(record: FrameRecord, object_id: int, own: bool) -> float | None:
-    scores = record.own if own else record.scores
+def _j_of(record: FrameRecord, object_id: int, per_frame: bool) -> float | None:
+    scores = record.per_frame if per_frame else record.scores
     return scores[object_id][0] if object_id in scores else None
 
 

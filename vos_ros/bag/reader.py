@@ -150,8 +150,8 @@ class BagReader:
         """Refuse what is neither file nor folder: reading it would never end."""
         parts = sorted(self.path.iterdir()) if self.path.is_dir() else [self.path]
         for part in parts:
-            is_strange = part.exists() and not (part.is_file() or part.is_dir())
-            if is_strange and (part.suffix in _PARTS or part == self.path):
+            is_special = part.exists() and not (part.is_file() or part.is_dir())
+            if is_special and (part.suffix in _PARTS or part == self.path):
                 raise VosError(
                     f'{part} is no regular file; name a .mcap or .db3 file, or a folder'
                 )

@@ -45,7 +45,7 @@ class FrameRecord:
         its mask cost, for nobody waits there.
     :param loop: how many times the bag has been played before.
     :param has_objects: some pixel of that mask is an object's.
-    :param own: J and F per object of the frame's own mask, however late it came.
+    :param per_frame: J and F per object of the frame's own mask, however late it came.
     """
 
     index: int
@@ -55,7 +55,7 @@ class FrameRecord:
     latency_ms: float | None = None
     loop: int = 0
     has_objects: bool = True
-    own: Scores = field(default_factory=dict)
+    per_frame: Scores = field(default_factory=dict)
 
     @property
     def j(self) -> float | None:
@@ -63,9 +63,9 @@ class FrameRecord:
         return _mean_j(self.scores)
 
     @property
-    def own_j(self) -> float | None:
+    def per_frame_j(self) -> float | None:
         """Mean J of its own mask; None where it was dropped or not scored."""
-        return _mean_j(self.own)
+        return _mean_j(self.per_frame)
 
 
 def _mean_j(scores: Scores) -> float | None:
@@ -113,7 +113,7 @@ class Outcome:
 
     :param records: one per camera image, in order.
     :param loops: score per object, for each time that the bag was played.
-    :param own: likewise, of each mask against the truth of its own image.
+    :param per_frame: likewise, of each mask against the truth of its own image.
     :param mask_hash: BLAKE2b-128 over stamps and label maps published; empty where they are not
         the same every time.
     :param speed: of the network alone; without frames where another process ran it.
@@ -130,7 +130,7 @@ class Outcome:
     lost: int | None = None
     recovered: int | None = None
     warnings: tuple[str, ...] = ()
-    own: tuple[dict[int, ObjectScore], ...] = ()
+    per_frame: tuple[dict[int, ObjectScore], ...] = ()
     unknown: int = 0
 
 
@@ -342,7 +342,7 @@ def replay(
     :raises VosError: bad input, or nothing to follow.
     """
     records: list[FrameRecord] = []
-    mask_hash, scorer, own = MaskHash(), SequenceScorer(), SequenceScorer()
+    mask_hash, scorer, per_frame = MaskHash(), SequenceScorer(), SequenceScorer()
 
     def publish(mask: Published) -> None:
         mask_hash.add(mask.frame.stamp_ns, mask.label_map)
@@ -351,7 +351,7 @@ def replay(
         latencies[index] = mask.latency_ms
         gt = waiting.get(index)
         if gt is not None:
-            scores[index] = score(own, mask.frame, mask.label_map, gt)
+            scores[index] = score(per_frame, mask.frame, mask.label_map, gt)
         for past in [k for k in waiting if k <= index]:
             del waiting[past]
         for look in observers.on_mask:
@@ -373,13 +373,13 @@ def replay(
     worker.finish()
     truth.close()
     prompts.close()
-    worker.damaged.tell(len(records))
+    worker.damaged.conclude(len(records))
     if not worker.has_objects:
         raise VosError(prompts.missing())
     for record in records:
         record.latency_ms = latencies.get(record.index)
         # Offline, the newest mask is the frame's own.
-        record.own = record.scores if cost is None else scores.get(record.index, {})
+        record.per_frame = record.scores if cost is None else scores.get(record.index, {})
     streaming = scorer.conclude()
     return Outcome(
         tuple(records),
@@ -389,7 +389,7 @@ def replay(
         worker.lost,
         worker.recovered,
         tuple(worker.warnings),
-        (streaming if cost is None else own.conclude(),),
+        (streaming if cost is None else per_frame.conclude(),),
     )
 
 

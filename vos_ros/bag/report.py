@@ -81,10 +81,12 @@ def build(
     clocked = setting.mode != OFFLINE
     sequences = _sequences(setting.name, outcome.loops, outcome.speed, loops)
     scores = EvalReport(sequences).to_dict()
-    own = EvalReport(_sequences(setting.name, outcome.own, outcome.speed, loops)).to_dict()
+    per_frame = EvalReport(
+        _sequences(setting.name, outcome.per_frame, outcome.speed, loops)
+    ).to_dict()
     network = outcome.speed.to_dict() if outcome.speed.frames else None
     return {
-        **own['overall'],
+        **per_frame['overall'],
         'overall': scores['overall'],
         'sequences': {
             name: {k: v for k, v in part.items() if k not in ('fps', 'latency_ms', 'warnings')}

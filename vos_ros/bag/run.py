@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from vos_ros.bag import page, report
-from vos_ros.bag.observe import MaskBag, MASKS, open_mask_bag, ShownFrames
+from vos_ros.bag.observe import MaskBag, MASKS, open_mask_bag, PageFrames
 from vos_ros.bag.reader import BagReader
 from vos_ros.bag.replay import Cost, Observers, Outcome, replay
 from vos_ros.bag.report import OFFLINE, Setting
@@ -169,8 +169,8 @@ def evaluate(
     :return: content of report.json.
     :raises VosError: bad input, or the results cannot be written.
     """
-    shown = ShownFrames(given.frames)
-    observers = Observers([shown.on_frame, lambda _: on_frame()], [])
+    page_frames = PageFrames(given.frames)
+    observers = Observers([page_frames.on_frame, lambda _: on_frame()], [])
     inputs = [given.bag.path, *map(Path, (given.gt, given.init))]
     with writing(out, (REPORT, PAGE, str(MASKS), LOGS), inputs=inputs) as deleted:
         on_deleted(deleted)
@@ -180,7 +180,7 @@ def evaluate(
                 observers.on_frame.append(writer.on_frame)
                 observers.on_mask.append(writer.on_mask)
             outcome, run = play(observers)
-        return write_results(given, setting, outcome, run, shown.figures(), out)
+        return write_results(given, setting, outcome, run, page_frames.figures(), out)
 
 
 def write_results(
@@ -191,7 +191,7 @@ def write_results(
     figures: Sequence[Figure],
     out: Path,
     *,
-    own: bool = False,
+    per_frame: bool = False,
     video: str = '',
 ) -> dict[str, Any]:
     """
@@ -200,7 +200,7 @@ def write_results(
     :param outcome: what came out.
     :param run: see `evaluate`.
     :param figures: frames for the page.
-    :param own: the page shows each mask on its own image, not at each stamp the newest one.
+    :param per_frame: the page shows each mask on its own image, not at each stamp the newest one.
     :param video: for the page; see `page.build`.
     :return: content of report.json.
     :raises VosError: the results cannot be written.
@@ -208,7 +208,7 @@ def write_results(
     hashes = {'bag': given.digest(), 'model': run['model']['sha256']}
     content = report.build(setting, outcome, hashes, run)
     write_json(out / REPORT, content)
-    text = page.build(content, outcome, figures, own=own, video=video)
+    text = page.build(content, outcome, figures, per_frame=per_frame, video=video)
     try:
         (out / PAGE).write_text(text)
     except OSError as error:

@@ -140,7 +140,7 @@ def _usable(bag: BagReader, topic: str) -> Iterator[tuple[int, Message | None]]:
         newest_ns = stamp_ns
         used += 1
         yield number, message
-    damaged.tell(used)
+    damaged.conclude(used)
     if left_out and left_out >= used:
         raise VosError(
             f'{topic}: the stamps of {left_out} of {left_out + used} images are not later than '
@@ -187,7 +187,7 @@ class Damaged:
         self._count += 1
         self._first = self._first or str(error)
 
-    def tell(self, used: int) -> None:
+    def conclude(self, used: int) -> None:
         """
         Log how many they were.
 
@@ -307,7 +307,7 @@ class TopicTruth:
 
     def close(self) -> None:
         """See Truth."""
-        self._damaged.tell(self._found)
+        self._damaged.conclude(self._found)
         self._left_out += self._next is not None
         self._left_out += sum(1 for _ in self._messages)
         if self._found and self._left_out:
@@ -476,7 +476,7 @@ class TopicPrompts:
 
     def close(self) -> None:
         """See Prompts."""
-        self._damaged.tell(len(self._used))
+        self._damaged.conclude(len(self._used))
         left_out = self._messages.keys() - self._used
         if self._used and left_out:
             _LOGGER.warning(

@@ -245,7 +245,7 @@ def check_rclpy() -> Check:
     if not _exists('rclpy'):
         return Check('rclpy', WARN, 'not found: the node cannot run, vos run and eval can', _ROS)
     environment = {k: v for k, v in os.environ.items() if k != 'RMW_IMPLEMENTATION'}
-    folder, reason = _ask_rclpy('__path__[0]', environment)
+    folder, reason = _query_rclpy('__path__[0]', environment)
     if not folder:
         return Check('rclpy', FAIL, f'cannot be imported: {reason}', _ROS)
     distro = os.environ.get('ROS_DISTRO', 'from wheels or not sourced')
@@ -289,17 +289,17 @@ def check_rmw() -> Check:
     """Say which middleware carries the messages."""
     if not _exists('rclpy'):
         return Check('rmw', WARN, 'unknown, for there is no rclpy', _ROS)
-    asked = os.environ.get('RMW_IMPLEMENTATION', '')
-    name, reason = _ask_rclpy('get_rmw_implementation_identifier()', dict(os.environ))
+    requested = os.environ.get('RMW_IMPLEMENTATION', '')
+    name, reason = _query_rclpy('get_rmw_implementation_identifier()', dict(os.environ))
     if name:
-        return Check('rmw', OK, f'{name} ({"RMW_IMPLEMENTATION" if asked else "the default"})')
-    if not asked:
+        return Check('rmw', OK, f'{name} ({"RMW_IMPLEMENTATION" if requested else "the default"})')
+    if not requested:
         return Check('rmw', FAIL, f'none can be loaded: {reason}', _ROS)
-    package = f'ros-{os.environ.get("ROS_DISTRO", "<distribution>")}-{asked.replace("_", "-")}'
+    package = f'ros-{os.environ.get("ROS_DISTRO", "<distribution>")}-{requested.replace("_", "-")}'
     return Check(
         'rmw',
         FAIL,
-        f'RMW_IMPLEMENTATION={asked} cannot be loaded: {reason}',
+        f'RMW_IMPLEMENTATION={requested} cannot be loaded: {reason}',
         f'install it (apt install {package}), or unset RMW_IMPLEMENTATION',
     )
 
@@ -529,7 +529,7 @@ def _guarded(name: str, check: Callable[[], Check]) -> Check:
         return Check(name, FAIL, f'{type(error).__name__}: {error}', hint)
 
 
-def _ask_rclpy(what: str, environment: dict[str, str]) -> tuple[str, str]:
+def _query_rclpy(what: str, environment: dict[str, str]) -> tuple[str, str]:
     """
     Give an attribute of rclpy as text, or nothing and the reason.
 
@@ -559,9 +559,9 @@ def _last_line_of(code: str, environment: dict[str, str]) -> tuple[str, str]:
         return '', f'importing rclpy took more than {_IMPORT_TIMEOUT_S} s'
     if done.returncode == 0:
         return ''.join(done.stdout.strip().splitlines()[-1:]), ''
-    said = done.stderr.strip().splitlines() or ['it said nothing']
+    output = done.stderr.strip().splitlines() or ['it said nothing']
     # rcl puts the reason first, Python last.
-    line = said[-1] if 'Traceback' in done.stderr else said[0]
+    line = output[-1] if 'Traceback' in done.stderr else output[0]
     line = re.sub(r'^(\[[^]]*\][ :]*)+', '', line)  # severity, time, logger
     return '', f'{line} (exit code {done.returncode})'
 

@@ -22,7 +22,7 @@ from rich.markup import escape
 
 from vos_ros.backends import check_files, load_manifest
 from vos_ros.backends.base import Manifest
-from vos_ros.bag.observe import ShownFrames
+from vos_ros.bag.observe import PageFrames
 from vos_ros.bag.replay import FrameRecord, Observers, Published, Scored
 from vos_ros.bag.report import ROS, Setting
 from vos_ros.bag.run import LOGS, open_input, PAGE, REPORT, write_results
@@ -147,9 +147,9 @@ def _play(
         'rate_reason': pace.reason,
         'step_ms': None if pace.step_ms is None else round(pace.step_ms, 2),
     }
-    figures = pictures.shown.figures()
+    figures = pictures.page_frames.figures()
     run = {**run, 'clip': clip}
-    return write_results(given, setting, outcome, run, figures, out, own=True, video=_VIDEO)
+    return write_results(given, setting, outcome, run, figures, out, per_frame=True, video=_VIDEO)
 
 
 def choose_pace(source: Source, manifest: Manifest, rate_hz: float | None, engine: Engine) -> Pace:
@@ -184,7 +184,7 @@ class _Pictures:
     """Draws and writes the masks that arrived, each on its own image; looks on at a replay."""
 
     def __init__(self, folder: Path, names: tuple[str, ...], film: OverlayVideo, frames: int):
-        self.shown = ShownFrames(frames)
+        self.page_frames = PageFrames(frames)
         self._folder = folder
         self._names = names
         self._film = film
@@ -206,7 +206,7 @@ class _Pictures:
             labels = np.zeros(image.shape[:2], np.uint8)
         self._film.write_image(_film_image(image, labels, seen.record))
         if seen.record.latency_ms is not None:
-            self.shown.offer(seen, labels, seen.record.own_j)
+            self.page_frames.offer(seen, labels, seen.record.per_frame_j)
 
 
 def _film_image(image: Image, labels: LabelMap, record: FrameRecord) -> Image:
@@ -220,7 +220,7 @@ def _film_image(image: Image, labels: LabelMap, record: FrameRecord) -> Image:
         text += 'dropped: the newest mask before it'
     else:
         text += f'{record.latency_ms:.0f} ms'
-    text += '' if record.own_j is None else f'   J {record.own_j:.2f}'
+    text += '' if record.per_frame_j is None else f'   J {record.per_frame_j:.2f}'
     scale = height / 480 * 0.5
     for colour, thickness in (((0, 0, 0), 3), ((255, 255, 255), 1)):
         at = (round(10 * scale * 2), round(20 * scale * 2))

@@ -52,7 +52,7 @@ from vos_ros.space.depth import to_metres
 _IN_SPACE = 'objects_3d'
 _RESULTS = ('report.json', 'index.html', 'clouds.png', 'clip', 'logs')
 #: Frames that are shown, evenly over the clip.
-_SHOWN = 4
+_FIGURES = 4
 _NAMES = {scene.BALL: 'ball', scene.BOX: 'box'}
 
 Float = npt.NDArray[np.float64]
@@ -237,9 +237,9 @@ def _report(
             'error_percent_of_range': _summary([100 * v for v in shares]),
             'range_m': [round(min(ranges), 3), round(max(ranges), 3)] if ranges else None,
         }
-    told = json.loads((logs / 'space_diagnostics.json').read_text())
+    diagnostics = json.loads((logs / 'space_diagnostics.json').read_text())
     parts = {
-        part: told.get(f'{_IN_SPACE}: {part}', {}).get('values', {})
+        part: diagnostics.get(f'{_IN_SPACE}: {part}', {}).get('values', {})
         for part in ('input', 'objects')
     }
     return {
@@ -277,7 +277,7 @@ def _pictures(
         for each in seen
         if all((logs / 'clouds' / f'{each.stamp_ns}_{i}.npy').exists() for i in _NAMES)
     ]
-    places = np.linspace(0, len(complete) - 1, min(_SHOWN, len(complete))).round().astype(int)
+    places = np.linspace(0, len(complete) - 1, min(_FIGURES, len(complete))).round().astype(int)
     figures, rows = [], []
     for each in [complete[int(place)] for place in places]:
         number = each.number

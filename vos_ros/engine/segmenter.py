@@ -427,13 +427,13 @@ class VideoSegmenter:
         """Refuse a model whose graphs give something else than its manifest says."""
         prob = np.full((2, *work.mask_size), 0.5, np.float32)
         value = work.encode(features, prob, (1,), (1,))
-        for name, said, made in (
+        for name, stated, made in (
             ('key_dim', self.manifest.key_dim, features['key'].shape[1]),
             ('value_dim', self.manifest.value_dim, value.shape[1]),
         ):
-            if said != made:
+            if stated != made:
                 raise VosError(
-                    f'model {self.manifest.name}: its manifest says {name} {said}, its graphs '
+                    f'model {self.manifest.name}: its manifest says {name} {stated}, its graphs '
                     f'give {made}; export it again'
                 )
 

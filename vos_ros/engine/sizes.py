@@ -46,7 +46,8 @@ class Sizes:
         self.level = 0  # steps down `short_sides`; to be set
         self.camera: Size = _USUAL_CAMERA if fixed is None else fixed[:2]
         self.has_camera = False  # `camera` is of an image; to be set where that is known
-        self._odd: Size | None = None  # network input for the last image, which was of no camera
+        #: Network input for the last image, which was of no camera.
+        self._unconfirmed: Size | None = None
         self._past: list[Size] = []  # of the camera before
         self._manifest = manifest
         self._config = config
@@ -122,7 +123,7 @@ class Sizes:
 
     def forget_camera(self) -> None:
         """Take whatever shape comes next for the camera's."""
-        self.has_camera, self._odd = False, None
+        self.has_camera, self._unconfirmed = False, None
 
     def meet(self, camera: Size, in_use: Size) -> tuple[bool, tuple[str, ...]]:
         """
@@ -138,11 +139,11 @@ class Sizes:
         """
         size = self.at_level(camera)
         if size == in_use:
-            self._odd, self.camera, self.has_camera = None, camera, True
+            self._unconfirmed, self.camera, self.has_camera = None, camera, True
             return False, ()
-        if not self.has_camera or size == self._odd:
+        if not self.has_camera or size == self._unconfirmed:
             return True, ()
-        self._odd = size
+        self._unconfirmed = size
         return False, (
             f'an image of {camera[1]}x{camera[0]} after others of '
             f'{self.camera[1]}x{self.camera[0]} is stretched to their shape; a second in a row '
@@ -161,7 +162,7 @@ class Sizes:
         if sizes != before:
             # Kept, as two cameras that take turns would else have the model loaded each time.
             self._past = before if self.has_camera else []
-        self.camera, self.has_camera, self._odd = camera, True, None
+        self.camera, self.has_camera, self._unconfirmed = camera, True, None
         wanted = {*sizes, *self._past}
         if any(size not in wanted for size in self._backends):  # of a camera that is gone
             self._backends = {k: v for k, v in self._backends.items() if k in wanted}

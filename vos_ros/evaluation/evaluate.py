@@ -394,8 +394,8 @@ class WorstFramesObserver:
             return
         j = sum(score[0] for score in seen.scores.values()) / len(seen.scores)
         title = f'{seen.sequence.name}/{seen.name}'
-        shown = ScoredFrame(title, j, to_rgb(seen.frame), seen.label_map, seen.gt)
-        self.frames.offer(seen.sequence.name, seen.index / len(seen.sequence), shown)
+        scored = ScoredFrame(title, j, to_rgb(seen.frame), seen.label_map, seen.gt)
+        self.frames.offer(seen.sequence.name, seen.index / len(seen.sequence), scored)
 
 
 def fit_mask(label_map: LabelMap, size: tuple[int, int], name: str) -> LabelMap:

@@ -42,7 +42,7 @@ def writing(folder: Path, names: Sequence[str], *, inputs: Iterable[Path] = ()) 
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _refuse_strange_list(folder / LIST)
+        _refuse_foreign_list(folder / LIST)
         listed = _read_list(folder)
         old = _files(folder, names)
     except OSError as error:
@@ -113,7 +113,7 @@ def _write_list(folder: Path, files: Iterable[PurePosixPath]) -> None:
     draft.replace(folder / LIST)
 
 
-def _refuse_strange_list(path: Path) -> None:
+def _refuse_foreign_list(path: Path) -> None:
     if path.is_symlink() or (path.exists() and not path.is_file()):
         raise VosError(
             f'{path} is a link or no file, so vos did not write it; remove it or choose an empty '

@@ -57,39 +57,39 @@ class WorstFrames:
         self._count = count
         self._kept: dict[tuple[str, int], ScoredFrame] = {}
 
-    def offer(self, name: str, progress: float, shown: ScoredFrame) -> None:
+    def offer(self, name: str, progress: float, scored: ScoredFrame) -> None:
         """
         Look at one scored frame.
 
         :param name: of the sequence.
         :param progress: where in the sequence the frame lies, 0..1.
-        :param shown: the frame; its arrays are copied if it is kept.
+        :param scored: the frame; its arrays are copied if it is kept.
         """
         key = (name, min(int(progress * 4), 3))
-        if key in self._kept and self._kept[key].j <= shown.j:
+        if key in self._kept and self._kept[key].j <= scored.j:
             return
         self._kept[key] = replace(
-            shown,
-            image=shown.image.copy(),
-            pred=shown.pred.copy(),
-            gt=None if shown.gt is None else shown.gt.copy(),
+            scored,
+            image=scored.image.copy(),
+            pred=scored.pred.copy(),
+            gt=None if scored.gt is None else scored.gt.copy(),
         )
         if len(self._kept) > self._count + 4:  # the running sequence may still replace its own
             del self._kept[max(self._kept, key=lambda k: self._kept[k].j)]
 
     def worst(self) -> list[ScoredFrame]:
         """List what was kept, worst first."""
-        return sorted(self._kept.values(), key=lambda shown: shown.j)[: self._count]
+        return sorted(self._kept.values(), key=lambda scored: scored.j)[: self._count]
 
     def figures(self) -> list[Figure]:
         """Draw them one by one: camera, prediction, truth against prediction."""
         worst = self.worst()
-        scored = [shown for shown in worst if shown.gt is not None]
-        return [_figure(shown) for shown in scored or worst]
+        with_truth = [scored for scored in worst if scored.gt is not None]
+        return [_figure(scored) for scored in with_truth or worst]
 
     def draw(self) -> Image | None:
         """Draw the sheet, two frames a row: prediction beside truth; None if nothing was kept."""
-        tiles = [_tile(shown, shown.gt) for shown in self.worst() if shown.gt is not None]
+        tiles = [_tile(scored, scored.gt) for scored in self.worst() if scored.gt is not None]
         if not tiles:
             return None
         height = max(tile.shape[0] for tile in tiles)
@@ -104,27 +104,27 @@ class WorstFrames:
         return sheet
 
 
-def _figure(shown: ScoredFrame) -> Figure:
-    pictures = [shown.image, draw_overlay(shown.image, shown.pred)]
-    if shown.gt is None:
-        return Figure(shown.title, pictures)
-    pictures.append(draw_truth(shown.image, shown.pred, shown.gt))
-    return Figure(f'{shown.title} - J {shown.j:.3f}', pictures)
+def _figure(scored: ScoredFrame) -> Figure:
+    pictures = [scored.image, draw_overlay(scored.image, scored.pred)]
+    if scored.gt is None:
+        return Figure(scored.title, pictures)
+    pictures.append(draw_truth(scored.image, scored.pred, scored.gt))
+    return Figure(f'{scored.title} - J {scored.j:.3f}', pictures)
 
 
-def _tile(shown: ScoredFrame, true: LabelMap) -> Image:
+def _tile(scored: ScoredFrame, true: LabelMap) -> Image:
     """Prediction | truth, with a caption above."""
     width = _TILE_WIDTH_PX
-    height = max(1, round(shown.image.shape[0] * width / shown.image.shape[1]))
-    shrink = width < shown.image.shape[1]
+    height = max(1, round(scored.image.shape[0] * width / scored.image.shape[1]))
+    shrink = width < scored.image.shape[1]
     image: Any = cv2.resize(
-        shown.image, (width, height), interpolation=cv2.INTER_AREA if shrink else cv2.INTER_LINEAR
+        scored.image, (width, height), interpolation=cv2.INTER_AREA if shrink else cv2.INTER_LINEAR
     )
-    pred: Any = cv2.resize(shown.pred, (width, height), interpolation=cv2.INTER_NEAREST)
+    pred: Any = cv2.resize(scored.pred, (width, height), interpolation=cv2.INTER_NEAREST)
     gt: Any = cv2.resize(true, (width, height), interpolation=cv2.INTER_NEAREST)
     pair = np.hstack([draw_overlay(image, pred), draw_truth(image, pred, gt)])
     caption = np.full((_CAPTION_PX, pair.shape[1], 3), 32, np.uint8)
-    text = f'{shown.title}   J {shown.j:.3f}'
+    text = f'{scored.title}   J {scored.j:.3f}'
     _put_text(caption, text, 6)
     _put_text(caption, 'truth (green), prediction (white)', width + 6)
     tile: Image = np.vstack([caption, pair])

@@ -218,6 +218,6 @@ def view_pixels(
     return pixels if pixels.dtype.isnative else pixels.astype(dtype)
 
 
-def _check(fits: bool, complaint: str) -> None:
+def _check(fits: bool, problem: str) -> None:
     if not fits:
-        raise VosError(complaint)
+        raise VosError(problem)

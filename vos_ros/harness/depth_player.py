@@ -135,7 +135,7 @@ def _play_clip(args: argparse.Namespace) -> None:
     player = DepthPlayer(args.segmenter, args.namespace)
     player.wait_for_depth_reader(args.timeout)
     for marker in args.marker or [None]:
-        player.wait_until_heard(marker, args.timeout)
+        player.wait_until_ready(marker, args.timeout)
     with args.log.open('w') as lines:
         play(player, clip, args.hz, args.late_ms / 1e3, lines)
 

@@ -40,7 +40,7 @@ from vos_ros.sequences import DavisSequence, open_sequence
 # After both sides say that they see each other, the first packets may still be lost for a moment.
 SETTLE_S = 0.5
 #: When to ask again where no answer came.
-_ASK_AGAIN_S = 2.0
+_RETRY_S = 2.0
 
 
 class Player(Node):
@@ -66,7 +66,7 @@ class Player(Node):
         self._state = self.create_client(GetState, f'{segmenter}/get_state')
         self._reset = self.create_client(Trigger, f'{segmenter}/reset')
 
-    def wait_until_heard(self, marker: Path | None, timeout_s: float) -> None:
+    def wait_until_ready(self, marker: Path | None, timeout_s: float) -> None:
         """
         Return once the segmenter is active and subscribed, and the recorder is ready.
 
@@ -126,9 +126,7 @@ class Player(Node):
         end = time.monotonic() + timeout_s
         while time.monotonic() < end:
             answer = self._reset.call_async(Trigger.Request())
-            rclpy.spin_until_future_complete(
-                self, answer, timeout_sec=min(_ASK_AGAIN_S, timeout_s)
-            )
+            rclpy.spin_until_future_complete(self, answer, timeout_sec=min(_RETRY_S, timeout_s))
             if answer.done():
                 return
             self._reset.remove_pending_request(answer)
@@ -208,7 +206,7 @@ def _play_bag(args: argparse.Namespace) -> None:
     bag = _open(args)
     compressed = bag.require(args.image, 'the camera', '--image').kind == COMPRESSED
     player = Player(args.segmenter, compressed, args.namespace)
-    player.wait_until_heard(args.marker, args.timeout)
+    player.wait_until_ready(args.marker, args.timeout)
     sent = 0
     with args.log.open('w') as lines:
         for loop in range(args.loops):

@@ -141,19 +141,21 @@ def score(given: Input, recording: Recording, loops: int, observers: Observers) 
     """
     records: list[FrameRecord] = []
     scores: list[dict[int, ObjectScore]] = []
-    own: list[dict[int, ObjectScore]] = []
+    per_frame: list[dict[int, ObjectScore]] = []
     for loop in range(loops):
         played = recording.frames
         if loops > 1:  # else a video may have more frames than its header says
             played = played[loop * given.frames : (loop + 1) * given.frames]
         looking = Observers(observers.on_frame, [] if loop else observers.on_mask)
-        streaming_scorer, own_scorer = SequenceScorer(), SequenceScorer()
+        streaming_scorer, per_frame_scorer = SequenceScorer(), SequenceScorer()
         records += _score_loop(
-            given, recording, played, loop, looking, streaming_scorer, own_scorer
+            given, recording, played, loop, looking, streaming_scorer, per_frame_scorer
         )
         scores.append(streaming_scorer.conclude())
-        own.append(own_scorer.conclude())
-    return Outcome(tuple(records), tuple(scores), '', own=tuple(own), unknown=recording.unknown)
+        per_frame.append(per_frame_scorer.conclude())
+    return Outcome(
+        tuple(records), tuple(scores), '', per_frame=tuple(per_frame), unknown=recording.unknown
+    )
 
 
 def _score_loop(
@@ -163,7 +165,7 @@ def _score_loop(
     loop: int,
     observers: Observers,
     scorer: SequenceScorer,
-    own_scorer: SequenceScorer,
+    per_frame_scorer: SequenceScorer,
 ) -> list[FrameRecord]:
     truth = given.truth()
     arrivals = _Arrivals(recording, played)
@@ -176,7 +178,7 @@ def _score_loop(
         records.append(record)
         labels = recording.labels(sent)
         if labels is not None and gt is not None:
-            record.own = score_mask(own_scorer, frame, labels, gt)
+            record.per_frame = score_mask(per_frame_scorer, frame, labels, gt)
         if labels is not None and sent.latency_ms is not None:
             at_ns = frame.time_ns + round(sent.latency_ms * _NS_PER_MS)
             for look in observers.on_mask:

@@ -38,7 +38,7 @@ from vos_ros.ros.raw_image import nbytes_of, read_image
 
 _IMAGE, _COMPRESSED = 'sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage'
 _IDS = 'std_msgs/msg/UInt16MultiArray'
-_LOOK_S = 1.0
+_POLL_S = 1.0
 #: After so long without a word, s, a camera or a node is silent.
 _SILENT_S = 3.0
 _LEVELS = ('ok', 'warn', 'error', 'error')
@@ -312,7 +312,7 @@ class PromptPage(Node):
         self._jobs: deque[tuple[Callable[[], Any], Future[Any]]] = deque()
         self._wake = self.create_guard_condition(self._work)
         self.create_subscription(DiagnosticArray, '/diagnostics', self._on_report, 10)
-        self.create_timer(_LOOK_S, self._look)
+        self.create_timer(_POLL_S, self._find_segmenters)
         self.server = PageServer(self, **given)
 
     def cameras(self) -> Mapping[str, Segmenter]:
@@ -340,7 +340,7 @@ class PromptPage(Node):
             except Exception as error:  # for whoever waits; the page goes on
                 done.set_exception(error)
 
-    def _look(self) -> None:
+    def _find_segmenters(self) -> None:
         """Find segmenters: nodes that offer labels, reset and enable under their own name."""
         services = dict(self.get_service_names_and_types())
         names = {

@@ -4,7 +4,7 @@
 
 import sys
 
-from vos_ros.ros.node import say_missing
+from vos_ros.ros.node import describe_missing
 
 _USAGE = """\
 usage: prompt_page [--help] [--ros-args ...]
@@ -27,7 +27,7 @@ def main() -> int:
     try:
         from vos_ros.page import node
     except ImportError as error:
-        print(f'prompt_page: {say_missing(error)}', file=sys.stderr)
+        print(f'prompt_page: {describe_missing(error)}', file=sys.stderr)
         return 1
     return node.main()
 

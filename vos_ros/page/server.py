@@ -139,9 +139,9 @@ class PageServer:
     @property
     def url(self) -> str:
         """Where the page is, with the token where one is needed."""
-        shown = f'[{self._host}]' if ':' in self._host else self._host
+        host = f'[{self._host}]' if ':' in self._host else self._host
         query = '' if self._is_local else f'?token={self._token}'
-        return f'http://{shown}:{self._port}/{query}'
+        return f'http://{host}:{self._port}/{query}'
 
     def start(self) -> None:
         """
@@ -284,28 +284,28 @@ class PageServer:
                     reason = b'too many messages' if viewer.tokens <= 0 else b'text is expected'
                     await socket.close(code=1008, message=reason)
                     break
-                await self._hear(viewer, message.data)
+                await self._receive(viewer, message.data)
         finally:
             self._viewers.discard(viewer)
             for task in tasks:
                 task.cancel()
-            self._tell_watched(viewer.camera)
+            self._report_watched(viewer.camera)
         return socket
 
-    async def _hear(self, viewer: _Viewer, text: str) -> None:
+    async def _receive(self, viewer: _Viewer, text: str) -> None:
         request: Any = None
         try:
             values = json.loads(text)
             if not isinstance(values, dict):
                 raise VosError('a message is a JSON object')
             request = values.get('request')
-            said = await self._do(viewer, values)
+            reply = await self._do(viewer, values)
         except (VosError, ValueError, TypeError, KeyError, RecursionError) as error:
             line = str(error) if isinstance(error, VosError) else 'this message is not understood'
-            await self._tell(viewer, type='reply', request=request, ok=False, text=line)
+            await self._send(viewer, type='reply', request=request, ok=False, text=line)
             return
         if request is not None:
-            await self._tell(viewer, type='reply', request=request, ok=True, **said)
+            await self._send(viewer, type='reply', request=request, ok=True, **reply)
 
     async def _do(self, viewer: _Viewer, values: dict[str, Any]) -> dict[str, Any]:
         what = values.get('type')
@@ -358,16 +358,16 @@ class PageServer:
         viewer.width = min(max(width, 160), _MAX_WIDTH)
         viewer.frozen = None
         viewer.shots.clear()
-        self._tell_watched(before)
-        self._tell_watched(viewer.camera)
+        self._report_watched(before)
+        self._report_watched(viewer.camera)
         if viewer.camera is None:
             raise VosError(f'there is no camera {name[:_LONGEST_NAME]!r} (any more)')
 
-    def _tell_watched(self, camera: Camera | None) -> None:
+    def _report_watched(self, camera: Camera | None) -> None:
         if camera is not None:
             camera.watch(sum(viewer.camera is camera for viewer in self._viewers))
 
-    async def _tell(self, viewer: _Viewer, **values: Any) -> None:
+    async def _send(self, viewer: _Viewer, **values: Any) -> None:
         with contextlib.suppress(ConnectionError, RuntimeError):
             await viewer.socket.send_str(json.dumps(values))
 
@@ -375,7 +375,7 @@ class PageServer:
         while not viewer.socket.closed:
             names = sorted(self._source.cameras())
             status = viewer.camera.status() if viewer.camera is not None else {}
-            await self._tell(
+            await self._send(
                 viewer, type='status', mode=self._source.mode, cameras=names, **status
             )
             await asyncio.sleep(_STATUS_S)

@@ -23,7 +23,7 @@ from vos_ros.ros.qos import BEST_EFFORT, LATCHED, profile, QosWatch, RELIABLE, V
 from vos_ros.ros.reporting import image_topic
 
 #: How often to look for what does not come.
-_LOOK_AGAIN_S = 1.0
+_POLL_S = 1.0
 
 
 def camera_info_topic(image: str) -> str:
@@ -59,7 +59,8 @@ class CameraInfoRelay:
     :param config: of the node: where images come from.
     :param group: of the subscriptions.
     :param error_log: logs.
-    :param ask: called from the worker's thread when `match` is to be called from the executor's.
+    :param request_match: called from the worker's thread when `match` is to be called from the
+        executor's.
     :param on_topics_changed: called when `subscriptions` has changed.
     """
 
@@ -71,7 +72,7 @@ class CameraInfoRelay:
         *,
         group: CallbackGroup,
         error_log: ErrorLog,
-        ask: Callable[[], Any],
+        request_match: Callable[[], Any],
         on_topics_changed: Callable[[], None],
     ) -> None:
         self.subscriptions: tuple[Any, ...] = ()
@@ -79,12 +80,12 @@ class CameraInfoRelay:
         self._watch = watch
         self._group = group
         self._error_log = error_log
-        self._ask = ask
+        self._request_match = request_match
         self._on_topics_changed = on_topics_changed
         self._topic = camera_info_topic(node.resolve_topic_name(image_topic(node, config)))
         self._publisher = watch.advertise(CameraInfo, '~/camera_info', profile(2))
         self._newest: bytes | None = None  # serialised
-        self._looked_at = float('-inf')
+        self._polled_at = float('-inf')
 
     def close(self) -> None:
         """Destroy the topics; from the executor's thread, while no worker runs."""
@@ -103,9 +104,9 @@ class CameraInfoRelay:
             self._send(newest, header, shape)
         elif is_wanted or self.subscriptions:
             now = time.monotonic()
-            if now - self._looked_at > _LOOK_AGAIN_S:
-                self._looked_at = now
-                self._ask()
+            if now - self._polled_at > _POLL_S:
+                self._polled_at = now
+                self._request_match()
 
     def match(self) -> None:
         """Listen while somebody wants it; in the executor's thread."""

@@ -196,7 +196,7 @@ class Sightings:
         self._newest: Segmentation | None = None
         self._is_wanted = False  # nothing is worked out for a node that gets no boxes
         self._seen: deque[tuple[int, dict[int, Box]]] = deque(maxlen=_SIGHTINGS)
-        self._asked: deque[tuple[int, dict[int, Box]]] = deque(maxlen=_SIGHTINGS)
+        self._requested: deque[tuple[int, dict[int, Box]]] = deque(maxlen=_SIGHTINGS)
 
     def note(self, result: Segmentation) -> None:
         """
@@ -208,7 +208,7 @@ class Sightings:
         if self._is_wanted:
             self._seen.append((result.stamp_ns, boxes_of(result.label_map, result.object_ids)))
 
-    def ask(self, boxes: BoxPrompt) -> None:
+    def note_request(self, boxes: BoxPrompt) -> None:
         """
         Take note of boxes: until their masks are drawn, no result shows the objects.
 
@@ -216,7 +216,7 @@ class Sightings:
         """
         newest = self._newest
         stamp_ns = boxes.stamp_ns or (newest.stamp_ns if newest is not None else 0)
-        self._asked.append((stamp_ns, dict(boxes.boxes)))
+        self._requested.append((stamp_ns, dict(boxes.boxes)))
 
     def at(self, stamp_ns: int, known: Collection[int]) -> dict[int, Box]:
         """
@@ -236,7 +236,7 @@ class Sightings:
             for seen_ns, boxes in list(self._seen)
         ]
         # What was seen counts for more than what was asked for.
-        places = sorted([*self._asked, *places], key=lambda each: each[0])
+        places = sorted([*self._requested, *places], key=lambda each: each[0])
         if not places:
             return {}
         stamp_ns = stamp_ns or places[-1][0]
@@ -253,7 +253,7 @@ class Sightings:
 
         :param object_ids: of the objects.
         """
-        for _, boxes in (*self._seen, *self._asked):
+        for _, boxes in (*self._seen, *self._requested):
             for object_id in object_ids:
                 boxes.pop(object_id, None)
 
@@ -261,7 +261,7 @@ class Sightings:
         """Forget all: objects were forgotten, or the time has jumped."""
         self._newest = None
         self._seen.clear()
-        self._asked.clear()
+        self._requested.clear()
 
 
 def fingerprint(msg: Any) -> bytes:

@@ -512,19 +512,19 @@ def memory_status(segmenter: VideoSegmenter, prompted_frames: int) -> Diagnostic
     )
 
 
-def engine_status(segmenter: VideoSegmenter, asked: str, load_s: float) -> DiagnosticStatus:
+def engine_status(segmenter: VideoSegmenter, requested: str, load_s: float) -> DiagnosticStatus:
     """
     Report on what runs the network, and why not something better.
 
     :param segmenter: at work.
-    :param asked: the parameter `backend`.
+    :param requested: the parameter `backend`.
     :param load_s: time that it took to load (or build) the model and to run it once.
     """
     findings = Findings(f'{segmenter.backend_name} {segmenter.precision}')
     for line in segmenter.fallbacks:
         findings.add(ERROR, f'fell back to {segmenter.backend_name}: {line}')
     return findings.status(
-        asked=asked,
+        asked=requested,
         backend=segmenter.backend_name,
         precision=segmenter.precision,
         load_s=f'{load_s:.2f}',

@@ -130,7 +130,7 @@ def _run(program: str, load: Callable[[], Callable[[], Any]], arguments: Sequenc
 
         make_node = load()
     except ImportError as error:
-        print(f'{program}: {say_missing(error)}', file=sys.stderr)
+        print(f'{program}: {describe_missing(error)}', file=sys.stderr)
         return 1
     # OpenCV's own threads gain half a millisecond on idle cores and cost thirty on busy ones,
     # where every resize waits for the last of them to be scheduled.
@@ -164,7 +164,7 @@ def _run(program: str, load: Callable[[], Callable[[], Any]], arguments: Sequenc
     return 0
 
 
-def say_missing(error: ImportError) -> str:
+def describe_missing(error: ImportError) -> str:
     """Say what cannot be imported, and what to do about it."""
     name = (error.name or '').split('.')[0]
     if isinstance(error, ModuleNotFoundError) and (name == 'rclpy' or not find_spec('rclpy')):

@@ -290,7 +290,7 @@ class PromptInputs:
             boxes, problems = detections.to_boxes(
                 msg, known, places, self.names, self._config.same_overlap
             )
-            self.sightings.ask(boxes)
+            self.sightings.note_request(boxes)
             for line in problems:
                 self._health.mask_rejected(line)
                 self.error_log.warn(f'init boxes: {line}')

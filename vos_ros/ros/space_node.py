@@ -40,7 +40,7 @@ from vos_ros.space.objects import areas_of, locate_all
 #: Topic of the labels: the segmenter's, as it is called where nobody renames it.
 LABELS_TOPIC = 'vos/labels'
 #: How often to look whether labels have waited long enough.
-_LOOK_S = 0.01
+_POLL_S = 0.01
 _NAMES = [name for name, _ in settings(Objects3dConfig)]
 _ONLY_AT_START = [n for n, item in settings(Objects3dConfig) if not item.metadata['live']]
 _TYPES = {
@@ -89,8 +89,8 @@ class Objects3dNode(Node):
         self._subscribe()
         # A simulated clock may stand still or go back: no timer may.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
-        self._look = self.create_timer(_LOOK_S, self._on_look, clock=steady)
-        self._look.cancel()
+        self._poll = self.create_timer(_POLL_S, self._on_poll, clock=steady)
+        self._poll.cancel()
         self._reports = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
         self.create_timer(self._config.report.period_s, self._on_report, clock=steady)
         if self._vision is None:
@@ -206,16 +206,16 @@ class Objects3dNode(Node):
     # Work
 
     @guarded
-    def _on_look(self) -> None:
+    def _on_poll(self) -> None:
         self._process()
 
     def _process(self) -> None:
         for match in self._matcher.ready(time.monotonic()):
             self._place(match)
         if self._matcher.is_waiting:
-            self._look.reset()
+            self._poll.reset()
         else:
-            self._look.cancel()
+            self._poll.cancel()
 
     def _place(self, match: Match) -> None:
         if match.depth is None:
@@ -268,9 +268,9 @@ class Objects3dNode(Node):
         if len(set(given.values())) < 2:
             self._notes.pop('frames', None)
             return
-        said = ', '.join(f"{name} '{tidy(frame, 64)}'" for name, frame in given.items())
+        listed = ', '.join(f"{name} '{tidy(frame, 64)}'" for name, frame in given.items())
         line = (
-            f'frames differ: {said}; the depth image must be registered to the camera of the '
+            f'frames differ: {listed}; the depth image must be registered to the camera of the '
             'labels (depth_image_proc register, or aligned_depth of the driver)'
         )
         if self._notes.get('frames') != line:
@@ -287,7 +287,7 @@ class Objects3dNode(Node):
 
     # Output
 
-    def _ask_for_latched_info(self) -> None:
+    def _subscribe_to_latched_info(self) -> None:
         """
         Subscribe once more where camera_info was published once, for whoever comes late.
 
@@ -304,7 +304,7 @@ class Objects3dNode(Node):
 
     @guarded
     def _on_report(self) -> None:
-        self._ask_for_latched_info()
+        self._subscribe_to_latched_info()
         msg = DiagnosticArray()
         msg.header.stamp = self.get_clock().now().to_msg()
         parts = {

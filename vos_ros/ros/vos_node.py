@@ -174,7 +174,7 @@ class VosNode(LifecycleNode):
                 config.node,
                 group=self._input_group,
                 error_log=self.error_log,
-                ask=self._objects_changed.trigger,
+                request_match=self._objects_changed.trigger,
                 on_topics_changed=self._on_topics_changed,
             )
             opened.callback(infos.close)

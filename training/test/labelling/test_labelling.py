@@ -29,7 +29,7 @@ from vos_distill.labelling.agreement import (  # noqa: E402
 from vos_distill.labelling.follow import StudentTracker  # noqa: E402
 from vos_distill.labelling.measure import mean_jf, measure  # noqa: E402
 from vos_distill.labelling.package import join_chunks  # noqa: E402
-from vos_distill.labelling.process import crop_around, iou, Looked, parts_of, Rules  # noqa: E402
+from vos_distill.labelling.process import crop_around, iou, parts_of, Rules, SalientMaps  # noqa: E402
 from vos_distill.labelling.run import find_videos, label_videos, Options  # noqa: E402
 from vos_distill.labelling.salient import OnnxSalient  # noqa: E402
 from vos_ros.evaluation.metrics import ObjectScore, Statistics  # noqa: E402
@@ -146,18 +146,18 @@ def test_a_segmenter_that_draws_something_else_around_the_first_mask_is_not_aske
     half = masks[0].copy()
     half[:80] = 0  # the prompt is the lower half only
     found = label_clip(images, half, tracker, salient)
-    assert found.asked == 1
+    assert found.calls == 1
 
 
 def test_a_crop_that_hardly_moves_is_looked_at_once(salient: OnnxSalient) -> None:
     image = scene(1)[0][0]
-    looked = Looked(salient)
-    looked.at(0, image, (20, 30, 100, 90))
-    looked.at(0, image, (22, 31, 100, 90))
-    assert looked.asked == 1
-    looked.at(0, image, (60, 60, 80, 60))
-    looked.at(1, image, (60, 60, 80, 60))
-    assert looked.asked == 3
+    maps = SalientMaps(salient)
+    maps.at(0, image, (20, 30, 100, 90))
+    maps.at(0, image, (22, 31, 100, 90))
+    assert maps.calls == 1
+    maps.at(0, image, (60, 60, 80, 60))
+    maps.at(1, image, (60, 60, 80, 60))
+    assert maps.calls == 3
 
 
 def test_of_the_segmenter_only_parts_count_that_the_track_touches() -> None:
@@ -245,7 +245,9 @@ def test_raw_videos_become_a_data_set_that_the_trainer_reads(
         write_video(tmp_path / 'raw' / name, images)
     (tmp_path / 'raw' / 'broken.mp4').write_bytes(b'no video')
     told: list[str] = []
-    frames = label_videos(tmp_path / 'raw', tmp_path / 'set', tracker, salient, tell=told.append)
+    frames = label_videos(
+        tmp_path / 'raw', tmp_path / 'set', tracker, salient, on_line=told.append
+    )
     assert frames == 16
     assert any('broken' in line and 'left out' in line for line in told)
     videos = load_videos([tmp_path / 'set'])
@@ -269,12 +271,12 @@ def test_a_video_that_is_done_is_not_done_again_and_a_half_one_is(
     for name in ('one', 'two'):
         write_video(tmp_path / 'raw' / name, images)
     out = tmp_path / 'set'
-    label_videos(tmp_path / 'raw', out, tracker, salient, tell=lambda line: None)
+    label_videos(tmp_path / 'raw', out, tracker, salient, on_line=lambda line: None)
     first = out / 'JPEGImages/480p/one_00000/00000.jpg'
     kept = first.stat().st_mtime_ns
     (out / 'labels' / 'two.json').unlink()  # as a call leaves it that was killed in the middle
     (out / 'JPEGImages/480p/two_00000/00003.jpg').unlink()
-    assert label_videos(tmp_path / 'raw', out, tracker, salient, tell=lambda line: None) == 5
+    assert label_videos(tmp_path / 'raw', out, tracker, salient, on_line=lambda line: None) == 5
     assert first.stat().st_mtime_ns == kept
     assert (out / 'JPEGImages/480p/two_00000/00003.jpg').is_file()
 
@@ -290,7 +292,7 @@ def test_a_given_mask_a_box_and_windows_are_taken(
     label_videos(
         tmp_path / 'raw', tmp_path / 'set', tracker, salient, masks=tmp_path / 'masks',
         boxes={'boxed': [(26, 56, 76, 104)]}, options=Options(every=2, most=8),
-        tell=lambda line: None,
+        on_line=lambda line: None,
     )  # fmt: skip
     for name in ('masked', 'boxed'):
         told = json.loads((tmp_path / 'set' / 'labels' / f'{name}.json').read_text())
@@ -308,7 +310,7 @@ def test_what_was_asked_for_is_never_replaced_by_something_else(
     with pytest.raises(ValueError, match='none of 1 videos'):
         label_videos(
             tmp_path / 'raw', tmp_path / 'set', tracker, salient,
-            boxes={'thing': [(150, 100, 200, 150)]}, tell=told.append,
+            boxes={'thing': [(150, 100, 200, 150)]}, on_line=told.append,
         )  # fmt: skip
     assert 'finds nothing in the box (150, 100, 200, 150)' in told[0]
     (tmp_path / 'masks').mkdir()
@@ -316,7 +318,7 @@ def test_what_was_asked_for_is_never_replaced_by_something_else(
     with pytest.raises(ValueError, match='none of 1 videos'):
         label_videos(
             tmp_path / 'raw', tmp_path / 'set', tracker, salient, masks=tmp_path / 'masks',
-            tell=told.append,
+            on_line=told.append,
         )  # fmt: skip
     assert 'another aspect ratio' in told[1]
 
@@ -335,7 +337,7 @@ def test_a_box_for_nothing_is_one_message(
     told: list[str] = []
     with pytest.raises(ValueError, match=r'none of 1|no video think') as caught:
         label_videos(
-            tmp_path / 'raw', tmp_path / 'set', tracker, salient, boxes=boxes, tell=told.append
+            tmp_path / 'raw', tmp_path / 'set', tracker, salient, boxes=boxes, on_line=told.append
         )
     assert said in ' '.join([*told, str(caught.value)])
 
@@ -354,7 +356,7 @@ def test_a_mask_without_usable_ids_is_one_message(
     with pytest.raises(ValueError, match='none of 1 videos'):
         label_videos(
             tmp_path / 'raw', tmp_path / 'set', tracker, salient, masks=tmp_path / 'masks',
-            tell=told.append,
+            on_line=told.append,
         )  # fmt: skip
     assert said in told[0]
 
@@ -372,7 +374,7 @@ def test_once_a_given_object_is_lost_nothing_else_takes_its_place(
         cv2.imwrite(str(tmp_path / 'masks' / 'thing.png'), masks[0] * 255)
     label_videos(
         tmp_path / 'raw', tmp_path / 'set', tracker, salient, masks=tmp_path / 'masks',
-        options=Options(most=8), tell=lambda line: None,
+        options=Options(most=8), on_line=lambda line: None,
     )  # fmt: skip
     told = json.loads((tmp_path / 'set' / 'labels' / 'thing.json').read_text())
     later = [frame for clip in told['clips'] for frame in clip['frames'] if frame >= 8]
@@ -386,11 +388,11 @@ def test_lists_name_the_clips_that_are_there_and_blanks_in_names_do_no_harm(
     for name in ('my cup', 'v1.2', 'v1.3'):
         write_video(tmp_path / 'raw' / name, images)
     out = tmp_path / 'set'
-    label_videos(tmp_path / 'raw', out, tracker, salient, tell=lambda line: None)
+    label_videos(tmp_path / 'raw', out, tracker, salient, on_line=lambda line: None)
     names = out / 'ImageSets/2017/train.txt'
     assert names.read_text().split('\n') == ['my_cup_00000', 'v1.2_00000', 'v1.3_00000', '']
     (out / 'JPEGImages/480p/v1.2_00000').rename(tmp_path / 'looked at and thrown away')
-    label_videos(tmp_path / 'raw', out, tracker, salient, tell=lambda line: None)
+    label_videos(tmp_path / 'raw', out, tracker, salient, on_line=lambda line: None)
     assert names.read_text().split() == ['my_cup_00000', 'v1.3_00000']
     assert [video.name for video in load_videos([out])] == ['my_cup_00000', 'v1.3_00000']
 
@@ -424,7 +426,7 @@ def test_a_call_that_is_stopped_in_the_middle_leaves_whole_clips_and_is_gone_on_
         assert {
             clip.name: len(list(clip.iterdir())) for clip in (out / part / '480p').iterdir()
         } == {'a_00000': 5, 'b_00000': 5}
-    label_videos(tmp_path / 'raw', out, tracker, salient, tell=lambda line: None)
+    label_videos(tmp_path / 'raw', out, tracker, salient, on_line=lambda line: None)
     assert sorted(file.name for file in (out / 'labels').iterdir()) == [
         'a.json',
         'b.json',
@@ -451,7 +453,7 @@ def test_boxes_are_in_pixels_of_the_video_not_of_what_it_was_reduced_to(
     label_videos(
         tmp_path / 'raw', tmp_path / 'set', tracker, salient,
         boxes={'thing': [(52, 112, 152, 208)]}, options=Options(short_side=SIZE),
-        tell=lambda line: None,
+        on_line=lambda line: None,
     )  # fmt: skip
     stored = read_label_png(tmp_path / 'set/Annotations/480p/thing_00000/00000.png')
     assert iou(stored == 1, masks[0] > 0) > 0.85
@@ -492,7 +494,7 @@ def test_raw_videos_become_a_student_that_the_engine_runs(
 
     images, masks = scene(6)
     write_video(tmp_path / 'raw' / 'thing', images)
-    label_videos(tmp_path / 'raw', tmp_path / 'data/labelled', tracker, salient, tell=print)
+    label_videos(tmp_path / 'raw', tmp_path / 'data/labelled', tracker, salient, on_line=print)
     recipe = Recipe.of(
         {
             'preset': 'fast_mb_slim', 'init': 'models/fast_mb_slim', 'videos': ['labelled'],
@@ -527,7 +529,7 @@ def test_the_process_is_measured_beside_the_tracker(
             folder = tmp_path / part / '480p' / 'thing'
             folder.mkdir(parents=True, exist_ok=True)
             cv2.imwrite(str(folder / f'{t:05d}.png'), data)
-    (one,) = measure(tmp_path, tracker, salient, rules=Rules(), tell=lambda line: None)
+    (one,) = measure(tmp_path, tracker, salient, rules=Rules(), on_line=lambda line: None)
     assert one.frames == 8
     tracker_jf, process_jf = mean_jf([one.tracker]), mean_jf([one.process])
     assert process_jf > 0.9

@@ -181,8 +181,8 @@ def _leave_signals_to_the_trainer(_worker: int) -> None:
 
 def _end_with(trainer: int) -> None:
     while os.getppid() == trainer:
-        told = signal.sigtimedwait([signal.SIGTERM], 1.0)
-        if told is not None and told.si_pid == trainer:
+        received = signal.sigtimedwait([signal.SIGTERM], 1.0)
+        if received is not None and received.si_pid == trainer:
             break
     os._exit(0)  # the main thread may wait for a disk or a full queue
 

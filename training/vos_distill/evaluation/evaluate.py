@@ -132,11 +132,11 @@ def evaluate_true_recent(
     ) as segmenter:
         sequences = open_labelled(root, split=split)
         plain = evaluate_sequences(sequences, lambda: segmenter)
-        told = {
+        with_truth = {
             sequence.name: evaluate_sequence(TrueRecent(segmenter, sequence), sequence)
             for sequence in sequences
         }
-    return plain, EvalReport(told)
+    return plain, EvalReport(with_truth)
 
 
 class TrueRecent:

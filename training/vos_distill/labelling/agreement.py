@@ -12,7 +12,7 @@ import numpy.typing as npt
 from vos_distill.data import VOID
 from vos_distill.data.files import Image
 from vos_distill.labelling.follow import Tracker
-from vos_distill.labelling.process import draws_again, iou, Looked, Pass, Rules, run_pass
+from vos_distill.labelling.process import draws_again, iou, Pass, Rules, run_pass, SalientMaps
 from vos_distill.labelling.salient import Map, Salient
 
 _ENDS = 3  # frames at either end of a clip in which a jump of the area cuts it
@@ -49,14 +49,14 @@ class ClipLabels:
     :param best: the same without VOID, to be measured.
     :param confidence: per frame, (H, W) uint8, 255 = sure.
     :param agreement: per frame, 0..1: both directions, and tracker and segmenter.
-    :param asked: how often the segmenter was asked.
+    :param calls: how often the segmenter was asked.
     """
 
     labels: list[Image]
     best: list[Image]
     confidence: list[Image]
     agreement: list[float]
-    asked: int
+    calls: int
 
 
 def label_clip(
@@ -82,24 +82,20 @@ def label_clip(
         mask that a person gave, less for one that nobody has seen. There the tracker's own
         probability counts; an object that is gone, and does not come back, counts as 0.
     """
-    looked = Looked(salient)
+    maps = SalientMaps(salient)
     known = np.where(first == VOID, 0, first).astype(np.uint8)
     count = len(images)
-    ahead = run_pass(images, known, range(start, count), tracker, looked, rules)
+    ahead = run_pass(images, known, range(start, count), tracker, maps, rules)
     there = dict(
         zip(range(start, count), zip(ahead.prob, ahead.agreement, strict=True), strict=True)
     )
     if start:
-        before = run_pass(
-            images, known, range(start, -1, -1), tracker, looked, rules, ahead.trusts
-        )
+        before = run_pass(images, known, range(start, -1, -1), tracker, maps, rules, ahead.trusts)
         order = range(start, -1, -1)
         there |= dict(zip(order, zip(before.prob, before.agreement, strict=True), strict=True))
     back: dict[int, Map] = {}
     if backwards:
-        back = _followed_back(
-            images, there, start, ahead.trusts, tracker, looked, rules, judgement
-        )
+        back = _followed_back(images, there, start, ahead.trusts, tracker, maps, rules, judgement)
     labels, given, confidence, agreement = [], [], [], []
     for index in range(count):
         prob, seen = there[index]
@@ -113,7 +109,7 @@ def label_clip(
         labels.append(label)
         confidence.append(sure)
         agreement.append(min(both, near))
-    return ClipLabels(labels, given, confidence, agreement, looked.asked)
+    return ClipLabels(labels, given, confidence, agreement, maps.calls)
 
 
 def _seen_or_tracked(seen: Map, prob: Map, is_followed_back: bool, alone: float) -> float:
@@ -137,7 +133,7 @@ def _followed_back(
     start: int,
     trusts: Sequence[bool],
     tracker: Tracker,
-    looked: Looked,
+    maps: SalientMaps,
     rules: Rules,
     judgement: Judgement,
 ) -> dict[int, Map]:
@@ -157,7 +153,7 @@ def _followed_back(
             continue
         order = range(good[0], start + step, step)
         label = there[good[0]][0].argmax(0).astype(np.uint8)
-        found: Pass = run_pass(images, label, order, tracker, looked, rules, trusts)
+        found: Pass = run_pass(images, label, order, tracker, maps, rules, trusts)
         back |= dict(zip(order, found.prob, strict=True))
     return back
 
@@ -277,10 +273,10 @@ def propose_near(
     """
     for index in range(0, len(images) - 1, step):
         label = propose(images[index], proposer, most)
-        looked = Looked(salient)
+        maps = SalientMaps(salient)
         for k in range(1, int(label.max()) + 1):
             others = (label > 0) & (label != k)
-            if not draws_again(images[index], index, label == k, looked, rules, others):
+            if not draws_again(images[index], index, label == k, maps, rules, others):
                 label[label == k] = 0
         if label.any():
             return index, close_gaps(label)

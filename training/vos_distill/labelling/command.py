@@ -65,7 +65,7 @@ def label(
     if measure_only:
         measure(
             videos, tracker, salient, names=sequence or (), every=every, backwards=not one_way,
-            tell=typer.echo,
+            on_line=typer.echo,
         )  # fmt: skip
         return
     if out is None:
@@ -79,7 +79,7 @@ def label(
 
         frames = label_videos(
             videos, out, Interruptible(tracker, check), salient, masks=masks,
-            boxes=_boxes(box or ()), options=options, proposer=proposer, tell=typer.echo,
+            boxes=_boxes(box or ()), options=options, proposer=proposer, on_line=typer.echo,
         )  # fmt: skip
     typer.echo(f'{out}: {frames} frames labelled; look at {out / "index.html"}')
 

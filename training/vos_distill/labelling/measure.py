@@ -60,7 +60,7 @@ def measure(
     rules: Rules = Rules(),
     judgement: Judgement = Judgement(),
     backwards: bool = True,
-    tell: Callable[[str], None] = print,
+    on_line: Callable[[str], None] = print,
 ) -> list[Compared]:
     """
     Compare labels with true masks, from the true mask of the first frame with an object.
@@ -69,25 +69,25 @@ def measure(
 
     :param root: data set in DAVIS layout.
     :param every: n-th frame that has a mask, to save time.
-    :param tell: gets a line for each sequence, and one for the mean over all objects.
+    :param on_line: gets a line for each sequence, and one for the mean over all objects.
     :raises VosError: no such data set.
     """
     done = []
     for sequence in open_davis(root, split=split, names=names):
         images, truths = _read(sequence, every)
         if len(images) < 3:
-            tell(f'{sequence.name:24s} {len(images)} frames with masks: too few to be measured')
+            on_line(f'{sequence.name:24s} {len(images)} frames with masks: too few to be measured')
             continue
         one = _compared(
             sequence.name, images, truths, tracker, salient, rules, judgement, backwards
         )
         done.append(one)
-        tell(
+        on_line(
             f'{_line(one.name, one.frames, [one])}  kept {one.kept:.0%}  void {one.void:.1%}'
             f'  agreement {one.agreement:.2f}'
         )
     if done:
-        tell(_line('mean over objects', sum(one.frames for one in done), done))
+        on_line(_line('mean over objects', sum(one.frames for one in done), done))
     return done
 
 

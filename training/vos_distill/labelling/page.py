@@ -32,13 +32,13 @@ class Strip:
     What is shown of one clip.
 
     :param frames: that were kept; 0 = nothing of this video agreed.
-    :param shown: image and mask files.
+    :param pictures: image and mask files.
     """
 
     name: str
     frames: int
     agreement: float
-    shown: Sequence[tuple[Path, Path]]
+    pictures: Sequence[tuple[Path, Path]]
 
 
 def write_page(out: Path, strips: Sequence[Strip]) -> Path:
@@ -65,7 +65,7 @@ def _row(strip: Strip) -> str:
     found = f'{strip.frames} frames, agreement {strip.agreement:.2f}'
     head = f'<h2{doubt}>{escape(strip.name)}: {found}</h2>'
     pictures = ''.join(
-        f'<img alt="" src="{_picture(*pair)}">' for pair in strip.shown if pair[0].is_file()
+        f'<img alt="" src="{_picture(*pair)}">' for pair in strip.pictures if pair[0].is_file()
     )
     return f'{head}<div class="strip">{pictures}</div>'
 

@@ -52,13 +52,13 @@ class Pass:
     agreement: list[Map] = field(default_factory=list)
 
 
-class Looked:
+class SalientMaps:
     """What the segmenter said of each frame, kept so that the way back need not ask again."""
 
     def __init__(self, salient: Salient) -> None:
         self._salient = salient
         self._known: dict[int, list[tuple[Box, Map]]] = {}
-        self.asked = 0
+        self.calls = 0
 
     def at(self, index: int, image: Image, box: Box) -> Map:
         """
@@ -73,7 +73,7 @@ class Looked:
         whole = np.zeros(image.shape[:2], np.float32)
         crop = np.ascontiguousarray(image[y : y + h, x : x + w])
         whole[y : y + h, x : x + w] = self._salient(crop)
-        self.asked += 1
+        self.calls += 1
         self._known.setdefault(index, []).append((box, whole))
         return whole
 
@@ -114,7 +114,7 @@ def run_pass(
     label: Image,
     order: Sequence[int],
     tracker: Tracker,
-    looked: Looked,
+    maps: SalientMaps,
     rules: Rules = Rules(),
     trusts: Sequence[bool] | None = None,
 ) -> Pass:
@@ -133,14 +133,14 @@ def run_pass(
     if trusts is None:
         trusts = [
             draws_again(
-                images[order[0]], order[0], label == k, looked, rules, (label > 0) & (label != k)
+                images[order[0]], order[0], label == k, maps, rules, (label > 0) & (label != k)
             )
             for k in range(1, count + 1)
         ]
     done = Pass(trusts, [first.astype(np.float16)], [np.ones(count, np.float32)])
     for index in order[1:]:
         track = tracker.look(images[index])
-        prob, agreement = _agreed(images[index], index, track, trusts, looked, rules)
+        prob, agreement = _agreed(images[index], index, track, trusts, maps, rules)
         tracker.remember(prob)
         done.prob.append(prob.astype(np.float16))
         done.agreement.append(agreement)
@@ -151,7 +151,7 @@ def draws_again(
     image: Image,
     index: int,
     mask: Mask,
-    looked: Looked,
+    maps: SalientMaps,
     rules: Rules,
     others: Mask | None = None,
 ) -> bool:
@@ -165,14 +165,14 @@ def draws_again(
     box = crop_around(solid, rules.grown)
     if min(box[2:]) < rules.least_px:
         return False
-    found = looked.at(index, image, box).copy()
+    found = maps.at(index, image, box).copy()
     if others is not None:
         found[others] = 0
     return iou(parts_of(found, solid) > 0.5, mask) >= rules.keeps
 
 
 def _agreed(
-    image: Image, index: int, track: Map, trusts: Sequence[bool], looked: Looked, rules: Rules
+    image: Image, index: int, track: Map, trusts: Sequence[bool], maps: SalientMaps, rules: Rules
 ) -> tuple[Map, Map]:
     """
     Let the segmenter put right what the tracker found, object by object.
@@ -181,8 +181,8 @@ def _agreed(
     :return: (K + 1, H, W), and (K,) how well the two agree.
     """
     winner = track.argmax(0)
-    own = track[1:].copy()
-    agreement = np.full(len(own), np.nan, np.float32)
+    probs = track[1:].copy()
+    agreement = np.full(len(probs), np.nan, np.float32)
     for k, is_trusted in enumerate(trusts):
         mask = (winner == k + 1).astype(np.uint8)
         if not is_trusted or not mask.any():
@@ -190,12 +190,12 @@ def _agreed(
         box = crop_around(mask, rules.grown)
         if min(box[2:]) < rules.least_px:
             continue
-        found = looked.at(index, image, box).copy()
+        found = maps.at(index, image, box).copy()
         found[(winner > 0) & (winner != k + 1)] = 0  # a neighbour that is followed, too
         found = parts_of(found, mask)
         agreement[k] = iou(found > 0.5, mask > 0)
         if agreement[k] > rules.agrees:
-            own[k] = (own[k] + found) / 2
-    total = own.sum(0)
-    own /= np.maximum(total, 1)
-    return np.concatenate([1 - np.minimum(total, 1)[None], own]).astype(np.float32), agreement
+            probs[k] = (probs[k] + found) / 2
+    total = probs.sum(0)
+    probs /= np.maximum(total, 1)
+    return np.concatenate([1 - np.minimum(total, 1)[None], probs]).astype(np.float32), agreement

@@ -43,7 +43,7 @@ from vos_ros.sequences.folder import list_images
 
 _VIDEOS = ('.mp4', '.avi', '.mov', '.mkv', '.webm', '.m4v')
 _QUALITY = 92
-_SHOWN = 8  # frames in a strip
+_STRIP_FRAMES = 8  # frames in a strip
 _PROPOSED = 0.7  # agreement that a frame needs where no person has said what the object is
 _UNSEEN = 0.0  # agreement where the segmenter does not draw again what it has proposed itself
 
@@ -110,7 +110,7 @@ def label_videos(
     rules: Rules = Rules(),
     judgement: Judgement = Judgement(),
     proposer: Salient | None = None,
-    tell: Callable[[str], None] = print,
+    on_line: Callable[[str], None] = print,
 ) -> int:
     """
     Label every video that is not done yet.
@@ -122,7 +122,7 @@ def label_videos(
     :param boxes: per video, a box for each object on its first frame, px.
     :param proposer: segmenter for whole first frames; None = `salient`. On whole frames a smaller
         input finds nothing in many of them.
-    :param tell: gets one line for each video.
+    :param on_line: gets one line for each video.
     :return: frames labelled in this call.
     :raises ValueError: no videos, two of one name, masks or boxes of a video that is not there, or
         none that could be labelled. One that cannot be read stops nothing: it is told.
@@ -147,7 +147,7 @@ def label_videos(
                 (boxes or {}).get(_given_name(video), ()), options, rules, judgement,
             )  # fmt: skip
         except (VosError, OSError) as error:
-            tell(f'{number}/{len(todo)} {name_of(video)}: left out: {error}')
+            on_line(f'{number}/{len(todo)} {name_of(video)}: left out: {error}')
             failed += 1
             continue
         frames += sum(len(clip['frames']) for clip in found['clips'])
@@ -156,7 +156,7 @@ def label_videos(
         write_page(out, _strips(out))
         left = (time.monotonic() - began) / number * (len(todo) - number)
         kept = sum(len(clip['frames']) for clip in found['clips'])
-        tell(
+        on_line(
             f'{number}/{len(todo)} {name_of(video)}: {kept} of {found["read"]} frames in '
             f'{len(found["clips"])} clips, agreement {found["agreement"]:.2f}; '
             f'about {left / 60:.0f} min left'
@@ -381,11 +381,11 @@ def _strips(out: Path) -> list[Strip]:
     """Collect what the page shows from what is written: a resumed call shows all of it."""
     strips = []
     for file in sorted((out / 'labels').glob('*.json')):
-        told = json.loads(file.read_text())
-        for clip in told['clips']:
+        content = json.loads(file.read_text())
+        for clip in content['clips']:
             frames = clip['frames']
-            step = max(len(frames) / _SHOWN, 1)
-            shown = [int(i * step) for i in range(min(len(frames), _SHOWN))]
+            step = max(len(frames) / _STRIP_FRAMES, 1)
+            indices = [int(i * step) for i in range(min(len(frames), _STRIP_FRAMES))]
             strips.append(
                 Strip(
                     clip['name'],
@@ -396,10 +396,10 @@ def _strips(out: Path) -> list[Strip]:
                             out / 'JPEGImages' / '480p' / clip['name'] / f'{frames[i]:05d}.jpg',
                             out / 'Annotations' / '480p' / clip['name'] / f'{frames[i]:05d}.png',
                         )
-                        for i in shown
+                        for i in indices
                     ],
                 )
             )
-        if not told['clips']:
-            strips.append(Strip(file.stem, 0, told['agreement'], []))
+        if not content['clips']:
+            strips.append(Strip(file.stem, 0, content['agreement'], []))
     return sorted(strips, key=lambda one: one.agreement)

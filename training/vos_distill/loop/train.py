@@ -277,12 +277,12 @@ def timed(batches: Iterable[T]) -> Iterator[tuple[T, float]]:
     """Give every batch with the seconds that were spent waiting for it."""
     source = iter(batches)
     while True:
-        asked = time.monotonic()
+        since = time.monotonic()
         try:
             batch = next(source)
         except StopIteration:
             return
-        yield batch, time.monotonic() - asked
+        yield batch, time.monotonic() - since
 
 
 def progress_bar(is_shown: bool) -> Progress:
@@ -460,13 +460,13 @@ def train(
             took, tick = now - tick, now
             state.seconds += took
             is_late = minutes is not None and now - began > 60 * minutes
-            asks = {'signal': float(stop.number), 'late': float(is_late)}
+            stops = {'signal': float(stop.number), 'late': float(is_late)}
             # all stop after the same step, or one would wait for the others without end
-            told = mean({**parts, 'waited': waited, 'took': took, **asks}, fabric.device)
-            signalled, is_late = told.pop('signal') > 0, told.pop('late') > 0
+            averaged = mean({**parts, 'waited': waited, 'took': took, **stops}, fabric.device)
+            signalled, is_late = averaged.pop('signal') > 0, averaged.pop('late') > 0
             bar.update(task, completed=state.step)
             if metrics is not None:
-                metrics.add(told)
+                metrics.add(averaged)
                 means = metrics.row(
                     state.step, state.seconds, rate_at(state.step - 1, recipe), gradient
                 )

@@ -36,9 +36,9 @@ from vos_ros.sequences import LabelledSequence, open_labelled
 Image = npt.NDArray[np.uint8]
 _TILE_PX = 288  # width
 _CAPTION_PX = 20
-_SHOWN = 3  # sequences of a set on the sheet
+_SHEET_SEQUENCES = 3  # sequences of a set on the sheet
 _WHEN = (0.5, 0.95)  # of each of them, share of its frames
-_OWN_COLUMNS = ('step', 'short_side', 'nth', 'mean')
+_FIXED_COLUMNS = ('step', 'short_side', 'nth', 'mean')
 log = logging.getLogger(__name__)
 
 
@@ -53,7 +53,7 @@ def parse_sets(entries: Sequence[str]) -> dict[str, Path]:
         name, is_named, root = entry.partition('=')
         if not is_named or Path(entry).exists():
             name, root = Path(entry).resolve().name, entry
-        if not name or not root or name in _OWN_COLUMNS:
+        if not name or not root or name in _FIXED_COLUMNS:
             raise ValueError(f"--val {entry}: give ROOT, or NAME=ROOT with a name like 'davis'")
         if name in sets:
             raise ValueError(f'--val {entry}: another set is named {name}; give NAME=ROOT')
@@ -129,7 +129,9 @@ class SheetRow:
     """Observer that keeps a few frames of a set, with the predicted masks drawn over."""
 
     def __init__(self, title: str, names: Sequence[str]) -> None:
-        chosen = np.linspace(0, len(names) - 1, min(_SHOWN, len(names))).round().astype(int)
+        chosen = (
+            np.linspace(0, len(names) - 1, min(_SHEET_SEQUENCES, len(names))).round().astype(int)
+        )
         self._title, self._names = title, {names[i] for i in chosen}
         self._tiles: list[Image] = []
 
@@ -204,8 +206,12 @@ class Validator:
             return {}
         scores['mean'] = sum(scores.values()) / len(scores)
         best = max((float(r['mean']) for r in self.rows if self._is_alike(r)), default=-1.0)
-        own = {'step': step, 'short_side': self.validation.short_side, 'nth': self.validation.nth}
-        row = {name: str(value) for name, value in own.items()}
+        fixed = {
+            'step': step,
+            'short_side': self.validation.short_side,
+            'nth': self.validation.nth,
+        }
+        row = {name: str(value) for name, value in fixed.items()}
         row |= {name: f'{value:.4f}' for name, value in scores.items()}
         self.rows = [r for r in self.rows if r['step'] != row['step']] + [row]
         is_best = float(row['mean']) > best
@@ -216,9 +222,9 @@ class Validator:
             self._leave_out_old(step)
         except OSError as error:
             log.warning('step %d: %s: %s', step, self.run, error.strerror)
-        told = '  '.join(f'{name} {value:.4f}' for name, value in scores.items())
+        listed = '  '.join(f'{name} {value:.4f}' for name, value in scores.items())
         mark = ', the best so far' if is_best else ''
-        log.info('step %d: J&F %s (%.0f s)%s', step, told, monotonic() - began, mark)
+        log.info('step %d: J&F %s (%.0f s)%s', step, listed, monotonic() - began, mark)
         return scores
 
     def sheet(self, step: int) -> Path:
@@ -227,16 +233,16 @@ class Validator:
 
     def _is_alike(self, row: dict[str, str]) -> bool:
         """Tell whether a row was measured on the same sets in the same way."""
-        sets = {name for name, value in row.items() if value and name not in _OWN_COLUMNS}
+        sets = {name for name, value in row.items() if value and name not in _FIXED_COLUMNS}
         way = (row['short_side'], row['nth'])
         wanted = (str(self.validation.short_side), str(self.validation.nth))
         return sets == set(self.validation.sets) and way == wanted
 
     def _write(self) -> None:
-        names = dict.fromkeys(n for row in self.rows for n in row if n not in _OWN_COLUMNS)
+        names = dict.fromkeys(n for row in self.rows for n in row if n not in _FIXED_COLUMNS)
         partial = self.path.with_suffix('.partial')
         with partial.open('w', newline='') as file:
-            writer = csv.DictWriter(file, [*_OWN_COLUMNS[:3], *names, 'mean'])
+            writer = csv.DictWriter(file, [*_FIXED_COLUMNS[:3], *names, 'mean'])
             writer.writeheader()
             writer.writerows(self.rows)
         os.replace(partial, self.path)

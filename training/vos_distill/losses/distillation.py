@@ -196,10 +196,10 @@ def attention_loss(student: Tensor, teacher: Tensor) -> Tensor:
     with torch.autocast(s.device.type, enabled=False):  # it would multiply in bfloat16
         with torch.no_grad():
             t = teacher.float() - teacher.float().mean(1, keepdim=True)
-            own_t = (t.transpose(1, 2) @ t).flatten(1).norm(dim=1)
-        own_s = (s.transpose(1, 2) @ s).flatten(1).norm(dim=1)
+            norm_t = (t.transpose(1, 2) @ t).flatten(1).norm(dim=1)
+        norm_s = (s.transpose(1, 2) @ s).flatten(1).norm(dim=1)
         shared = (s.transpose(1, 2) @ t).flatten(1).square().sum(1)
-    return (1 - shared / (own_s * own_t).clamp_min(EPS)).mean()
+    return (1 - shared / (norm_s * norm_t).clamp_min(EPS)).mean()
 
 
 def pearson_distance(student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
@@ -252,9 +252,9 @@ def inter_object_loss(student: Tensor, teacher: Tensor, exists: Tensor) -> Tenso
     s = centred(student)
     with torch.no_grad():
         t = centred(teacher)
-        own_t = t.square().sum(1)
+        norm_t = t.square().sum(1)
         # one object has no order: its two numbers always correlate with +1 or -1
-        varies = (own_t / channels[:, 0] > VARIES) & (channels[:, 0] > 2)
-    scale = (s.square().sum(1) * own_t).clamp_min(EPS).sqrt()
+        varies = (norm_t / channels[:, 0] > VARIES) & (channels[:, 0] > 2)
+    scale = (s.square().sum(1) * norm_t).clamp_min(EPS).sqrt()
     distance = 1 - (s * t).sum(1) / scale  # (B, h * w)
     return ((distance * varies).sum(1) / varies.sum(1).clamp(min=1)).mean()

@@ -81,24 +81,30 @@ class Teacher:
         if self.is_infinite:
             known = torch.full(images.shape[:2], not alone, device=images.device)
             return infinite_rollout(self.network, normalised, masks, known, exists)
-        told = torch.full((len(images),), not alone, device=images.device)
-        return rollout(self.network, normalised, masks[:, 0], exists, None, (told, masks[:, 1]))
+        is_known = torch.full((len(images),), not alone, device=images.device)
+        return rollout(
+            self.network, normalised, masks[:, 0], exists, None, (is_known, masks[:, 1])
+        )
 
 
-def pseudo_labels(labels: Tensor, taught: list[StepOutput], chosen: Tensor) -> Tensor:
+def pseudo_labels(labels: Tensor, teacher_outputs: list[StepOutput], chosen: Tensor) -> Tensor:
     """
     Put the teacher's answer in the place of the labels; void where it is not sure.
 
     :param labels: (B, T, S, S); frame 0 stays.
-    :param taught: frames 1 to T - 1.
+    :param teacher_outputs: frames 1 to T - 1.
     :param chosen: (B,) bool, clips that this is done to.
     """
     labels = labels.clone()
-    for shown in taught:
-        prob = F.interpolate(shown.prob, scale_factor=4, mode='bilinear', align_corners=False)
+    for teacher_out in teacher_outputs:
+        prob = F.interpolate(
+            teacher_out.prob, scale_factor=4, mode='bilinear', align_corners=False
+        )
         sure, found = prob.max(1)
         found = torch.where(sure < SURE, VOID, found)
-        labels[:, shown.frame] = torch.where(chosen[:, None, None], found, labels[:, shown.frame])
+        labels[:, teacher_out.frame] = torch.where(
+            chosen[:, None, None], found, labels[:, teacher_out.frame]
+        )
     return labels
 
 
@@ -146,7 +152,7 @@ def confused_from(
 
 def relation_loss(
     outputs: list[StepOutput],
-    taught: list[StepOutput],
+    teacher_outputs: list[StepOutput],
     exists: Tensor,
     recipe: Recipe,
     progress: float,
@@ -160,17 +166,19 @@ def relation_loss(
     """
     total = torch.zeros((), device=outputs[0].logits.device)
     warm = min(1.0, progress / ATTENTION_WARMUP)
-    for own, shown in zip(outputs, taught, strict=True):
+    for student_out, teacher_out in zip(outputs, teacher_outputs, strict=True):
         if recipe.attention_weight:
-            names = [n for n in ATTENTION if n in own.extras and n in shown.extras]
+            names = [n for n in ATTENTION if n in student_out.extras and n in teacher_out.extras]
             if not names:
                 raise ValueError('attention_weight needs attention maps of student and teacher')
-            parts = [attention_loss(own.extras[n], shown.extras[n]) for n in names]
+            parts = [attention_loss(student_out.extras[n], teacher_out.extras[n]) for n in names]
             total = total + warm * recipe.attention_weight * sum(parts) / len(parts)
         if recipe.intra_weight:
-            total = total + recipe.intra_weight * intra_object_loss(own.prob, shown.prob)
+            total = total + recipe.intra_weight * intra_object_loss(
+                student_out.prob, teacher_out.prob
+            )
         if recipe.inter_weight:
-            inter = inter_object_loss(own.prob, shown.prob, exists)
+            inter = inter_object_loss(student_out.prob, teacher_out.prob, exists)
             total = total + recipe.inter_weight * inter
     return total / len(outputs)
 
@@ -221,7 +229,7 @@ def _pixels_of_objects(
 
 def distillation_loss(
     outputs: list[StepOutput],
-    taught: list[StepOutput],
+    teacher_outputs: list[StepOutput],
     labels: Tensor,
     recipe: Recipe,
     draws: list[torch.Generator],
@@ -234,17 +242,19 @@ def distillation_loss(
     """
     logit = representation = torch.zeros((), device=labels.device)
     pairs = 0
-    for own, shown in zip(outputs, taught, strict=True):
-        grid = labels[:, own.frame, 2::4, 2::4]
+    for student_out, teacher_out in zip(outputs, teacher_outputs, strict=True):
+        grid = labels[:, student_out.frame, 2::4, 2::4]
         void = grid == VOID
         grid = torch.where(void, 0, grid)
         where = boundary_band(grid) if recipe.boundary else None
-        logit = logit + logit_distillation(own.prob, shown.prob, where, recipe.temperature)
+        logit = logit + logit_distillation(
+            student_out.prob, teacher_out.prob, where, recipe.temperature
+        )
         if not recipe.representation_weight:
             continue
-        b, k = own.logits.shape[:2]
-        z_s = own.extras['decoder'].unflatten(0, (b, k)).flatten(3)
-        z_t = shown.extras['decoder'].unflatten(0, (b, k)).flatten(3)
+        b, k = student_out.logits.shape[:2]
+        z_s = student_out.extras['decoder'].unflatten(0, (b, k)).flatten(3)
+        z_t = teacher_out.extras['decoder'].unflatten(0, (b, k)).flatten(3)
         for drawn in _pixels_of_objects(grid, void, k, recipe, draws):
             pairs += len(drawn.clip)
             losses = representation_loss(
@@ -312,13 +322,13 @@ def clip_loss(
             recipe.fall_back,
             confused_from(draws, images, exists, recipe.confuse_prompted),
         )
-    taught: list[StepOutput] = []
+    teacher_outputs: list[StepOutput] = []
     if teacher is not None:
-        taught = teacher.outputs(images, masks, exists, alone=recipe.labels != 'gt')
+        teacher_outputs = teacher.outputs(images, masks, exists, alone=recipe.labels != 'gt')
         if recipe.labels != 'gt':
             heads = torch.stack([torch.rand((), generator=d) for d in draws]).to(images.device)
             chosen = heads < (1.0 if recipe.labels == 'teacher' else 0.5)
-            labels = pseudo_labels(labels, taught, chosen)
+            labels = pseudo_labels(labels, teacher_outputs, chosen)
             masks = one_hot(labels, objects)
     ramp = (progress - recipe.hard_from) / max(0.75 - recipe.hard_from, 1e-6)
     share = 1.0 - (1.0 - recipe.hard_share) * min(max(ramp, 0.0), 1.0)
@@ -348,8 +358,8 @@ def clip_loss(
     loss = (entropy + recipe.dice_weight * overlap + recipe.propagated_weight * carried) / n
     distilled = torch.zeros((), device=images.device)
     if teacher is not None:
-        distilled = distillation_loss(outputs, taught, labels, recipe, draws)
-        distilled = distilled + relation_loss(outputs, taught, exists, recipe, progress)
+        distilled = distillation_loss(outputs, teacher_outputs, labels, recipe, draws)
+        distilled = distilled + relation_loss(outputs, teacher_outputs, exists, recipe, progress)
         loss = recipe.segmentation_weight * loss + distilled
     return loss, {
         'distil': float(distilled.detach()),

@@ -42,10 +42,10 @@ def average(checkpoints: Sequence[Path], out: Path) -> None:
         else tensor
         for name, tensor in weights[0].items()
     }
-    told = {
+    meta = {
         'student': mean,
         'step': sum(state.get('step', 0) for state in states),
         'seconds': sum(state.get('seconds', 0.0) for state in states),
         'averaged': [state.get('recipe', '') for state in states],
     }
-    save_checkpoint(out, {**first, **told})
+    save_checkpoint(out, {**first, **meta})

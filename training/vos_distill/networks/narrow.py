@@ -176,6 +176,6 @@ def narrow_checkpoint(source: Path, preset: str, out: Path) -> tuple[int, int]:
     if not (isinstance(wide, FastStudent) and isinstance(slim, FastStudent)):
         raise ValueError(f'{source} to {preset}: only the fast family can be narrowed')
     narrow(wide, slim)
-    told = {'preset': preset, 'step': 0, 'seconds': 0.0, 'recipe': f'narrowed from {source.name}'}
-    save_checkpoint(out, {'student': slim.state_dict(), **told})
+    meta = {'preset': preset, 'step': 0, 'seconds': 0.0, 'recipe': f'narrowed from {source.name}'}
+    save_checkpoint(out, {'student': slim.state_dict(), **meta})
     return sum(p.numel() for p in wide.parameters()), sum(p.numel() for p in slim.parameters())

@@ -115,9 +115,11 @@ def infinite_rollout(
             logits = logits.masked_fill(exists[:, :, None, None] == 0, -20.0)
         prob = soft_aggregate(logits)
         outputs.append(StepOutput(index, logits, prob, extras))
-        own = prob[:, 1:]
+        object_prob = prob[:, 1:]
         if known is not None:
-            own = torch.where(known[:, index, None, None, None], coarse[:, index], own)
+            object_prob = torch.where(
+                known[:, index, None, None, None], coarse[:, index], object_prob
+            )
         keys.append(frames[index]['key'].flatten(2))
-        values.append(teacher.encode_mask(frames[index], own, others_of(own)))
+        values.append(teacher.encode_mask(frames[index], object_prob, others_of(object_prob)))
     return outputs

@@ -53,7 +53,7 @@ def load_network(path: Path) -> tuple[Student, dict[str, Any]]:
     :raises ValueError: not a readable checkpoint or model, or of another architecture.
     """
     if path.is_dir():
-        return student_from_model(path), _told_by_manifest(path)
+        return student_from_model(path), _state_of_manifest(path)
     state = load_checkpoint(path, 'student', 'preset')
     try:
         network = build_network(str(state['preset']))
@@ -75,7 +75,7 @@ def is_infinite(state: dict[str, Any]) -> bool:
     return isinstance(recipe, dict) and recipe.get('memory') == 'infinite'
 
 
-def _told_by_manifest(folder: Path) -> dict[str, Any]:
+def _state_of_manifest(folder: Path) -> dict[str, Any]:
     manifest = json.loads((folder / 'manifest.json').read_text())
     training = manifest.get('training') or {}
     return {

@@ -102,8 +102,8 @@ def together(function: Callable[[], T]) -> T:
         result = function()
     except (ValueError, OSError, VosError) as failure:
         error = failure
-    said = _gathered(None if error is None else str(error))
-    failed = [(rank, text) for rank, text in enumerate(said) if text is not None]
+    gathered = _gathered(None if error is None else str(error))
+    failed = [(rank, text) for rank, text in enumerate(gathered) if text is not None]
     if failed:
         _give_up(error or ValueError(f'process {failed[0][0]}: {failed[0][1]}'))
     return cast(T, result)
@@ -119,9 +119,9 @@ def same_everywhere(what: str, values: dict[str, Any]) -> None:
     """
     if not distributed.is_initialized():
         return
-    said = _gathered(values)
-    for rank, other in enumerate(said):
-        differing = [key for key, value in said[0].items() if other[key] != value]
+    gathered = _gathered(values)
+    for rank, other in enumerate(gathered):
+        differing = [key for key, value in gathered[0].items() if other[key] != value]
         if differing:
             _give_up(
                 ValueError(

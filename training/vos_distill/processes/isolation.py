@@ -29,7 +29,7 @@ import torch
 from vos_distill.processes.distributed import Interrupted
 
 R = TypeVar('R')
-_Told = tuple[bool, Any, str]  # is it a result, the result or an error, its traceback
+_Outcome = tuple[bool, Any, str]  # is it a result, the result or an error, its traceback
 
 # What the libraries of a new process read when they are loaded. Threads that wait must not spin:
 # on processors that others use too a step takes several times as long. And glibc is to keep large
@@ -64,15 +64,15 @@ def isolated(function: Callable[..., R], *args: Any, **kwargs: Any) -> R:
         _start(child)
         theirs.close()
         connection.wait([ours, child.sentinel])
-        told: _Told | None = None
+        outcome: _Outcome | None = None
         with suppress(EOFError):
-            told = ours.recv() if ours.poll() else None
+            outcome = ours.recv() if ours.poll() else None
         child.join()
     ours.close()
-    has_result, answer, trace = told or (False, RuntimeError(), '')
+    has_result, answer, trace = outcome or (False, RuntimeError(), '')
     if came and not isinstance(answer, Interrupted):
         raise Interrupted('stopped; the same command goes on from there', came[0])
-    if told is None:
+    if outcome is None:
         raise ChildProcessError(
             f'the process of {function.__name__} died without an answer (exit {child.exitcode}; '
             '-9 is often a lack of memory)'
@@ -117,7 +117,7 @@ def _answer(
     threads: int,
     job: tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]],
 ) -> None:
-    """Be the child: send a `_Told`."""
+    """Be the child: send a `_Outcome`."""
     os.setpgid(0, 0)
     function, args, kwargs = job
     try:
@@ -126,11 +126,11 @@ def _answer(
         threading.Thread(target=_stop_without_parent, daemon=True).start()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
         torch.set_num_threads(threads)
-        told = (True, function(*args, **kwargs), '')
+        outcome = (True, function(*args, **kwargs), '')
     except Exception as error:
-        told = (False, _portable(error), traceback.format_exc())
+        outcome = (False, _portable(error), traceback.format_exc())
     with suppress(BrokenPipeError):  # nobody is left to be told
-        to.send(told)
+        to.send(outcome)
 
 
 def _interrupt(number: int, _frame: FrameType | None) -> None:

@@ -78,9 +78,9 @@ class Study:
                 if not teacher:
                     raise ValueError(f'{path}: has variants with a teacher; give --teacher')
                 changes['teacher'] = teacher
-        strange = [str(name) for name in infinite if name not in variants]
-        if strange:
-            raise ValueError(f'{path}: infinite names {", ".join(strange)}, no variant')
+        unknown = [str(name) for name in infinite if name not in variants]
+        if unknown:
+            raise ValueError(f'{path}: infinite names {", ".join(unknown)}, no variant')
         study = cls(base, variants, tuple(infinite))
         for name in variants:  # wrong keys are found before the first hour is spent
             try:
@@ -134,13 +134,13 @@ def ablate(
             for is_infinite in (False, True) if variant in study.infinite else (False,):
                 name = f'{variant}, infinite memory' if is_infinite else variant
                 recipe = study.recipe(variant, seed)
-                told = run / ('infinite.json' if is_infinite else 'finite.json')
+                scores_file = run / ('infinite.json' if is_infinite else 'finite.json')
                 origin = _origin_of(recipe, data)
                 by = {
                     'recipe': asdict(recipe), 'origin': origin, 'short_side': short_side,
                     'settings': settings,
                 }  # fmt: skip
-                scores = _Scores.read(told, json.loads(json.dumps(by)))
+                scores = _Scores.read(scores_file, json.loads(json.dumps(by)))
                 _check_origin(run, origin)
                 missing = scores.missing(roots)
                 if missing:
@@ -149,7 +149,7 @@ def ablate(
                         _measure, student, missing, is_infinite, short_side, threads, settings
                     )
                     scores.add(new, missing)
-                    scores.write(told)
+                    scores.write(scores_file)
                 results.setdefault(name, {})[seed] = scores.of(roots)
                 if on_run is not None:
                     on_run(name, seed, results[name][seed])
