@@ -88,7 +88,7 @@ def run_program(
     program: str,
     write_usage: Callable[[], str],
     load: Callable[[], Callable[[], Any]],
-    argv: Sequence[str] | None,
+    argv: Sequence[str] | None = None,
 ) -> int:
     """
     Run a node as a program of its own.
@@ -98,7 +98,7 @@ def run_program(
     :param load: imports what needs rclpy and gives what makes the node, which has `error_log` and
         `close`.
     :param argv: arguments without the program's name; None = the process's own.
-    :return: exit code, as above.
+    :return: exit code: 0 = stopped as asked, 1 = ROS is missing, 2 = wrong use.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     plain = arguments[: arguments.index('--ros-args')] if '--ros-args' in arguments else arguments

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """`objects_3d`: the program around the node that places objects in space."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from functools import partial
 import sys
 from typing import Any
 
@@ -35,20 +36,14 @@ def usage() -> str:
     return _USAGE + describe_settings(Objects3dConfig)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """
-    Run the node until it is interrupted.
-
-    :param argv: arguments without the program's name; None = the process's own.
-    :return: exit code: 0 = stopped as asked, 1 = ROS is missing, 2 = wrong use.
-    """
-    return run_program('objects_3d', usage, _load, argv)
-
-
 def _load() -> Callable[[], Any]:
     from vos_ros.ros.space_node import Objects3dNode
 
     return Objects3dNode
+
+
+#: Runs the node as a program; see `run_program`.
+main = partial(run_program, 'objects_3d', usage, _load)
 
 
 if __name__ == '__main__':
