@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 
 import cv2
 import numpy as np
@@ -108,6 +109,15 @@ def test_bad_boxes_are_refused_with_the_reason_and_the_others_are_drawn() -> Non
     assert set(np.unique(label_map)) == {0, 2}
     assert problems[0].startswith('object 1: the box around (900, 900) lies outside')
     assert '320x240' in problems[0]
+
+
+@pytest.mark.parametrize('place', [1e30, -1e30, 1e300])
+def test_a_box_that_no_integer_holds_is_refused_without_a_warning(place: float) -> None:
+    frame, _ = picture(((80, 60), (30, 20), 0.0))
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        _, problems = draw_boxes(frame, {1: Box(place, 60.0, 20.0, 20.0)})
+    assert 'lies outside' in problems[0]
 
 
 def test_a_point_finds_what_is_like_it_in_its_window() -> None:

@@ -282,8 +282,9 @@ def _around(frame: Frame, box: Box) -> tuple[Image, Mask, npt.NDArray[np.int_]]:
     height, width = frame.size
     corners = box.corners()
     margin = _MARGIN * max(box.width, box.height)
-    low = np.floor(corners.min(axis=0) - margin).astype(int).clip(0)
-    high = np.ceil(corners.max(axis=0) + margin).astype(int) + 1
+    # Cut before they become whole: no integer holds 1e300.
+    low = np.floor((corners.min(axis=0) - margin).clip(0, frame.size[::-1])).astype(int)
+    high = np.ceil((corners.max(axis=0) + margin).clip(-1, frame.size[::-1])).astype(int) + 1
     high = np.minimum(high, (width, height))
     inside = np.zeros((max(0, high[1] - low[1]), max(0, high[0] - low[0])), np.uint8)
     if inside.size:
