@@ -14,6 +14,7 @@ from pathlib import Path
 import shutil
 from threading import Event
 
+from ament_index_python.packages import get_package_prefix, PackageNotFoundError
 from launch.actions import (
     DeclareLaunchArgument,
     ExecuteProcess,
@@ -163,6 +164,12 @@ ARGUMENTS = [
         choices=[*FLAG, 'elsewhere'],
         description='serve the page that paints masks, http://127.0.0.1:8420; elsewhere = another '
         'launch file does, keep images for it',
+    ),
+    DeclareLaunchArgument(
+        'rviz',
+        default_value='false',
+        choices=FLAG,
+        description='open RViz with the picture of the objects, and their places with objects_3d',
     ),
     DeclareLaunchArgument(
         'log_level',
@@ -315,6 +322,8 @@ def start_node(context: LaunchContext) -> list:
         actions.append(in_space(given, overrides.get('use_sim_time')))
     if given['page'] == 'true':
         actions.append(Node(package='vos_ros', executable='prompt_page', output='screen'))
+    if given['rviz'] == 'true':
+        actions.append(viewer(given))
     # After the node, whose full name is known only then.
     return [*actions, *([PlayWhenActive(node, given['bag'])] if given['bag'] else [])]
 
@@ -375,6 +384,34 @@ def in_space(given: dict, use_sim_time: object) -> Node:
         output='screen',
         respawn=given['respawn'] == 'true',
         respawn_delay=RESPAWN_DELAY_S,
+    )
+
+
+def installed(package: str) -> str:
+    """Give the name of a package that is installed; it is an error with what to do otherwise."""
+    try:
+        get_package_prefix(package)
+    except PackageNotFoundError as error:
+        apt = package.replace('_', '-')
+        raise RuntimeError(
+            f'{package} is not installed: sudo apt install ros-$ROS_DISTRO-{apt}'
+        ) from error
+    return package
+
+
+def viewer(given: dict) -> Node:
+    """Make RViz; what it shows has other names where the node has."""
+    topics = ('overlay', 'overlay/compressed', 'confidence', 'class_labels', 'camera_info')
+    return Node(
+        package=installed('rviz2'),
+        executable='rviz2',
+        namespace=given['namespace'],
+        arguments=['-d', str(SHARE / 'config' / 'vos.rviz')],
+        remappings=[
+            *((f'/vos/{topic}', f'{given["name"]}/{topic}') for topic in topics),
+            ('/objects_3d/centers', 'objects_3d/centers'),
+        ],
+        output='log',
     )
 
 

@@ -74,7 +74,7 @@ def test_every_argument_that_the_interface_promises_is_there() -> None:
     promised = (
         'image init_mask init_mask_file init_boxes remove_objects namespace name params_file '
         'model backend precision max_objects image_transport image_qos overlay autostart bag '
-        'use_sim_time objects_3d depth camera_info page log_level respawn'
+        'use_sim_time objects_3d depth camera_info page rviz log_level respawn'
     )
     assert names_of('segment') == set(promised.split())
     assert names_of('multi_camera') == {*promised.split(), 'cameras'} - {'namespace'}

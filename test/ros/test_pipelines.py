@@ -18,6 +18,7 @@ from nav2_layer import Cost, LETHAL, SemanticLayer
 from rclpy.qos import DurabilityPolicy, qos_profile_sensor_data, QoSProfile
 from robot import ground, HEIGHT, image_msg, label_info, MASK, Robot, ROOT, SCENE, to_array, WIDTH
 from sensor_msgs.msg import CameraInfo, Image
+import yaml
 
 DEPTH = np.full((HEIGHT, WIDTH), 1500, np.uint16)
 
@@ -131,6 +132,17 @@ def test_two_persons_of_a_detector_are_obstacles_for_nav2(robot: Robot) -> None:
     costs = layer.costmap(now_s=client.stamp_s + 1)
     assert costs[layer.tile_of(*cloud[40, 30, :2])] == LETHAL
     assert costs[layer.tile_of(*cloud[65, 95, :2])] == LETHAL
+
+
+def test_the_aggregator_finds_what_the_node_reports(robot: Robot) -> None:
+    """As GenericAnalyzer does: by prefix, and each name that is expected."""
+    config = yaml.safe_load((ROOT / 'config' / 'diagnostic_aggregator.yaml').read_text())
+    group = config['analyzers']['ros__parameters']['segmenter']
+    robot.fresh('node')
+    names = {status.name for status in robot.reports[-1].status}
+    (prefix,) = group['find_and_remove_prefix']
+    assert all(name.startswith(prefix) for name in names)
+    assert set(group['expected']) <= names
 
 
 def test_foundationpose_gets_image_depth_mask_and_camera_of_one_stamp(

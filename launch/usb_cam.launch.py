@@ -1,0 +1,79 @@
+# SPDX-FileCopyrightText: 2026 The vos_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Start a webcam and the segmenter on it.
+
+  ros2 launch vos_ros usb_cam.launch.py init_mask_file:=first.png overlay:=true rviz:=true
+
+Needs the package usb_cam. All arguments of segment.launch.py apply. Where there is no mask yet:
+page:=true, and paint one.
+"""
+
+import importlib.util
+from pathlib import Path
+
+from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, OpaqueFunction
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import Node
+
+from launch import LaunchContext, LaunchDescription
+
+SEGMENT = Path(__file__).resolve().parent / 'segment.launch.py'
+
+ARGUMENTS = [
+    DeclareLaunchArgument('video_device', default_value='/dev/video0', description='the webcam'),
+    DeclareLaunchArgument('image_width', default_value='640', description='in pixels'),
+    DeclareLaunchArgument('image_height', default_value='480', description='in pixels'),
+    DeclareLaunchArgument('framerate', default_value='30.0', description='images per second'),
+    DeclareLaunchArgument(
+        'pixel_format',
+        default_value='mjpeg2rgb',
+        description='what usb_cam asks of the webcam, such as mjpeg2rgb or yuyv2rgb',
+    ),
+    DeclareLaunchArgument(
+        'image', default_value='/camera/image_raw', description='where usb_cam publishes'
+    ),
+]
+
+
+def start_camera(context: LaunchContext) -> list:
+    """Make the driver, with the same middleware settings as the segmenter."""
+    spec = importlib.util.spec_from_file_location('segment_launch', SEGMENT)
+    segment = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(segment)
+    given = {a.name: LaunchConfiguration(a.name).perform(context) for a in ARGUMENTS}
+    camera = Node(
+        package=segment.installed('usb_cam'),
+        executable='usb_cam_node_exe',
+        name='usb_cam',
+        parameters=[
+            {
+                'video_device': given['video_device'],
+                'image_width': int(given['image_width']),
+                'image_height': int(given['image_height']),
+                'framerate': float(given['framerate']),
+                'pixel_format': given['pixel_format'],
+                'frame_id': 'camera',
+                'camera_name': 'camera',
+            }
+        ],
+        remappings=[
+            ('image_raw', given['image']),
+            ('camera_info', f'{given["image"].rpartition("/")[0]}/camera_info'),
+        ],
+        additional_env=segment.middleware()[1],
+        output='screen',
+    )
+    return [camera]
+
+
+def generate_launch_description() -> LaunchDescription:
+    """Give launch the arguments and what to do with them."""
+    return LaunchDescription(
+        [
+            *ARGUMENTS,
+            OpaqueFunction(function=start_camera),
+            IncludeLaunchDescription(PythonLaunchDescriptionSource(str(SEGMENT))),
+        ]
+    )
