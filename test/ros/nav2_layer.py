@@ -3,15 +3,21 @@
 """
 What Nav2's semantic segmentation layer makes of our topics.
 
-Written after what ros-navigation/semantic_segmentation_layer (d1914ba, May 2026) computes:
-`SegmentationBuffer` and `SegmentationTileMap`, `updateBounds` of the layer. Transforms are left
-out: the cloud is given in the costmap's frame, with the camera at its origin.
+`SemanticLayer` computes what `SegmentationBuffer`, `SegmentationTileMap` and `updateBounds` of
+ros-navigation/semantic_segmentation_layer (b269885, May 2026) do. `LayerOfNav2` is the layer's own
+code, where VOS_NAV2_LAYER names a checkout of it and there is a compiler. Transforms are left out:
+the cloud is given in the costmap's frame, with the camera at its origin.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict, deque
 from dataclasses import dataclass, field
+import os
+from pathlib import Path
+import shutil
+import struct
+import subprocess
 from typing import Any
 
 import numpy as np
@@ -141,3 +147,72 @@ class SemanticLayer:
     def tile_of(self, x: float, y: float) -> Tile:
         """Return the tile of a point in the costmap's frame."""
         return int(np.floor(x / self.resolution)), int(np.floor(y / self.resolution))
+
+
+class LayerOfNav2:
+    """
+    The same, computed by the layer's own code, unmodified.
+
+    :param program: as `build` makes it.
+    :param classes: as above.
+    """
+
+    def __init__(self, program: Path, classes: dict[str, Cost]) -> None:
+        self._program = program
+        self._input = struct.pack('<I', len(classes))
+        for name, cost in classes.items():
+            numbers = cost.base, cost.most, cost.mark_confidence, cost.samples, cost.is_dominant
+            self._input += _text(name) + struct.pack('<BBBi?', *numbers)
+        ours = SemanticLayer
+        reach = ours.nearest, ours.farthest
+        self._input += struct.pack('<4d', ours.resolution, ours.decay_s, *reach)
+
+    def on_label_info(self, info: Any) -> None:
+        """Take vision_msgs/LabelInfo."""
+        self._input += b'i' + struct.pack('<I', len(info.class_map))
+        for each in info.class_map:
+            self._input += struct.pack('<H', each.class_id) + _text(each.class_name)
+
+    def on_images(self, segmentation: Any, cloud: np.ndarray, confidence: Any = None) -> None:
+        """Take a segmentation and the cloud of the same pixels."""
+        stamp, pixels = segmentation.header.stamp, segmentation.height * segmentation.width
+        head = segmentation.height, segmentation.width, stamp.sec, stamp.nanosec
+        given = b'\xff' * pixels if confidence is None else bytes(confidence.data)
+        points = cloud.astype('<f4').tobytes()
+        self._input += b's' + struct.pack('<IIiI', *head) + bytes(segmentation.data)[:pixels]
+        self._input += given + points
+
+    def costmap(self, now_s: float) -> dict[Tile, int]:
+        """Return what each tile costs now."""
+        given = self._input + b'e' + struct.pack('<d', now_s)
+        done = subprocess.run([self._program], input=given, capture_output=True, check=True)
+        rows = [[int(word) for word in line.split()] for line in done.stdout.splitlines()]
+        return {(x, y): cost for x, y, cost in rows}
+
+
+def _text(text: str) -> bytes:
+    return struct.pack('<I', len(text.encode())) + text.encode()
+
+
+def build(folder: Path) -> Path | None:
+    """Compile the layer's own code into a folder; None without a checkout or a compiler."""
+    checkout, compiler = os.environ.get('VOS_NAV2_LAYER', ''), shutil.which('g++')
+    if not checkout or compiler is None:
+        return None
+    here = Path(__file__).parent / 'nav2'
+    sources = [here / 'layer.cpp', Path(checkout) / 'src' / 'segmentation_buffer.cpp']
+    headers = Path(checkout) / 'include'
+    # Each header of ROS that it includes is the one file of stand-ins.
+    for source in (sources[1], *headers.rglob('*.hpp')):
+        for line in source.read_text().splitlines():
+            name = (
+                line.partition('"')[2].partition('"')[0] if line.startswith('#include "') else ''
+            )
+            if name and not (headers / name).exists():
+                stub = folder / 'stubs' / name
+                stub.parent.mkdir(parents=True, exist_ok=True)
+                stub.write_text(f'#include "{here / "stubs.hpp"}"\n')
+    program = folder / 'layer'
+    command = [compiler, '-std=c++17', '-O1', '-w', f'-I{folder / "stubs"}', f'-I{headers}']
+    subprocess.run([*command, *map(str, sources), '-o', str(program)], check=True)
+    return program

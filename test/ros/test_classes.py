@@ -2,12 +2,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """One id per distinct name; and what Nav2's layer makes of it."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 pytest.importorskip('rclpy', reason='needs rclpy')
 
-from nav2_layer import Cost, FREE, LETHAL, SemanticLayer
+from nav2_layer import build, Cost, FREE, LayerOfNav2, LETHAL, SemanticLayer
 from robot import ground, image_msg, label_info
 
 from vos_ros.ros.classes import BACKGROUND, ClassTable, UNNAMED
@@ -42,6 +44,58 @@ def test_labels_of_objects_make_an_obstacle_of_the_last_person_only() -> None:
     """What class_labels are for: if this fails, Nav2's layer has been read wrong."""
     names = {i: name or f'object_{i}' for i, name in NAMES.items()}
     assert obstacles(LABELS, names, DANGER) == {2}
+
+
+@pytest.fixture(scope='module')
+def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Compile the layer's own code."""
+    made = build(tmp_path_factory.mktemp('nav2'))
+    if made is None:
+        pytest.skip('needs VOS_NAV2_LAYER, a checkout of semantic_segmentation_layer, and g++')
+    return made
+
+
+def test_the_code_of_nav2_finds_the_second_person_by_class_labels_alone(program: Path) -> None:
+    table, cloud = ClassTable(), ground(*LABELS.shape)
+    table.assign(NAMES)
+    of_objects = {i: name or f'object_{i}' for i, name in NAMES.items()}
+    given = {(1, 2, 3): (table.to_class_map(LABELS), table.names), (2,): (LABELS, of_objects)}
+    for expected, (pixels, names) in given.items():
+        layer = LayerOfNav2(program, DANGER)
+        layer.on_label_info(label_info(names))
+        layer.on_images(image_msg(pixels, 'mono8', (7, 0)), cloud)
+        costs = layer.costmap(7.1)
+        tiles = {i + 1: SemanticLayer({}).tile_of(*cloud[24, 8 + 16 * i, :2]) for i in range(4)}
+        assert tuple(i for i, tile in tiles.items() if costs.get(tile) == LETHAL) == expected
+
+
+@pytest.mark.parametrize('seed', range(20))
+def test_the_copy_computes_what_the_code_of_nav2_does(program: Path, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    names = np.array(['person', 'object', 'dog', 'background'])
+    costs = {
+        str(name): Cost(
+            *random.integers(0, 255, 3).tolist(), int(random.integers(4)), seed % 2 > 0
+        )
+        for name in random.permutation(names)[: random.integers(1, 5)]
+    }
+    cloud = (ground(24, 32) + random.normal(0, 0.001, (24, 32, 3))).astype('f4').astype(float)
+    cloud[random.random((24, 32)) < 0.05] = np.nan
+    # One name twice, so that its last id counts.
+    listed = random.permutation([*names, random.choice(names)]).tolist()
+    info = label_info(dict(zip(random.permutation(6).tolist(), listed)))
+    layers = SemanticLayer(costs), LayerOfNav2(program, costs)
+    for layer in layers:
+        layer.on_label_info(info)
+    for second in range(int(random.integers(1, 5))):
+        seen = random.integers(0, [[[6]], [[256]]], (2, 24, 32)).astype(np.uint8)
+        images = [image_msg(each, 'mono8', (second, 0)) for each in seen]
+        for layer in layers:
+            layer.on_images(images[0], cloud, images[1])
+    # Nothing is old enough to go: where classes are even after that, the layer takes any of them.
+    ours, theirs = (layer.costmap(4.0) for layer in layers)
+    assert ours == theirs
+    assert len(theirs) > 20
 
 
 def test_the_background_may_be_listed_to_clear_tiles_sooner() -> None:
