@@ -81,7 +81,7 @@ def is_open(prob: Float, size: tuple[int, int]) -> npt.NDArray[np.bool_]:
 def test_outlines_are_those_of_the_formula_and_all_else_is_as_it_was(
     objects: int, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(labels, '_OUTLINE_COST', 0)  # so many outlines would not be guided
+    monkeypatch.setattr(labels, 'OUTLINE_COST', 0)  # so many outlines would not be guided
     image, prob = picture(size), soft(objects)
     coarse, ids = cells_of(image), tuple(range(1, objects + 1))
     found = Labeler()(prob, ids, size, Guide.of(prob, image, coarse))

@@ -23,6 +23,7 @@ from vos_distill.evaluation.evaluate import (
 )
 from vos_distill.evaluation.pseudo import SURE, write_pseudo_labels
 from vos_distill.evaluation.submission import MAX_OBJECTS, write_submission
+from vos_distill.export.one_graph import export_one_graph
 from vos_distill.export.onnx_export import export_model, FixedShape
 from vos_distill.export.quantize import METHODS, quantize_model
 from vos_distill.labelling.command import join as join_segmenter
@@ -302,10 +303,51 @@ def _fixed_shape(size: str, objects: int | None) -> FixedShape | None:
         if objects is not None:
             raise ValueError('--objects is for --fixed WxH; else their number stays free')
         return None
-    width, _, height = size.lower().partition('x')
+    width, height = _size(size, '--fixed')
+    return FixedShape(height, width, objects or 1)
+
+
+def _size(text: str, option: str) -> tuple[int, int]:
+    """Read WxH, px."""
+    width, _, height = text.lower().partition('x')
     if not (width.isdecimal() and height.isdecimal()):
-        raise ValueError(f"--fixed must be WIDTHxHEIGHT such as 640x480, not '{size}'")
-    return FixedShape(int(height), int(width), objects or 1)
+        raise ValueError(f"{option} must be WIDTHxHEIGHT such as 640x480, not '{text}'")
+    return int(width), int(height)
+
+
+@app.command(name='one-graph')
+def one_graph(
+    model: Annotated[str, typer.Argument(help='name or folder of a float model')],
+    out: Annotated[Path, typer.Option(help='model directory to write')],
+    camera: Annotated[str, typer.Option(metavar='WxH', help="of the camera's images, px")],
+    objects: Annotated[int, typer.Option(min=1, help='slots; empty ones cost as much')] = 5,
+    input_size: Annotated[
+        int, typer.Option(min=0, help='short side of the input, px; 0 = the model says')
+    ] = 0,
+    groups: Annotated[
+        int, typer.Option(min=1, help='pairs of frames that objects may read at once')
+    ] = 2,
+    bgr: Annotated[bool, typer.Option('--bgr', help='the camera sends bgr8, not rgb8')] = False,
+) -> None:
+    """
+    Add one graph of a whole frame, for GPUs: image in, labels out, the memory stays on the device.
+
+    Example: vos-distill one-graph fast_mb_slim --camera 640x480 --out models/slim_640
+    """
+    width, height = _size(camera, '--camera')
+    layout = export_one_graph(
+        model,
+        out,
+        camera=(height, width),
+        objects=objects,
+        input_size=input_size,
+        groups=groups,
+        encoding='bgr8' if bgr else 'rgb8',
+    )
+    typer.echo(
+        f'{out}: images of {layout.width}x{layout.height}, network input '
+        f'{layout.input_width}x{layout.input_height}, {objects} objects; labels as by three graphs'
+    )
 
 
 @app.command()

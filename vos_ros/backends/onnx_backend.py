@@ -43,6 +43,7 @@ class Registry:
     version: str = ort.__version__
     providers: Sequence[str] = field(default_factory=ort.get_available_providers)
     open_session: Callable[..., Any] = ort.InferenceSession
+    make_value: Callable[..., Any] = ort.OrtValue.ortvalue_from_shape_and_type
 
     def require(self, provider: str, hint: str) -> None:
         """Raise NotInstalledError where this build has no such provider."""

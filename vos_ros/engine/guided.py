@@ -21,7 +21,7 @@ import numpy.typing as npt
 from vos_ros.datatypes import Float, Image
 
 #: Variance of brightness (0..255) below which it tells nothing: the noise of a sensor.
-_NOISE = 25.0
+NOISE = 25.0
 #: A cell that is more probably background is far from every outline.
 _BACKGROUND = 0.9
 #: Cells on a side of the window of one line, and from a line to the farthest cell it needs.
@@ -65,7 +65,7 @@ class Guide:
         part = planes[:, rows, columns]
         green = part[-1]
         mean = cv2.blur(green, _WINDOW)
-        spread = cv2.blur(green * green, _WINDOW) - mean * mean + _NOISE
+        spread = cv2.blur(green * green, _WINDOW) - mean * mean + NOISE
         for probable, slope in zip(part[:count], part[count:-1]):
             shared = cv2.blur(green * probable, _WINDOW) - mean * cv2.blur(probable, _WINDOW)
             np.divide(shared, spread, out=slope)

@@ -17,12 +17,12 @@ from vos_ros.engine.guided import Guide
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_EPSILON = 1e-7
-_MAX_LOGIT = float(np.log((1 - _EPSILON) / _EPSILON))
+EPSILON = 1e-7
+MAX_LOGIT = float(np.log((1 - EPSILON) / EPSILON))
 #: A cell whose best probability is lower is decided pixel by pixel where there is a guide.
-_SURE = 0.6
+SURE = 0.6
 #: What a pixel on an outline costs, in pixels that are decided everywhere.
-_OUTLINE_COST = 5
+OUTLINE_COST = 5
 #: Probabilities on outlines that are upsampled at once, 2 MiB: with 4K and many objects there are
 #: millions of them.
 _SCRATCH = 2**19
@@ -53,13 +53,13 @@ def aggregate(logits: Float) -> Float:
     prob = np.empty((logits.shape[0] + 1, *logits.shape[1:]), np.float32)
     odds = prob[1:]
     if not np.isfinite(logits.sum()):
-        logits = np.nan_to_num(logits, nan=-_MAX_LOGIT)
-    np.clip(logits, -_MAX_LOGIT, _MAX_LOGIT, out=odds)
+        logits = np.nan_to_num(logits, nan=-MAX_LOGIT)
+    np.clip(logits, -MAX_LOGIT, MAX_LOGIT, out=odds)
     np.exp(odds, out=odds)
     nobody = np.ones(logits.shape[1:], np.float32)
     for plane in odds:
         nobody /= 1.0 + plane
-    np.clip(nobody, np.float32(_EPSILON), np.float32(1.0 - _EPSILON), out=nobody)
+    np.clip(nobody, np.float32(EPSILON), np.float32(1.0 - EPSILON), out=nobody)
     np.divide(nobody, 1.0 - nobody, out=prob[0])
     prob /= prob.sum(axis=0)
     return prob
@@ -82,7 +82,7 @@ class Labeler:
     def __init__(self) -> None:
         self._plane = self._best = np.empty(0, np.float32)
         self._wins = np.empty(0, np.bool_)
-        self._axes: tuple[_Axis, _Axis] | None = None
+        self._axes: tuple[Axis, Axis] | None = None
 
     def __call__(
         self,
@@ -135,7 +135,7 @@ class Labeler:
         """Upsample and decide where winners meet; None where that is most of the picture."""
         cells = prob.shape[1:]
         if self._axes is None or [axis.lengths for axis in self._axes] != list(zip(cells, size)):
-            self._axes = _Axis(cells[0], size[0]), _Axis(cells[1], size[1])
+            self._axes = Axis(cells[0], size[0]), Axis(cells[1], size[1])
         rows, columns = self._axes
 
         # A place is what lies between four cells; at the border some of them are the same. Places
@@ -143,7 +143,7 @@ class Labeler:
         winner, best = _winner(prob)
         mark = 0
         if guide is not None:
-            winner, mark = _marked(winner, best < _SURE, len(object_ids))
+            winner, mark = _marked(winner, best < SURE, len(object_ids))
         tall, wide = _around(winner)
         framed = cv2.copyMakeBorder(winner, 1, 1, 1, 1, cv2.BORDER_REPLICATE)
         framed = framed[tall.start : tall.stop + 1, wide.start : wide.stop + 1]
@@ -155,7 +155,7 @@ class Labeler:
             differs |= first >= mark
             first = np.bitwise_and(first, mark - 1)
         i, j = np.nonzero(differs)
-        if len(i) * rows.most * columns.most * _OUTLINE_COST > size[0] * size[1]:
+        if len(i) * rows.most * columns.most * OUTLINE_COST > size[0] * size[1]:
             return None
         i, j = i + tall.start, j + wide.start
         ids = np.array((0, *object_ids), label_dtype(object_ids))
@@ -218,7 +218,7 @@ class Labeler:
         return label_map
 
 
-class _Axis:
+class Axis:
     """
     Where the pixels of one axis lie among the centres of its cells.
 
@@ -232,7 +232,7 @@ class _Axis:
         self.lengths = cells, pixels
         #: Of each pixel: k = it lies after the centre of cell k - 1 and before that of cell k.
         self.place = below.astype(np.intp) + 1
-        self._weight = at - below  # of the later cell
+        self.weight = at - below  # of the later cell
         self._first = np.searchsorted(self.place, np.arange(cells + 2))
         #: Pixels in the fullest place.
         self.most = int(np.diff(self._first).max())
@@ -256,7 +256,7 @@ class _Axis:
         places = self.place[last]
         before = np.maximum(places - 1, 0)
         after = np.minimum(places, self.lengths[0] - 1)
-        return pixels, before, after, self._weight[pixels]
+        return pixels, before, after, self.weight[pixels]
 
 
 def _winner(prob: Float) -> tuple[npt.NDArray[np.unsignedinteger], Float]:

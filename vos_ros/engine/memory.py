@@ -27,6 +27,20 @@ class Group(NamedTuple):
     values: Float
 
 
+class Place(NamedTuple):
+    """
+    Where an object lives in the memory.
+
+    :param slot: its row of the values.
+    :param prompted: the row of the keys of its prompted frame.
+    :param is_recent: it reads the recent frame, too; else the prompted one twice.
+    """
+
+    slot: int
+    prompted: int
+    is_recent: bool
+
+
 @dataclass
 class _Entry:
     """Where one object lives."""
@@ -149,6 +163,48 @@ class MemoryBank:
             rows[1] = trusted[object_id] if entry.is_recent else rows[0]
         for row in {entry.prompted for entry in self._entries.values()}:
             self._keys[row, 2] = key
+
+    def mark_recent(self, object_ids: Sequence[int]) -> None:
+        """
+        Note for whom a recent frame counts that is kept elsewhere; the rest is as `write_recent`.
+
+        :param object_ids: objects whose mask on that frame is trusted.
+        """
+        for object_id, entry in self._entries.items():
+            entry.is_recent = object_id in object_ids
+
+    def take_recent(self, key: Float, values: Float) -> None:
+        """
+        Write the recent frame that was kept elsewhere, for those whom `mark_recent` named.
+
+        :param key: (key_dim, tokens).
+        :param values: (slots, value_dim, tokens), by slot.
+        """
+        trusted = [k for k, entry in self._entries.items() if entry.is_recent]
+        self.write_recent(trusted, key, values[[self._entries[k].slot for k in trusted]])
+
+    def placed(self) -> dict[int, Place]:
+        """Return where each object lives, and which frames it reads."""
+        return {
+            k: Place(entry.slot, entry.prompted, entry.is_recent)
+            for k, entry in sorted(self._entries.items())
+        }
+
+    def prompted_state(self) -> tuple[Float, Float]:
+        """Return keys (rows, key_dim, tokens) and values (slots, ...) of the prompted frames."""
+        return self._keys[:, 0], self._values[:, 0]
+
+    def recent_state(self) -> tuple[Float, Float] | None:
+        """
+        Return key (key_dim, tokens) and values (slots, ...) of the recent frame.
+
+        :return: None where objects read several recent frames, as after `adopt`.
+        """
+        rows = sorted({e.prompted for e in self._entries.values() if e.is_recent}) or [0]
+        key = self._keys[rows[0], 2]
+        if any(not np.array_equal(key, self._keys[row, 2]) for row in rows[1:]):
+            return None
+        return key, self._values[:, 1]
 
     def adopt(self, other: MemoryBank) -> None:
         """

@@ -32,9 +32,24 @@ _LEAST = 8
 #: and spreads from there over the neighbour that looks alike.
 _CRUMB = 0.2
 #: Probability that must be left for anything else, or what is taken from an object is background.
-_LEAST_REST = 0.05
+LEAST_REST = 0.05
 #: Cells that a crumb may spread in a frame at least.
 _LEAST_SPREAD = 1.5
+
+
+@dataclass(frozen=True, eq=False)
+class Reach:
+    """
+    Where an object can be on a frame, and when it is believed to be elsewhere all the same.
+
+    :param cells: (h, w), the cells within reach.
+    :param hidden_below: with fewer cells of its mask within reach it is hidden or gone from there,
+    :param moved_from: and with so many outside, or more, it has moved.
+    """
+
+    cells: npt.NDArray[np.bool_]
+    hidden_below: float
+    moved_from: float
 
 
 @dataclass
@@ -83,27 +98,38 @@ class MotionGate:
         best = prob.max(axis=0)
         taken = np.zeros_like(best)
         for object_id, plane in zip(object_ids, prob[1:]):
-            track = self._tracks.get(object_id)
-            if track is None:
+            reach = self.reach(object_id, seconds)
+            if reach is None:
                 continue
             mask = plane >= best
-            reach = track.distance <= self._radius(track.area, seconds)
-            if track.crumbs is not None:
-                reach |= track.crumbs <= max(_LEAST_SPREAD, _own_speed(track.crumb, seconds))
-            inside = int(np.count_nonzero(mask & reach))
+            inside = int(np.count_nonzero(mask & reach.cells))
             elsewhere = int(np.count_nonzero(mask)) - inside
-            if _is_hidden(inside, track.area) and elsewhere >= max(_LEAST, _MOVED * track.area):
+            if inside < reach.hidden_below and elsewhere >= reach.moved_from:
                 continue
-            outside = np.where(reach, np.float32(0.0), plane)
+            outside = np.where(reach.cells, np.float32(0.0), plane)
             taken += outside
             plane -= outside
         rest = 1 - taken
-        is_known = rest > _LEAST_REST
+        is_known = rest > LEAST_REST
         np.divide(1, rest, out=rest, where=is_known)
         rest[~is_known] = 1
         prob *= rest
         taken[is_known] = 0
         prob[0] += taken
+
+    def reach(self, object_id: int, seconds: float = LEAST_S) -> Reach | None:
+        """
+        Return where an object can be by now; None = anywhere.
+
+        :param seconds: since the frame of the last `update`.
+        """
+        track = self._tracks.get(object_id)
+        if track is None or self._speed <= 0:
+            return None
+        cells = track.distance <= self._radius(track.area, seconds)
+        if track.crumbs is not None:
+            cells |= track.crumbs <= max(_LEAST_SPREAD, _own_speed(track.crumb, seconds))
+        return Reach(cells, _hidden_below(track.area), max(_LEAST, _MOVED * track.area))
 
     def update(
         self,
@@ -122,16 +148,32 @@ class MotionGate:
         if self._speed <= 0:
             return
         best = prob.max(axis=0)
+        masks = [(plane >= best) & (plane > 0) for plane in prob[1:]]
+        self.update_masks(masks, object_ids, prompted, seconds)
+
+    def update_masks(
+        self,
+        masks: Sequence[npt.NDArray[np.bool_]],
+        object_ids: Sequence[int],
+        prompted: Iterable[int] = (),
+        seconds: float = LEAST_S,
+    ) -> None:
+        """
+        Remember where the objects are now, by the cells (h, w) that each of them wins.
+
+        :param masks: in the order of the ids; the rest as for `update`.
+        """
+        if self._speed <= 0:
+            return
         self.remove(prompted)
-        for object_id, plane in zip(object_ids, prob[1:]):
-            mask = (plane >= best) & (plane > 0)
+        for object_id, mask in zip(object_ids, masks):
             area = float(np.count_nonzero(mask))
             track = self._tracks.get(object_id)
             if track is None:
                 self._tracks[object_id] = _Track(_distance_to(mask), area, _centre(mask))
                 continue
             track.area = max(_DECAY * track.area, area)
-            if _is_hidden(area, track.area):
+            if area < _hidden_below(track.area):
                 track.distance = track.distance - np.float32(self._radius(track.area, seconds))
                 track.centre = None
                 continue
@@ -159,8 +201,8 @@ def _own_speed(area: float, seconds: float) -> float:
     return _OWN_SIZES_PER_S * math.sqrt(area) * max(seconds, LEAST_S)
 
 
-def _is_hidden(area: float, usual: float) -> bool:
-    return area < max(min(_LEAST, 0.5 * usual), _HIDDEN * usual)
+def _hidden_below(usual: float) -> float:
+    return max(min(_LEAST, 0.5 * usual), _HIDDEN * usual)
 
 
 def _parts(

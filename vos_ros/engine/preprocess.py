@@ -77,13 +77,18 @@ def resize_image(image: Image, size: Size) -> Image:
     The robot and the scores of `vos eval` come through here; training clips are composed at the
     network's size and never resized.
     """
-    shrinks = min(image.shape[0] / size[0], image.shape[1] / size[1])
+    for power in range(halvings_of((image.shape[0], image.shape[1]), size), -1, -1):
+        image = _bilinear(image, (size[0] << power, size[1] << power))
+    return image
+
+
+def halvings_of(camera: Size, size: Size) -> int:
+    """Return how often an image of (H, W) is halved on its way to `size`."""
+    shrinks = min(camera[0] / size[0], camera[1] / size[1])
     halvings = 0
     while shrinks / 2**halvings > MAX_BILINEAR:
         halvings += 1
-    for power in range(halvings, -1, -1):
-        image = _bilinear(image, (size[0] << power, size[1] << power))
-    return image
+    return halvings
 
 
 def _bilinear(image: Image, size: Size) -> Image:

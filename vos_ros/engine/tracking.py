@@ -9,6 +9,7 @@ from enum import Enum
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from vos_ros.config import LostConfig
 from vos_ros.datatypes import Float, ObjectState
@@ -82,10 +83,20 @@ def look(prob: Float) -> list[Sight]:
         wins = (plane >= best).view(np.uint8)
         count = cv2.countNonZero(wins)
         score = cv2.mean(plane, wins)[0] if count else 0.0  # type: ignore[index]
-        edges = (wins[0], wins[-1], wins[:, 0], wins[:, -1])
-        at_border = any(bool(edge.any()) for edge in edges)
-        found.append(Sight(score, count / wins.size, at_border))
+        found.append(sight_of(wins, score))
     return found
+
+
+def sight_of(wins: npt.NDArray[np.uint8], score: float) -> Sight:
+    """
+    Return what a frame shows of an object by the cells that it wins.
+
+    :param wins: (h, w), 1 where it does.
+    :param score: mean probability there; 0 = nowhere.
+    """
+    edges = (wins[0], wins[-1], wins[:, 0], wins[:, -1])
+    at_border = any(bool(edge.any()) for edge in edges)
+    return Sight(score, cv2.countNonZero(wins) / wins.size, at_border)
 
 
 def begin(sight: Sight) -> Track:

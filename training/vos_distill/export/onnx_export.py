@@ -131,7 +131,7 @@ def _store_fp16(path: Path) -> None:
     onnx.save(model, str(path))
 
 
-def _fold_constants(path: Path) -> None:
+def fold_constants(path: Path) -> None:
     """Compute ahead what no input changes: with fixed shapes all arithmetic on shapes goes."""
     import onnxruntime as ort
 
@@ -217,7 +217,7 @@ def export_graphs(
                 dynamo=False,
             )
         if fixed:
-            _fold_constants(path)
+            fold_constants(path)
         elif fp16_weights:
             _store_fp16(path)
 

@@ -115,6 +115,23 @@ class Student(nn.Module, ABC):
             over later ones.
         """
 
+    def segment_groups(
+        self, features: Features, keys: Tensor, value: Tensor, member: Tensor
+    ) -> Tensor:
+        """
+        Read and decode objects that do not all read the same two frames; one clip.
+
+        :param keys: (G, 2, Ck, N), the two frames of each group.
+        :param value: (K, 2, Cv, N).
+        :param member: (G, K), 1 where an object is in a group; it is in one at most.
+        :return: logits (K, h4, w4); those of an object in no group mean nothing.
+        """
+        found = torch.zeros(())
+        for key, chosen in zip(keys, member, strict=True):
+            logits = self.segment(features, key[None], value[None])[0][0]
+            found = torch.where(chosen[:, None, None] > 0, logits, found)
+        return found
+
     def take_backbone(self, name: str) -> tuple[int, int, int]:
         """Use a backbone with BatchNorm folded; give its channels at stride 4, 8 and 16."""
         backbone = BACKBONES[name](folded=True)
@@ -362,14 +379,49 @@ class FastStudent(Student):
         values = memory_value.transpose(1, 2).flatten(2, 3)
         readout, match, long, short = self._read(features['key'], memory_key, values)
         readout = readout.unflatten(2, (k, self.value_dim)).transpose(1, 2)
-        readout = readout.unflatten(-1, (h, w))  # (B, K, 2, Cv, h, w)
-        fine = readout[:, :, :, self.stored_width :].flatten(0, 2)
-        propagated = F.pixel_shuffle(fine, 4).unflatten(0, (b * k, 2))[:, :, 0]
         match_map = match.unflatten(-1, (h, w)).to(memory_value.dtype)
         if b == 1:
             match_map = match_map.expand(k, -1, -1, -1)
         else:
             match_map = match_map.repeat_interleave(k, dim=0)
+        logits, x, propagated = self._decode(features, readout, match_map)
+        return logits, {
+            'decoder': x,
+            'propagated': propagated.unflatten(0, (b, k)),
+            'attention_long': long,
+            'attention_short': short,
+        }
+
+    def segment_groups(
+        self, features: Features, keys: Tensor, value: Tensor, member: Tensor
+    ) -> Tensor:
+        """See the base class; reads once for each group, decodes once."""
+        k = value.shape[0]
+        h, w = features['key'].shape[-2:]
+        values = value.transpose(0, 1).flatten(1, 2)[None]
+        readout, match_map = torch.zeros(()), torch.zeros(())
+        for key, chosen in zip(keys, member, strict=True):
+            read, match, _long, _short = self._read(features['key'], key[None], values)
+            read = read.unflatten(2, (k, self.value_dim)).transpose(1, 2)[0]
+            chosen = chosen[:, None, None, None] > 0
+            readout = torch.where(chosen, read, readout)
+            match_map = torch.where(chosen, match.unflatten(-1, (h, w)), match_map)
+        return self._decode(features, readout[None], match_map)[0][0]
+
+    def _decode(
+        self, features: Features, readout: Tensor, match_map: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """
+        Decode what was read of each object.
+
+        :param readout: (B, K, 2, Cv, N).
+        :param match_map: (B * K, 2, h, w).
+        :return: logits (B, K, h4, w4), decoder and propagated features (B * K, ...).
+        """
+        b, k = readout.shape[:2]
+        readout = readout.unflatten(-1, match_map.shape[-2:])  # (B, K, 2, Cv, h, w)
+        fine = readout[:, :, :, self.stored_width :].flatten(0, 2)
+        propagated = F.pixel_shuffle(fine, 4).unflatten(0, (b * k, 2))[:, :, 0]
         x = torch.cat([readout.flatten(0, 1).flatten(1, 2), match_map], dim=1)
         x = self.block16(self.readout_conv(x) + per_object(features['d16'], k))
         x = F.interpolate(self.up8(x), scale_factor=2, mode='bilinear', align_corners=False)
@@ -386,13 +438,7 @@ class FastStudent(Student):
             x = x + per_object(features['s4'], k) + self.propagated_conv(propagated)
             x = F.relu(self.block4(x))
             logits = self.predict(x)
-        logits = logits[:, 0].unflatten(0, (b, k))
-        return logits, {
-            'decoder': x,
-            'propagated': propagated.unflatten(0, (b, k)),
-            'attention_long': long,
-            'attention_short': short,
-        }
+        return logits[:, 0].unflatten(0, (b, k)), x, propagated
 
 
 class ChannelSpatialAttention(nn.Module):
