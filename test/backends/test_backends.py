@@ -81,6 +81,7 @@ def test_no_session_spins(tiny_model: Path, graph: str) -> None:
 
 def test_thread_count_is_what_the_process_may_use(monkeypatch: pytest.MonkeyPatch) -> None:
     assert session_options(_SIZE, 3).intra_op_num_threads == 3
+    monkeypatch.setattr('vos_ros.backends.base.cpu_quota', lambda root: None)
     monkeypatch.setattr(os, 'sched_getaffinity', lambda pid: set(range(2)), raising=False)
     assert processors() == 2
     assert session_options(_SIZE, 0).intra_op_num_threads == 2

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from vos_ros.backends.machine import cpu_quota
 from vos_ros.config import RuntimeConfig
 from vos_ros.datatypes import Float
 from vos_ros.errors import VosError
@@ -219,12 +220,21 @@ def object_shapes(
     }
 
 
-def processors() -> int:
-    """Return the number of processors this process may use (containers restrict them)."""
+def processors(root: Path = Path('/')) -> int:
+    """
+    Return the number of processors this process may use (containers restrict them).
+
+    A quota counts in whole processors, at least one: a thread more than it allows would be
+    stopped in the middle of a frame.
+
+    :param root: of the file system, where Linux tells the limits of containers.
+    """
     try:
-        return len(os.sched_getaffinity(0))
+        count = len(os.sched_getaffinity(0))
     except AttributeError:  # not Linux
-        return os.cpu_count() or 1
+        count = os.cpu_count() or 1
+    quota = cpu_quota(root)
+    return count if quota is None else max(1, min(count, int(quota)))
 
 
 def thread_count(threads: int) -> int:

@@ -14,7 +14,6 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from importlib import metadata
 import json
-import os
 from pathlib import Path
 import platform
 import subprocess
@@ -23,6 +22,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from vos_ros.backends.base import processors
 from vos_ros.config import MOST_OBJECTS, SegmenterConfig
 from vos_ros.datatypes import Frame, LabelMap, Prompt, Segmentation, StepTiming
 from vos_ros.engine.preprocess import fit_label_map
@@ -470,7 +470,7 @@ def describe_run() -> dict[str, Any]:
     return {
         'host': {
             'cpu': _cpu_model(),
-            'cores': _cores(),
+            'cores': processors(),
             'python': platform.python_version(),
             **versions,
         },
@@ -541,13 +541,6 @@ def _cpu_model() -> str:
         lines = []
     names = (line.split(':', 1)[1].strip() for line in lines if line.startswith('model name'))
     return next(names, platform.processor() or platform.machine())
-
-
-def _cores() -> int:
-    """Count the processors that this process may use."""
-    if hasattr(os, 'sched_getaffinity'):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _commit() -> str | None:
