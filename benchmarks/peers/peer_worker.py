@@ -218,12 +218,15 @@ def main() -> int:
     parser.add_argument('source', type=Path, help='folder of its sources')
     parser.add_argument('clip', type=Path, help='npz: frames (N, H, W, 3), labels_K (H, W)')
     parser.add_argument('--threads', type=int, default=2)
+    parser.add_argument('--device', default='cpu', choices=('cpu', 'cuda'))
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
+    torch.set_default_device(args.device)  # what is built is built there
     torch.manual_seed(0)
     answers, sys.stdout = sys.stdout, sys.stderr  # peers print
     clip = np.load(args.clip)
-    frames = torch.from_numpy(clip['frames']).permute(0, 3, 1, 2).float() / 255
+    frames = torch.from_numpy(clip['frames']).to(args.device)
+    frames = frames.permute(0, 3, 1, 2).float() / 255
     step: Step | None = None
     number, way = 0, 1
     with torch.inference_mode():
@@ -237,10 +240,12 @@ def main() -> int:
                     number += way
                     began = time.perf_counter()
                     found = step(number)
+                    if args.device == 'cuda':
+                        torch.cuda.synchronize()
                     times.append(1e3 * (time.perf_counter() - began))
                 answer: dict[str, Any] = {'ms': times, 'size': list(found.shape[-2:])}
             else:
-                labels = torch.from_numpy(clip[f'labels_{count}']).long()
+                labels = torch.from_numpy(clip[f'labels_{count}']).to(args.device).long()
                 if command == 'check':
                     made = Aot(args.source, frames, labels, args.peer.removesuffix('-onnx'))
                     answer = made.check(args.threads, CHECKED)

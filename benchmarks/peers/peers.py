@@ -55,6 +55,7 @@ class Peer:
     def __init__(self, name: str, source: Path, clip: Path, args: argparse.Namespace) -> None:
         command = [args.python, str(Path(__file__).with_name('peer_worker.py')), name]
         command += [str(source), str(clip), '--threads', str(args.threads)]
+        command += ['--device', args.device]
         self.name = name
         self.notes: list[str] = []
         self._process = subprocess.Popen(
@@ -137,8 +138,10 @@ class Ours:
 
 def open_ours(args: argparse.Namespace) -> list[Ours]:
     """Open the models on the processor, and on OpenVINO in bf16 where it is there."""
-    wanted = [(model, 'cpu', 'auto') for model in args.model]
-    wanted += [(model, 'openvino', 'bf16') for model in args.model]
+    kinds = [('cpu', 'auto'), ('openvino', 'bf16')]
+    if args.device == 'cuda':
+        kinds = [('cuda', 'auto'), ('tensorrt', 'auto')]
+    wanted = [(model, *kind) for kind in kinds for model in args.model]
     found = []
     for model, backend, precision in wanted:
         runtime = RuntimeConfig(backend=backend, precision=precision, threads=args.threads)
@@ -154,7 +157,11 @@ def open_peers(args: argparse.Namespace, clip: Path) -> list[Peer]:
     wanted: list[tuple[type[Peer], str, Path | None]] = [
         (Peer, 'cutie-small', args.cutie),
         (Peer, 'aott', args.aot),
-        (ExportedPeer, 'aott-onnx', args.aot if can_export(args) else None),
+        (
+            ExportedPeer,
+            'aott-onnx',
+            args.aot if args.device == 'cpu' and can_export(args) else None,
+        ),
         (Peer, 'deaott', args.aot),
     ]
     return [kind(name, source, clip, args) for kind, name, source in wanted if source is not None]
@@ -186,6 +193,7 @@ def main() -> int:
     parser.add_argument('--cutie', type=Path, help='sources of Cutie')
     parser.add_argument('--aot', type=Path, help='sources of aot-benchmark')
     parser.add_argument('--threads', type=int, default=2)
+    parser.add_argument('--device', default='cpu', choices=('cpu', 'cuda'), help='of all of them')
     parser.add_argument('--rounds', type=int, default=5, help='blocks of each')
     parser.add_argument('--warm-up', type=int, default=26, help='frames before, of the peers')
     args = parse_args(parser)

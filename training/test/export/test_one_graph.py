@@ -134,6 +134,7 @@ def _pairs(
         one.memorize()
 
 
+@pytest.mark.slow
 def test_labels_are_equal_over_200_frames(both: Any, frames: list[tuple[Pixels, Pixels]]) -> None:
     one, three = both()
     first = np.where(frames[0][1] == 3, 0, frames[0][1])
@@ -153,6 +154,7 @@ def test_labels_are_equal_over_200_frames(both: Any, frames: list[tuple[Pixels, 
     assert differing <= 200 * CAMERA[0] * CAMERA[1] * 1e-6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     'settings',
     [
