@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 import random
 import re
+import shutil
 import sys
 from types import SimpleNamespace
 
@@ -355,3 +356,67 @@ def test_warnings_do_not_fail() -> None:
         'ok': True,
         'checks': [{'name': 'b', 'status': 'warn', 'detail': 'x', 'hint': 'y'}],
     }
+
+
+JETSON = Path(__file__).resolve().parents[1] / 'data' / 'jetson_orin_nano'
+
+
+@pytest.fixture
+def jetson(tmp_path: Path) -> Path:
+    """Return a copy of the files of a Jetson Orin Nano, JetPack 6.2, as a root to change."""
+    return Path(shutil.copytree(JETSON, tmp_path / 'root'))
+
+
+def test_a_jetson_tells_what_it_is_set_to(jetson: Path) -> None:
+    check = doctor.check_jetson(jetson)
+    assert check.status == 'warn'
+    for part in ('Orin Nano', 'Jetson Linux 36.4.3 (JetPack 6.2)', 'TensorRT 10.3.0'):
+        assert part in check.detail
+    assert 'power mode 15W' in check.detail
+    assert 'CPU at 0.73 to 1.51 GHz' in check.detail
+    assert 'sudo nvpmodel -m 2' in check.hint
+    assert 'jetson_clocks' in check.hint
+
+
+def test_a_jetson_at_its_fastest_is_well(jetson: Path) -> None:
+    (jetson / 'var/lib/nvpmodel/status').write_text('pmode:0002 fmode:quiet\n')
+    policy = jetson / 'sys/devices/system/cpu/cpufreq/policy0'
+    (policy / 'scaling_min_freq').write_text('1728000\n')
+    (policy / 'scaling_max_freq').write_text('1728000\n')
+    check = doctor.check_jetson(jetson)
+    assert check.status == 'ok'
+    assert 'MAXN_SUPER' in check.detail
+    assert 'CPU 1.73 GHz' in check.detail
+    assert check.hint == ''
+
+
+def test_a_jetson_in_a_container_without_its_files_is_no_error(jetson: Path) -> None:
+    shutil.rmtree(jetson / 'etc')
+    shutil.rmtree(jetson / 'var')
+    shutil.rmtree(jetson / 'sys')
+    shutil.rmtree(jetson / 'usr')
+    check = doctor.check_jetson(jetson)
+    assert check.status == 'ok'
+    assert 'power mode not told' in check.detail
+    assert 'nvidia-jetpack' in check.hint
+
+
+def test_the_library_without_which_tensorrt_does_not_load_is_missed(jetson: Path) -> None:
+    next(jetson.glob('usr/lib/*/nvidia/libnvdla_compiler.so')).unlink()
+    (jetson / 'var/lib/nvpmodel/status').write_text('pmode:0002\n')
+    check = doctor.check_jetson(jetson)
+    assert check.status == 'warn'
+    assert 'nvidia-l4t-dla-compiler' in check.hint
+    release = jetson / 'etc/nv_tegra_release'
+    release.write_text('# R39 (release), REVISION: 2.0, GCID: 1, BOARD: generic\n')
+    check = doctor.check_jetson(jetson)  # that of JetPack 7.2 does
+    assert check.status == 'ok'
+    assert 'Jetson Linux 39.2.0 (JetPack 7.2)' in check.detail
+
+
+def test_another_machine_is_no_jetson(tmp_path: Path) -> None:
+    assert doctor.check_jetson(tmp_path).detail == 'this is none'
+    model = tmp_path / 'proc/device-tree/model'
+    model.parent.mkdir(parents=True)
+    model.write_bytes(b'Raspberry Pi 5 Model B Rev 1.0\0')
+    assert doctor.check_jetson(tmp_path).detail == 'this is none'

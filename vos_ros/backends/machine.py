@@ -4,8 +4,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 import os
 from pathlib import Path
+import re
 
 
 def gpu_names(root: Path = Path('/')) -> tuple[str, ...]:
@@ -71,3 +73,94 @@ def _read(path: Path) -> str:
         return path.read_text(errors='replace')
     except OSError:
         return ''
+
+
+@dataclass(frozen=True)
+class Jetson:
+    """
+    What a Jetson tells of itself in files, which need neither root nor NVIDIA's tools.
+
+    :param board: its name, from the device tree.
+    :param release: of Jetson Linux, such as '36.4.3'; empty = not told (in a container).
+    :param mode: of power that is set, such as '15W'; empty = not told.
+    :param modes: all that the board has, id -> name.
+    :param cpu_hz: lowest and highest clock of the first processor; equal = fixed (jetson_clocks).
+    :param libraries: name -> version of what is installed of TensorRT and cuDNN.
+    :param has_dla_compiler: the library is there that TensorRT of JetPack 6 asks for at load.
+    """
+
+    board: str
+    release: str = ''
+    mode: str = ''
+    modes: dict[int, str] = field(default_factory=dict)
+    cpu_hz: tuple[int, int] | None = None
+    libraries: dict[str, str] = field(default_factory=dict)
+    has_dla_compiler: bool = False
+
+    @property
+    def jetpack(self) -> str:
+        """Major version and what is known of the minor, such as '6.2'; empty = unknown."""
+        for release, jetpack in _JETPACKS.items():
+            if f'{self.release}.'.startswith(f'{release}.'):
+                return jetpack
+        return ''
+
+
+#: Jetson Linux -> JetPack; from NVIDIA's pages of releases, the more exact first.
+_JETPACKS = {
+    '36.4.3': '6.2',
+    '36.4.4': '6.2.1',
+    '36.4': '6.1 or 6.2',
+    '36.5': '6.2.2',
+    '36': '6',
+    '38.2': '7.0',
+    '38.4': '7.1',
+    '39.2': '7.2',
+    '38': '7',
+    '39': '7',
+    '35': '5',
+}
+
+
+def read_jetson(root: Path = Path('/')) -> Jetson | None:
+    """
+    Return what a Jetson tells of itself; None = this is none.
+
+    :param root: of the file system.
+    """
+    board = _read(root / 'proc/device-tree/model').strip('\0 \n')
+    if 'jetson' not in board.lower():
+        return None
+    found = re.search(
+        r'# R(\d+) \(release\), REVISION: ([\d.]+)', _read(root / 'etc/nv_tegra_release')
+    )
+    names = dict(
+        re.findall(
+            r'^\s*<\s*POWER_MODEL\s+ID=(\d+)\s+NAME=(\S+)',
+            _read(root / 'etc/nvpmodel.conf'),
+            re.MULTILINE,
+        )
+    )
+    mode = re.search(r'pmode:\s*0*(\d+)', _read(root / 'var/lib/nvpmodel/status'))
+    policy = root / 'sys/devices/system/cpu/cpufreq/policy0'
+    clocks = [_read(policy / f'scaling_{end}_freq').strip() for end in ('min', 'max')]
+    libraries = {}
+    for folder in ('usr/lib/aarch64-linux-gnu', 'usr/local/cuda/lib64'):
+        for name, library in (('TensorRT', 'libnvinfer'), ('cuDNN', 'libcudnn')):
+            versions = [
+                p.name.removeprefix(f'{library}.so.')
+                for p in (root / folder).glob(f'{library}.so.*')
+            ]
+            if versions:
+                libraries.setdefault(name, max(versions, key=len))
+    return Jetson(
+        board,
+        release='.'.join(found.groups()) if found else '',
+        mode=names.get(mode[1], mode[1]) if mode else '',
+        modes={int(number): name for number, name in names.items()},
+        cpu_hz=(1000 * int(clocks[0]), 1000 * int(clocks[1]))
+        if all(clock.isdecimal() for clock in clocks)
+        else None,
+        libraries=libraries,
+        has_dla_compiler=any((root / 'usr/lib/aarch64-linux-gnu').glob('**/libnvdla_compiler.so')),
+    )

@@ -88,6 +88,7 @@ def examine(model: str = '', size: int = 0) -> Iterator[Check]:
         'opencv': check_opencv,
         'onnxruntime': check_onnxruntime,
         'gpu': check_gpu,
+        'jetson': check_jetson,
         'model': lambda: check_model(model),
         'inference': lambda: check_inference(model, size),
         'video': check_h264,
@@ -102,8 +103,16 @@ def examine(model: str = '', size: int = 0) -> Iterator[Check]:
         'shm': check_shared_memory,
         'ament index': lambda: check_ament_index(os.environ.get('AMENT_PREFIX_PATH', '')),
     }
+    if not _is_jetson():
+        del checks['jetson']
     for name, check in checks.items():
         yield _guarded(name, check)
+
+
+def _is_jetson() -> bool:
+    from vos_ros.backends.machine import read_jetson
+
+    return read_jetson() is not None
 
 
 def to_dict(checks: list[Check]) -> dict[str, Any]:
@@ -175,6 +184,48 @@ def check_gpu() -> Check:
         'NVIDIA builds for your JetPack)'
     )
     return Check('gpu', WARN, f'{names}, but this onnxruntime has no provider for it', hint)
+
+
+def check_jetson(root: Path = Path('/')) -> Check:
+    """
+    Say what a Jetson is set to; the power mode alone changes times by a factor of three.
+
+    :param root: of the file system.
+    """
+    from vos_ros.backends.machine import read_jetson
+
+    name = 'jetson'
+    found = read_jetson(root)
+    if found is None:
+        return Check(name, OK, 'this is none')
+    parts = [found.board]
+    if found.release:
+        jetpack = f' (JetPack {found.jetpack})' if found.jetpack else ''
+        parts.append(f'Jetson Linux {found.release}{jetpack}')
+    parts += [f'{library} {version}' for library, version in found.libraries.items()]
+    parts.append(f'power mode {found.mode or "not told"}')
+    hints = []
+    if found.cpu_hz is not None:
+        low, high = (hz / 1e9 for hz in found.cpu_hz)
+        parts.append(
+            f'CPU at {low:.2f} to {high:.2f} GHz' if low < high else f'CPU {high:.2f} GHz'
+        )
+        if low < high:
+            hints.append('sudo jetson_clocks fixes the clocks, so that times mean something')
+    fastest = [number for number, mode in found.modes.items() if mode.startswith('MAXN')]
+    is_slow = bool(fastest and found.mode) and not found.mode.startswith('MAXN')
+    if is_slow:
+        mode = found.modes[fastest[0]]
+        hints.insert(0, f'the fastest mode is {mode}: sudo nvpmodel -m {fastest[0]}')
+    if 'TensorRT' not in found.libraries:
+        hints.append('TensorRT is not here: sudo apt install nvidia-jetpack')
+    elif not found.has_dla_compiler and not found.jetpack.startswith('7'):
+        hints.append(
+            'TensorRT of JetPack 6 does not load without libnvdla_compiler.so: sudo apt install '
+            'nvidia-l4t-dla-compiler (on the host, too, for containers)'
+        )
+    is_wrong = is_slow or any('libnvdla' in hint for hint in hints)
+    return Check(name, WARN if is_wrong else OK, ', '.join(parts), '; '.join(hints))
 
 
 def check_model(model: str) -> Check:
