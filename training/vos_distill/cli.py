@@ -25,9 +25,11 @@ from vos_distill.evaluation.pseudo import SURE, write_pseudo_labels
 from vos_distill.evaluation.submission import MAX_OBJECTS, write_submission
 from vos_distill.export.one_graph import export_one_graph
 from vos_distill.export.onnx_export import export_model, FixedShape
+from vos_distill.export.prompt_export import export_prompt_network, load_prompt_network
 from vos_distill.export.quantize import METHODS, quantize_model
 from vos_distill.labelling.command import join as join_segmenter
 from vos_distill.labelling.command import label as label_raw_videos
+from vos_distill.loop.prompts import PromptRecipe, train_prompts
 from vos_distill.loop.train import DivergedError
 from vos_distill.loop.train import train as run_training
 from vos_distill.loop.validation import parse_sets, Validation
@@ -231,6 +233,76 @@ def train(
         )  # fmt: skip
     if is_first_process():
         typer.echo(f'weights: {path}')
+
+
+prompts_app = typer.Typer(
+    help='The network that makes masks of boxes, clicks, strokes.', no_args_is_help=True
+)
+app.add_typer(prompts_app, name='prompts')
+
+
+@prompts_app.command(name='train')
+def train_prompt_network(
+    data: Annotated[Path, typer.Option(help='folder with stills and videos')],
+    run: Annotated[Path, typer.Option(help='run directory; an existing one is resumed')],
+    init: Annotated[
+        str, typer.Option(help='student.pt or model folder whose backbone is taken')
+    ] = '',
+    imagenet: Annotated[str, typer.Option(help='backbone weights instead')] = '',
+    stills: Annotated[str, typer.Option(help='folder of photographs below DATA')] = 'static',
+    videos: Annotated[list[str] | None, typer.Option(help='data sets below DATA')] = None,
+    steps: Annotated[
+        int, typer.Option(min=1, help='of the optimiser; may change when a run is resumed')
+    ] = PromptRecipe().steps,
+    windows: Annotated[int, typer.Option(min=1, help='per step')] = PromptRecipe().windows,
+    frozen_stages: Annotated[
+        int, typer.Option(min=0, max=4, help='of the backbone')
+    ] = PromptRecipe().frozen_stages,
+    rate: Annotated[float, typer.Option(min=0.0, help='learning rate')] = PromptRecipe().rate,
+    seed: Annotated[int, typer.Option(min=0, help='another one draws other windows')] = 0,
+    minutes: Annotated[float, typer.Option(min=0.0, help='stop after this time; 0 = never')] = 0.0,
+    threads: Annotated[int, typer.Option(min=0, help='CPU threads; 0 = as torch finds best')] = 0,
+) -> None:
+    """
+    Train the prompt network, or go on where the run directory stopped.
+
+    Example: vos-distill prompts train --data train --init models/fast_mb_slim --run runs/prompt
+    """
+    if threads:
+        torch.set_num_threads(threads)
+    recipe = PromptRecipe(
+        steps=steps, windows=windows, frozen_stages=frozen_stages, rate=rate, seed=seed
+    )
+    path = train_prompts(
+        data, run, recipe, init=init, imagenet=imagenet, stills=stills, videos=videos or (),
+        minutes=minutes,
+    )  # fmt: skip
+    typer.echo(f'weights: {path}')
+
+
+@prompts_app.command(name='export')
+def export_prompts(
+    checkpoint: Annotated[Path, typer.Argument(help='prompt.pt of a run directory')],
+    out: Annotated[Path, typer.Option(help='model directory, such as models/prompt_mb')],
+    card: Annotated[Path | None, typer.Option(help='YAML: data, scores, license')] = None,
+    fp32: Annotated[bool, typer.Option(help='store weights as float32, not float16')] = False,
+) -> None:
+    """
+    Export the prompt network to ONNX, compare with torch, write its card.
+
+    Example: vos-distill prompts export runs/prompt/prompt.pt --out models/prompt_mb
+    """
+    network, state = load_prompt_network(checkpoint)
+    told = _read_card(card) if card else {}
+    told.setdefault('license', 'unspecified')
+    told['training'] = {
+        **told.get('training', {}),
+        'recipe': state.get('recipe', {}),
+        'steps': state.get('step'),
+        'hours': round(float(state.get('seconds', 0)) / 3600, 2),
+    }
+    difference = export_prompt_network(network, out, card=told, fp16_weights=not fp32)
+    typer.echo(f'{out}: largest probability difference {difference:.1e}')
 
 
 @app.command()

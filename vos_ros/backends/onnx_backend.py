@@ -61,6 +61,17 @@ def session_options(size: Size, threads: int) -> ort.SessionOptions:
     :param size: network input (H, W), multiples of 16; makes all shapes but `objects` static.
     :param threads: 0 = the processors there are, at most 4.
     """
+    options = _plain_options(threads)
+    height, width = size
+    dims = {'height': height, 'width': width, 'tokens': (height // 16) * (width // 16)}
+    for stride in (4, 8, 16):
+        dims |= {f'h{stride}': height // stride, f'w{stride}': width // stride}
+    for name, value in dims.items():
+        options.add_free_dimension_override_by_name(name, value)
+    return options
+
+
+def _plain_options(threads: int) -> ort.SessionOptions:
     options = ort.SessionOptions()
     options.intra_op_num_threads = thread_count(threads)
     options.inter_op_num_threads = 1
@@ -69,13 +80,33 @@ def session_options(size: Size, threads: int) -> ort.SessionOptions:
     options.log_severity_level = 3  # errors; they come as exceptions, with our own line
     for key, setting in NO_SPINNING.items():
         options.add_session_config_entry(key, setting)
-    height, width = size
-    dims = {'height': height, 'width': width, 'tokens': (height // 16) * (width // 16)}
-    for stride in (4, 8, 16):
-        dims |= {f'h{stride}': height // stride, f'w{stride}': width // stride}
-    for name, value in dims.items():
-        options.add_free_dimension_override_by_name(name, value)
     return options
+
+
+def open_graph(
+    content: bytes, name: str, threads: int
+) -> Callable[[Float, Float], tuple[Float, Float]]:
+    """
+    Open a graph with inputs `image` and `maps` and outputs `logits` and `quality`.
+
+    :param content: of its file.
+    :param name: for messages.
+    :param threads: 0 = the processors there are, at most 4.
+    :raises VosError: it is not such a graph.
+    """
+    try:
+        session = ort.InferenceSession(content, _plain_options(threads), providers=[CPU])
+    except Exception as error:  # onnxruntime has no common class for its errors
+        raise VosError(f'{name}: onnxruntime cannot load it ({first_line(error)})') from None
+    names = {node.name for node in (*session.get_inputs(), *session.get_outputs())}
+    if names != {'image', 'maps', 'logits', 'quality'}:
+        raise VosError(f'{name}: its graph is none of a prompt network; export it again')
+
+    def run(image: Float, maps: Float) -> tuple[Float, Float]:
+        logits, quality = session.run(['logits', 'quality'], {'image': image, 'maps': maps})
+        return logits, quality
+
+    return run
 
 
 class OnnxBackend(NamedInputs):

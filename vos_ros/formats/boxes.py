@@ -89,16 +89,19 @@ class Points:
     Places on one object, in px; pixel centres lie at whole numbers.
 
     :param places: x, y of each, at least one.
-    :param reach: how far the object reaches from them; 0 = a quarter of the shorter side.
+    :param reach: how far the object reaches from them; 0 = a quarter of the shorter side. For
+        GrabCut alone: the prompt network finds out by itself.
+    :param beside: x, y of places that are not on the object.
     """
 
     places: tuple[tuple[float, float], ...]
     reach: float = 0.0
+    beside: tuple[tuple[float, float], ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse what is no place, with the reason."""
-        numbers = [value for place in self.places for value in place]
-        if not numbers or not all(math.isfinite(value) for value in (*numbers, self.reach)):
+        numbers = [value for place in (*self.places, *self.beside) for value in place]
+        if not self.places or not all(math.isfinite(value) for value in (*numbers, self.reach)):
             raise VosError(f'points must be finite numbers, at least one pair, not {self.places}')
         if self.reach < 0:
             raise VosError(f'the reach of a point is a number of px, not {self.reach:g}')

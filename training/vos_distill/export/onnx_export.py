@@ -110,7 +110,7 @@ def _axes_of(name: str, tensor: Tensor, height: int) -> dict[int, str]:
     return {2: f'h{stride}', 3: f'w{stride}'}
 
 
-def _store_fp16(path: Path) -> None:
+def store_fp16(path: Path) -> None:
     """Keep large weights as float16 in the file, with a Cast that is folded at load."""
     import onnx
     from onnx import helper, numpy_helper, TensorProto
@@ -219,7 +219,7 @@ def export_graphs(
         if fixed:
             fold_constants(path)
         elif fp16_weights:
-            _store_fp16(path)
+            store_fp16(path)
 
 
 class OnnxStudent:
