@@ -56,6 +56,13 @@ def test_a_hand_is_on_the_object(kind: str, seed: int) -> None:
         assert (hint.on & mask).sum() > 0.7 * hint.on.sum()
 
 
+@pytest.mark.parametrize('seed', range(30))
+def test_a_scribble_that_finds_no_way_is_a_dot(seed: int) -> None:
+    mask = np.zeros((60, 60), np.uint8)
+    mask[::7, ::7] = 1
+    assert HANDS['scribble'](mask, np.random.default_rng(seed)).on.any()
+
+
 def test_a_brush_is_wider_than_a_line() -> None:
     mask = _bean()
     areas = {

@@ -149,7 +149,7 @@ def brush(mask: Mask, rng: np.random.Generator, share: float = 0.5) -> Marks:
 
 def _drawn(mask: Mask, places: list[Place], thickness: float) -> Mask:
     drawn: Mask = np.zeros(mask.shape, np.uint8)
-    path = np.round(places).astype(np.int32)
+    path = np.round(places if len(places) > 1 else 2 * places).astype(np.int32)
     cv2.polylines(drawn, [path[:, None]], False, 1, max(1, round(thickness)))
     return drawn
 
