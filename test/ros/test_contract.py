@@ -46,12 +46,13 @@ def test_the_node_publishes_the_topics_of_the_readme_and_no_others(robot: Robot)
         return {re.sub(r'object_\d+', 'object_1', name) for name, _ in found}
 
     robot.client.wait(lambda: '/vos/object_1/mask' in own(), 'a topic for the object')
-    assert own() - {'/rosout', '/parameter_events', '/vos/transition_event'} == resolved('out')
+    others = {'/rosout', '/parameter_events', '/vos/transition_event', '/bond'}
+    assert own() - others == resolved('out')
 
 
 def test_the_node_subscribes_to_the_topics_of_the_readme_and_to_no_others(robot: Robot) -> None:
     found = robot.client.node.get_subscriber_names_and_types_by_node('vos', '/')
-    assert {name for name, _ in found} - {'/parameter_events'} == resolved('in')
+    assert {name for name, _ in found} - {'/parameter_events', '/bond'} == resolved('in')
 
 
 def test_the_node_has_the_services_of_the_readme(robot: Robot) -> None:

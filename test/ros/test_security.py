@@ -18,9 +18,9 @@ VISION = {
     'subscribe': {'/init_boxes'},
     'publish': {'/vos/objects', '/vos/label_info', '/vos/class_info'},
 }
-#: Only with image_transport:=compressed, or use_sim_time, or while somebody wants ~/camera_info;
-#: or what some versions of ROS ask for.
-SOMETIMES = {'/image/compressed', '/clock', '/camera_info', '/parameter_events'}
+#: Only with image_transport:=compressed, or use_sim_time, or while somebody wants ~/camera_info,
+#: or where bondpy is installed; or what some versions of ROS ask for.
+SOMETIMES = {'/image/compressed', '/clock', '/camera_info', '/bond', '/parameter_events'}
 
 
 def allowed(kind: str) -> set[str]:

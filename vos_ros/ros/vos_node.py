@@ -30,6 +30,7 @@ from vos_ros.engine.segmenter import VideoSegmenter
 from vos_ros.errors import VosError
 from vos_ros.formats.encoded import limit_pixels
 from vos_ros.ros import detections, diagnostics, parameters
+from vos_ros.ros.bond import ManagerBond
 from vos_ros.ros.camera_info import CameraInfoRelay
 from vos_ros.ros.compat import guard_change_state
 from vos_ros.ros.guard import ErrorLog, guarded, in_words, LogBridge, wait_for
@@ -70,6 +71,7 @@ class VosNode(LifecycleNode):
         self._log_bridge = LogBridge(self.get_logger())
         logging.getLogger('vos_ros').addHandler(self._log_bridge)
         self._watch = QosWatch(self)
+        self._bond = ManagerBond(self, self.error_log)
         self._vision = detections.find_vision_msgs()
         self._object_log = ObjectLog(self.get_logger())
         self._input_group = IntakeGroup()
@@ -244,10 +246,12 @@ class VosNode(LifecycleNode):
         )
         loaded.prompts.hand_over_held()
         topic = session.listen()
+        self._bond.form()
         self.get_logger().info(f'active: {topic} in, {loaded.outputs.labels_topic} out')
 
     def _deactivate(self) -> bool:
         """Close the session, if there is one; False = the network did not return in time."""
+        self._bond.end()
         session = self._session
         if session is None:
             return True
