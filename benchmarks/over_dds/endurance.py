@@ -16,19 +16,20 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 import os
 from pathlib import Path
 import random
 import sys
 import tempfile
 import time
+from typing import Any
 
 import cv2
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
 import numpy as np
-from over_dds.rig import add_network, network_of, plot_resident, Rig
+from over_dds.rig import add_network, network_of, plot_resident, Rig, SETTLE_S
 from record import frames_of_clip, parse_args, percentiles, save, table
 from sensor_msgs.msg import Image
 from std_srvs.srv import SetBool, Trigger
@@ -69,24 +70,30 @@ MOST_GROWTH_MIB = 24.0
 class Endurance(Rig):
     """A rig whose node is paused, deactivated, cleaned up and listened to at random."""
 
+    def __init__(self, folder: Path, parameters: Mapping[str, object]) -> None:
+        super().__init__(folder, parameters)
+        self._clients: dict[str, Any] = {}
+
     def change_state(self, transition: int) -> None:
         """Ask for a transition and wait until it is made."""
-        self._ask_for(ChangeState, 'change_state', ChangeState.Request(transition=_t(transition)))
+        self._call(ChangeState, 'change_state', ChangeState.Request(transition=_t(transition)))
 
     def enable(self, is_enabled: bool) -> None:
         """Pause or resume."""
-        self._ask_for(SetBool, 'enable', SetBool.Request(data=is_enabled))
+        self._call(SetBool, 'enable', SetBool.Request(data=is_enabled))
 
     def reset(self) -> None:
         """Let all objects be forgotten."""
-        self._ask_for(Trigger, 'reset', Trigger.Request())
+        self._call(Trigger, 'reset', Trigger.Request())
 
-    def _ask_for(self, kind: type, name: str, request: object) -> None:
-        client = self._node.create_client(kind, f'vos/{name}')
-        self.wait(client.service_is_ready, f'the service {name}')
-        future = client.call_async(request)
+    def _call(self, kind: type, name: str, request: object) -> None:
+        if name not in self._clients:
+            # Once: the answer to a client that the node has not found yet is lost.
+            self._clients[name] = self._node.create_client(kind, f'vos/{name}')
+            self.wait(self._clients[name].service_is_ready, f'the service {name}')
+            time.sleep(SETTLE_S)
+        future = self._clients[name].call_async(request)
         self.wait(future.done, f'the answer of {name}')
-        self._node.destroy_client(client)
         if not future.result().success:
             raise RuntimeError(f'{name} was refused: {future.result()}')
 

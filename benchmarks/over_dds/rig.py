@@ -40,7 +40,7 @@ _NODE = 'vos'
 #: Ends a hang; nothing waits this long when it works.
 _PATIENCE_S = 120.0
 #: After both sides say that they see each other, the first packets may still be lost.
-_SETTLE_S = 0.5
+SETTLE_S = 0.5
 
 
 class Answer(NamedTuple):
@@ -126,7 +126,7 @@ class Rig:
         publishers = (self._images, self._masks, self._removals)
         self.wait(lambda: all(p.get_subscription_count() for p in publishers), 'the node')
         self.wait(lambda: self.newest_report, 'its diagnostics')
-        time.sleep(_SETTLE_S)
+        time.sleep(SETTLE_S)
 
     def __exit__(self, *error: object) -> None:
         """End the node and leave the graph."""
