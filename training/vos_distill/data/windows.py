@@ -15,9 +15,11 @@ import cv2
 import numpy as np
 
 from vos_distill.clip_config import ClipConfig
-from vos_distill.data.datasets import Image, Stills, UnusableError, Video
+from vos_distill.data.files import Image, UnusableError
 from vos_distill.data.objects import object_ids, pick_object
 from vos_distill.data.photometric import photometric
+from vos_distill.data.stills import Stills
+from vos_distill.data.videos import Video
 from vos_ros.datatypes import Float
 from vos_ros.engine.window import (
     BEFORE,
