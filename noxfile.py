@@ -11,6 +11,8 @@ Nothing of a distribution is installed but its versions, from wheels; docs/distr
 was run where. A Python that is not here is skipped, by name.
 """
 
+from pathlib import Path
+
 import nox
 
 nox.options.default_venv_backend = 'venv'
@@ -96,3 +98,33 @@ def kilted(session: nox.Session) -> None:
     session.install('--no-deps', '--no-build-isolation', '--editable', '.')
     session.env['AMENT_PREFIX_PATH'] = session.virtualenv.location
     _pytest(session, ['test', '-q', '-m', 'ros'])
+
+
+@nox.session(python=['3.11', '3.12', '3.10'], tags=['dds'])
+def colcon(session: nox.Session) -> None:
+    """
+    Build and test as in a ROS 2 workspace, beside the wheels of Jazzy.
+
+    The number of tests is that of `make test TRAINING=0` in the same folder.
+    """
+    pins = ['-c', 'requirements/constraints.txt']
+    session.install('-r', 'requirements/runtime.txt', '-r', 'requirements/test.txt', *pins)
+    session.install('-r', 'requirements/colcon.txt')
+    work = Path('build/colcon').resolve()
+    bases = [f'--{name}-base={work / name}' for name in ('build', 'install')]
+    log = f'--log-base={work / "log"}'
+    packages = ['--base-paths', '.', '--packages-select', 'vos_ros']
+    listed = session.run('colcon', log, 'list', *packages, silent=True)
+    if '(ros.ament_python)' not in str(listed):
+        session.error(f'colcon does not take it for a ROS package: {listed}')
+    session.run('colcon', log, 'build', *packages, *bases)
+    # What install/setup.bash would do.
+    prefix = work / 'install' / 'vos_ros'
+    (library,) = prefix.glob('lib/python*/site-packages')
+    session.env['AMENT_PREFIX_PATH'] = f'{prefix}:{session.virtualenv.location}'
+    session.env['PYTHONPATH'] = str(library)
+    tests = ['--pytest-args', *session.posargs] if session.posargs else []
+    shown = ['--event-handlers', 'console_direct+']
+    session.run('colcon', log, 'test', *packages, *bases, *shown, *tests)
+    results = ['--test-result-base', str(work / 'build'), '--verbose']
+    session.run('colcon', log, 'test-result', *results)

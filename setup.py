@@ -66,6 +66,8 @@ setup(
         'rosbags>=0.11',
         'aiohttp>=3.9',
     ],
+    # colcon test runs pytest where this names it, and only finds out by it.
+    extras_require={'test': ['pytest', 'pytest-timeout']},
     python_requires='>=3.10',
     entry_points={
         'console_scripts': [

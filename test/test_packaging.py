@@ -40,7 +40,9 @@ def test_manifest_names_what_the_package_uses() -> None:
         'lifecycle_msgs',
         'launch',
         'launch_ros',
-        'cv_bridge',
+        'python3-rosbags-pip',
+        'ros2launch',
+        'ros2bag',
         'python3-numpy',
         'python3-opencv',
         'python3-onnxruntime-pip',
@@ -189,6 +191,34 @@ def test_colcon_takes_it_for_a_ros_package(tmp_path: Path) -> None:
         timeout=120,
     )
     assert '(ros.ament_python)' in listed.stdout, listed.stderr
+
+
+def test_colcon_test_runs_pytest() -> None:
+    # Else it runs `setup.py test`, or nothing.
+    assert re.search(r"extras_require=\{'test': \['pytest'", (ROOT / 'setup.py').read_text())
+
+
+@pytest.mark.skipif(not hasattr(pytest, 'version_tuple'), reason='pytest before 7: no such hook')
+def test_a_module_that_skips_itself_is_one_skip_beside_the_plugin_of_launch_testing(
+    tmp_path: Path,
+) -> None:
+    """It is loaded wherever ROS is installed, and imports modules while they are collected."""
+    (tmp_path / 'like_launch_testing.py').write_text(
+        'def pytest_pycollect_makemodule(module_path, parent):\n'
+        '    exec(module_path.read_text(), {})\n'
+    )
+    (tmp_path / 'test_a.py').write_text("import pytest\npytest.importorskip('no_such_package')\n")
+    (tmp_path / 'test_b.py').write_text('def test_it():\n    pass\n')
+    command = [sys.executable, '-m', 'pytest', '-c', os.devnull, '-p', 'like_launch_testing']
+    done = subprocess.run(
+        [*command, '-p', 'conftest', '--rootdir', str(tmp_path), str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        cwd=tmp_path,
+        env=os.environ | {'PYTHONPATH': f'{tmp_path}{os.pathsep}{ROOT / "test"}'},
+    )
+    assert '1 passed, 1 skipped' in done.stdout, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize('name', ['runtime', 'test'])

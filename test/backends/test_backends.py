@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 import shutil
 import struct
+import sys
 from typing import Any
 
 import numpy as np
@@ -272,3 +273,13 @@ def test_unknown_backend_is_refused_with_the_known_ones(
     monkeypatch.setattr(backends, 'BACKENDS', {'abacus': None})
     with pytest.raises(VosError, match=r"'cpu'.*auto, abacus"):
         _open(tiny_model, RuntimeConfig(backend='cpu'))
+
+
+@pytest.mark.parametrize('backend', ['auto', 'cpu', 'cuda', 'tensorrt'])
+def test_a_missing_onnxruntime_is_one_line_that_says_what_to_install(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch, backend: str
+) -> None:
+    monkeypatch.setitem(sys.modules, 'onnxruntime', None)
+    with pytest.raises(VosError, match=r'needs onnxruntime .*: pip install onnxruntime') as raised:
+        open_backend(load_manifest(tiny_model), RuntimeConfig(backend=backend), _SIZE)
+    assert len(str(raised.value).splitlines()) == 1

@@ -420,3 +420,12 @@ def test_another_machine_is_no_jetson(tmp_path: Path) -> None:
     model.parent.mkdir(parents=True)
     model.write_bytes(b'Raspberry Pi 5 Model B Rev 1.0\0')
     assert doctor.check_jetson(tmp_path).detail == 'this is none'
+
+
+def test_a_missing_onnxruntime_is_named_with_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, 'onnxruntime', None)
+    check = doctor.check_onnxruntime()
+    assert check.status == 'fail'
+    assert 'pip install onnxruntime' in check.hint

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
 import math
 import os
@@ -39,6 +40,11 @@ _MANIFEST = 'manifest.json'
 _EXTERNAL = b'\x0a\x08location\x12'
 #: Sizes above this are mistakes, not networks.
 _MOST = 1 << 16
+#: What to do where there is no onnxruntime.
+ONNXRUNTIME_HINT = (
+    'pip install onnxruntime (rosdep: python3-onnxruntime-pip); from Ubuntu 26.04 on also apt '
+    'install python3-onnxruntime'
+)
 _NAME = re.compile(r'[\w.+-][\w .+-]{0,99}')
 
 
@@ -190,25 +196,33 @@ def check_files(manifest: Manifest) -> None:
 
 
 def _open_cpu(job: Job, verify: Verify) -> Backend:
-    try:
-        from vos_ros.backends.onnx_backend import open_cpu
-    except ImportError as error:
-        raise NotInstalledError(
-            f'backend cpu needs onnxruntime ({error}); pip install onnxruntime'
-        ) from None
+    _check_onnxruntime('cpu')
+    from vos_ros.backends.onnx_backend import open_cpu
+
     return open_cpu(job)
 
 
 def _open_cuda(job: Job, verify: Verify) -> Backend:
+    _check_onnxruntime('cuda')
     from vos_ros.backends.cuda_backend import open_cuda
 
     return open_cuda(job, verify)
 
 
 def _open_tensorrt(job: Job, verify: Verify) -> Backend:
+    _check_onnxruntime('tensorrt')
     from vos_ros.backends.tensorrt_backend import open_tensorrt
 
     return open_tensorrt(job, verify)
+
+
+def _check_onnxruntime(backend: str) -> None:
+    try:
+        importlib.import_module('onnxruntime')
+    except ImportError as error:
+        raise NotInstalledError(
+            f'backend {backend} needs onnxruntime ({error}): {ONNXRUNTIME_HINT}'
+        ) from None
 
 
 def _open_openvino(job: Job, verify: Verify) -> Backend:

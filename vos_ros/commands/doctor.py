@@ -159,7 +159,12 @@ def check_opencv() -> Check:
 
 def check_onnxruntime() -> Check:
     """Check that onnxruntime loads, is there once, and list what it can run on."""
-    runtime = importlib.import_module('onnxruntime')
+    from vos_ros.backends import ONNXRUNTIME_HINT
+
+    try:
+        runtime = importlib.import_module('onnxruntime')
+    except ImportError as error:
+        return Check('onnxruntime', FAIL, str(error), ONNXRUNTIME_HINT)
     detail = f'{runtime.__version__}, providers: {", ".join(runtime.get_available_providers())}'
     several = [name for name in _ORT_PACKAGES if _is_distribution(name)]
     if len(several) > 1:
@@ -175,6 +180,8 @@ def check_gpu() -> Check:
     names = ', '.join(gpu_names())
     if not names:
         return Check('gpu', OK, 'no NVIDIA GPU found: the processor runs the network')
+    if not _exists('onnxruntime'):
+        return Check('gpu', WARN, f'{names}, but there is no onnxruntime')
     providers = importlib.import_module('onnxruntime').get_available_providers()
     usable = [p for p in ('TensorrtExecutionProvider', 'CUDAExecutionProvider') if p in providers]
     if usable:
