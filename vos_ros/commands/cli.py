@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from dataclasses import asdict
 import io
 from pathlib import Path
 import sys
@@ -424,11 +425,25 @@ def demo3d_command(
 def doctor_command(
     model: str = MODEL,
     size: int = SIZE,
+    tune: bool = typer.Option(
+        False, '--tune', help='Measure settings instead (a minute or two), and say which to take.'
+    ),
+    camera: str = typer.Option('640x480', '--camera', metavar='WxH', help='With --tune.'),
+    rate: float = typer.Option(
+        0.0, '--rate', min=0.0, help='With --tune: images a second to keep up with; 0 = none.'
+    ),
+    objects: int = typer.Option(1, '--objects', min=1, max=20, help='With --tune: followed.'),
+    out: Path | None = typer.Option(
+        None, '--out', help='With --tune: parameters file of the node to write.'
+    ),
     as_json: bool = JSON,
 ) -> None:
     """Check this machine: Python, libraries, model, speed, ROS 2, image transport."""
     from vos_ros.commands import doctor
 
+    if tune:
+        _tune(model, size, camera, rate, objects, out, as_json)
+        return
     checks = []
     for check in doctor.examine(model, size):
         checks.append(check)
@@ -437,6 +452,46 @@ def doctor_command(
     if as_json:
         print_json(doctor.to_dict(checks))
     raise typer.Exit(FAILED if doctor.has_failed(checks) else 0)
+
+
+def _tune(
+    model: str,
+    size: int,
+    camera: str,
+    rate_hz: float,
+    objects: int,
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    from vos_ros.commands import tune
+
+    width, _, height = camera.lower().partition('x')
+    if not (width.isdecimal() and height.isdecimal() and int(width) and int(height)):
+        raise VosError(f"--camera must be WIDTHxHEIGHT such as 640x480, not '{camera}'")
+    advice = tune.tune(
+        model or RuntimeConfig().model,
+        camera=(int(height), int(width)),
+        objects=objects,
+        rate_hz=rate_hz,
+        input_size=size,
+        note=(lambda line: None) if as_json else print,
+    )
+    if out is not None:
+        tune.write_parameters(out, advice.setting)
+    if as_json:
+        print_json(
+            {
+                'take': asdict(advice.setting),
+                'ms': advice.ms,
+                'keeps_up': advice.keeps_up,
+                'measured': [{**asdict(s), 'ms': tune.median(v)} for s, v in advice.times.items()],
+            }
+        )
+        return
+    for line in tune.lines(advice, rate_hz):
+        print(line)
+    if out is not None:
+        print(f'{out}: ros2 run vos_ros segmenter --ros-args --params-file {out}')
 
 
 def main(arguments: list[str] | None = None) -> int:
