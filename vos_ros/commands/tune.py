@@ -105,15 +105,15 @@ def measure(
     """
     frames, prompt = _clip(camera, objects)
     opened: dict[Setting, VideoSegmenter] = {}
-    missing: set[str] = set()
+    missing: set[tuple[str, str]] = set()
     for setting in wanted:
-        if setting.backend in missing:
+        if (setting.backend, setting.precision) in missing:
             continue
         config = SegmenterConfig(max_objects=objects, input_size=setting.input_size)
         try:
             opened[setting] = VideoSegmenter.open(config=config, runtime=setting.runtime())
         except NotInstalledError as error:
-            missing.add(setting.backend)
+            missing.add((setting.backend, setting.precision))
             note(f'left out: {error}')
         except VosError as error:
             note(f'{setting}: left out: {error}')
