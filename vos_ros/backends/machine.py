@@ -144,7 +144,7 @@ def read_jetson(root: Path = Path('/')) -> Jetson | None:
     mode = re.search(r'pmode:\s*0*(\d+)', _read(root / 'var/lib/nvpmodel/status'))
     policy = root / 'sys/devices/system/cpu/cpufreq/policy0'
     clocks = [_read(policy / f'scaling_{end}_freq').strip() for end in ('min', 'max')]
-    libraries = {}
+    libraries: dict[str, str] = {}
     for folder in ('usr/lib/aarch64-linux-gnu', 'usr/local/cuda/lib64'):
         for name, library in (('TensorRT', 'libnvinfer'), ('cuDNN', 'libcudnn')):
             versions = [
@@ -156,7 +156,7 @@ def read_jetson(root: Path = Path('/')) -> Jetson | None:
     return Jetson(
         board,
         release='.'.join(found.groups()) if found else '',
-        mode=names.get(mode[1], mode[1]) if mode else '',
+        mode=str(names.get(mode[1], mode[1])) if mode else '',
         modes={int(number): name for number, name in names.items()},
         cpu_hz=(1000 * int(clocks[0]), 1000 * int(clocks[1]))
         if all(clock.isdecimal() for clock in clocks)
