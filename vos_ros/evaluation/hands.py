@@ -139,12 +139,14 @@ def scribble(mask: Mask, rng: np.random.Generator, thickness: float = 3.0) -> Ma
 
 def brush(mask: Mask, rng: np.random.Generator, share: float = 0.5) -> Marks:
     """
-    Paint along the object with a brush.
+    Paint along the object with a brush, away from its edge.
 
     :param share: of the brush's width, of the object's where it is thickest.
     """
-    thickness = max(1.0, share * 2 * float(depth_of(mask).max()))
-    return Marks(_drawn(mask, [*ends_of_line(mask, rng)], thickness))
+    depths = depth_of(mask)
+    thickness = max(1.0, share * 2 * float(depths.max()))
+    core: Mask = (depths >= _CLICK_DEPTH * float(depths.max())).astype(np.uint8)
+    return Marks(_drawn(mask, [*ends_of_line(core, rng)], thickness))
 
 
 def _drawn(mask: Mask, places: list[Place], thickness: float) -> Mask:
