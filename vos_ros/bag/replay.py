@@ -24,6 +24,7 @@ from vos_ros.datatypes import LabelMap, ObjectState, Prompt, Segmentation, StepT
 from vos_ros.errors import VosError
 from vos_ros.evaluation.evaluate import fit_mask, Speed, Stepper
 from vos_ros.evaluation.metrics import ObjectScore, SequenceScorer
+from vos_ros.evaluation.occlusion import OcclusionFigures
 from vos_ros.latency import Stopwatch
 from vos_ros.stream.mailbox import Mailbox
 
@@ -121,6 +122,7 @@ class Outcome:
     :param recovered: how often a lost one was tracked again.
     :param warnings: what the segmenter complained about.
     :param unknown: masks whose stamp no image had.
+    :param occlusion: for each time that the bag was played, by the masks that `loops` scores.
     """
 
     records: tuple[FrameRecord, ...]
@@ -132,6 +134,7 @@ class Outcome:
     warnings: tuple[str, ...] = ()
     per_frame: tuple[dict[int, ObjectScore], ...] = ()
     unknown: int = 0
+    occlusion: tuple[OcclusionFigures, ...] = ()
 
 
 class MaskHash:
@@ -390,6 +393,7 @@ def replay(
         worker.recovered,
         tuple(worker.warnings),
         (streaming if cost is None else per_frame.conclude(),),
+        occlusion=(scorer.occlusion.conclude(),),
     )
 
 
@@ -429,4 +433,4 @@ def score(scorer: SequenceScorer, frame: BagFrame, mask: LabelMap, gt: LabelMap)
     if mask.shape != gt.shape:
         size = mask.shape[0], mask.shape[1]
         gt = fit_mask(gt, size, f'the true mask of image {frame.index}')
-    return scorer.feed(mask, gt)
+    return scorer.feed(mask, gt, frame.stamp_ns)

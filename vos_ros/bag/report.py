@@ -29,6 +29,7 @@ from vos_ros.evaluation.evaluate import (
     Speed,
 )
 from vos_ros.evaluation.metrics import ObjectScore
+from vos_ros.evaluation.occlusion import OcclusionFigures
 
 OFFLINE, REALTIME, ROS = MODES = ('offline', 'realtime', 'ros')
 _NS_PER_MS = 1_000_000
@@ -79,7 +80,7 @@ def build(
     deadline_ms = setting.deadline_ms or period_ms
     answered = [r.latency_ms for r in records if r.latency_ms is not None]
     clocked = setting.mode != OFFLINE
-    sequences = _sequences(setting.name, outcome.loops, outcome.speed, loops)
+    sequences = _sequences(setting.name, outcome.loops, outcome.speed, loops, outcome.occlusion)
     scores = EvalReport(sequences).to_dict()
     per_frame = EvalReport(
         _sequences(setting.name, outcome.per_frame, outcome.speed, loops)
@@ -88,6 +89,7 @@ def build(
     return {
         **per_frame['overall'],
         'overall': scores['overall'],
+        'occlusion': scores['occlusion'],
         'sequences': {
             name: {k: v for k, v in part.items() if k not in ('fps', 'latency_ms', 'warnings')}
             for name, part in scores['sequences'].items()
@@ -190,11 +192,14 @@ def _sequences(
     scores: Sequence[dict[int, ObjectScore]],
     speed: Speed,
     loops: Sequence[Sequence[FrameRecord]],
+    occlusion: Sequence[OcclusionFigures] = (),
 ) -> dict[str, SequenceReport]:
     names = [name] if len(loops) == 1 else [f'{name}#{k + 1}' for k in range(len(loops))]
     return {
-        title: SequenceReport(title, len(records), objects, speed)
-        for title, records, objects in zip(names, loops, scores)
+        title: SequenceReport(title, len(records), objects, speed, occlusion=figures)
+        for title, records, objects, figures in zip(
+            names, loops, scores, occlusion or [OcclusionFigures()] * len(names)
+        )
     }
 
 

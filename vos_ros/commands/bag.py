@@ -28,6 +28,7 @@ from vos_ros.commands.shared import (
     make_folder,
     MAX_OBJECTS,
     MODEL,
+    occlusion_line,
     open_segmenter,
     PRECISION,
     print_deleted,
@@ -356,6 +357,7 @@ def report_table(report: Mapping[str, Any]) -> Table:
             for object_id, score in part['objects'].items():
                 found = 'J {j:.4f}, F {f:.4f}'.format(**score)
                 table.add_row(escape(f'  {name}, object {object_id}'), found)
+        table.add_row('away and back', occlusion_line(report['occlusion']))
     for name, key in (('latency, ms', 'latency_ms'), ('age of the newest mask, ms', 'age_ms')):
         part = report[key]
         figures = '-' if part is None else ', '.join(f'{k} {v:.1f}' for k, v in part.items())

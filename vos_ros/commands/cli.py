@@ -43,6 +43,7 @@ from vos_ros.commands.shared import (
     MAX_OBJECTS,
     milliseconds,
     MODEL,
+    occlusion_line,
     open_segmenter,
     POINT,
     PRECISION,
@@ -331,6 +332,7 @@ def eval_command(
         print_json(result)
         return
     wide_console().print(_eval_table(reports))
+    print(f'away and back: {occlusion_line(result["occlusion"])}')
     print(engine_line(result))
     written = ', '.join(
         ['report.json']

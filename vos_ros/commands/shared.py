@@ -220,6 +220,24 @@ def engine_line(result: Mapping[str, Any]) -> str:
     )
 
 
+def occlusion_line(figures: Mapping[str, Any]) -> str:
+    """
+    Say in one line whether objects were found again.
+
+    :param figures: what a report has under `occlusion`.
+    """
+    if figures['hota'] is None:
+        return 'not scored'
+    parts = [f'{figures["recovered"]} of {figures["returns"]} found again']
+    if figures['recovery_frames'] is not None:
+        parts[0] += f' after {figures["recovery_frames"]:.0f} frames (median)'
+    parts.append(f'{figures["false_recoveries"]} times taken for something else')
+    parts.append(f'{figures["id_swaps"]} ids exchanged')
+    if figures['time_to_failure'] is not None:
+        parts.append(f'time to failure {figures["time_to_failure"]:.3f}')
+    return ', '.join((*parts, f'HOTA {figures["hota"]:.3f}'))
+
+
 class _Once(logging.Filter):
     """Lets a message through once: a backend is opened again for every size of the camera."""
 

@@ -34,6 +34,7 @@ from vos_ros.evaluation.metrics import (
     summarize,
     Summary,
 )
+from vos_ros.evaluation.occlusion import OcclusionFigures
 from vos_ros.evaluation.video import OverlayVideo
 from vos_ros.evaluation.worst import ScoredFrame, WorstFrames
 from vos_ros.formats.drawing import to_rgb
@@ -159,6 +160,7 @@ class SequenceReport:
     :param frames: in the sequence.
     :param objects: score per object id; empty where there was nothing to compare with.
     :param warnings: what the segmenter complained about.
+    :param occlusion: whether objects were found again.
     """
 
     name: str
@@ -166,6 +168,7 @@ class SequenceReport:
     objects: dict[int, ObjectScore]
     speed: Speed
     warnings: tuple[str, ...] = ()
+    occlusion: OcclusionFigures = field(default_factory=OcclusionFigures)
 
     @property
     def summary(self) -> Summary | None:
@@ -179,6 +182,7 @@ class SequenceReport:
             'objects': objects,
             **_summary_dict(self.summary),
             'frames': self.frames,
+            'occlusion': self.occlusion.to_dict(),
             **self.speed.to_dict(),
             'warnings': list(self.warnings),
         }
@@ -202,10 +206,16 @@ class EvalReport:
         """Cost over all sequences."""
         return Speed.of(sequence.speed for sequence in self.sequences.values())
 
+    @property
+    def occlusion(self) -> OcclusionFigures:
+        """Whether objects were found again, over all sequences."""
+        return OcclusionFigures.of(part.occlusion for part in self.sequences.values())
+
     def to_dict(self) -> dict[str, Any]:
-        """Give overall, sequences, fps and latency_ms as report.json has them."""
+        """Give overall, occlusion, sequences, fps and latency_ms as report.json has them."""
         return {
             'overall': _summary_dict(self.overall),
+            'occlusion': self.occlusion.to_dict(),
             'sequences': {name: part.to_dict() for name, part in self.sequences.items()},
             **self.speed.to_dict(),
         }
@@ -250,13 +260,20 @@ def evaluate_sequence(
             warnings.update(dict.fromkeys(answer.warnings))
         else:
             label_map = np.zeros(frame.size, np.uint8)
-        scores = {} if gt is None else scorer.feed(label_map, gt)
+        scores = {} if gt is None else scorer.feed(label_map, gt, frame.stamp_ns)
         for observe in observers:
             observe(Observation(sequence, index, name, frame, label_map, gt, scores))
         frames += 1
     if not known:
         raise VosError(f'{sequence.name}: no mask holds any object, so there is nothing to follow')
-    return SequenceReport(sequence.name, frames, scorer.conclude(), meter.speed(), tuple(warnings))
+    return SequenceReport(
+        sequence.name,
+        frames,
+        scorer.conclude(),
+        meter.speed(),
+        tuple(warnings),
+        scorer.occlusion.conclude(),
+    )
 
 
 def evaluate_root(

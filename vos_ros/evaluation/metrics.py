@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from vos_ros.datatypes import LabelMap
 from vos_ros.errors import VosError
+from vos_ros.evaluation.occlusion import OcclusionScorer
 from vos_ros.formats.masks import ids_in
 
 Mask = npt.NDArray[Any]
@@ -194,20 +195,25 @@ class SequenceScorer:
 
         :param bound_th: tolerance of F, see :func:`contour_accuracy`.
         """
+        self.occlusion = OcclusionScorer()  # of the same frames
         self._bound_th = bound_th
         self._scores: dict[int, list[tuple[float, float]]] = {}
         self._scored_last: tuple[int, ...] = ()
 
-    def feed(self, label_map: LabelMap, gt: LabelMap) -> dict[int, tuple[float, float]]:
+    def feed(
+        self, label_map: LabelMap, gt: LabelMap, stamp_ns: int = 0
+    ) -> dict[int, tuple[float, float]]:
         """
         Score the next annotated frame.
 
         :param label_map: (H, W) predicted ids.
         :param gt: (H, W) true ids, 0 = background.
+        :param stamp_ns: of the frame; 0 = unknown.
         :return: J and F per object seen before this frame.
         :raises VosError: the sizes differ.
         """
         _check_sizes(label_map, gt)
+        self.occlusion.feed(label_map, gt, stamp_ns)
         scored = {}
         for object_id in self._scores:
             pred, true = label_map == object_id, gt == object_id

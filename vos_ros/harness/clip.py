@@ -104,10 +104,16 @@ class Cutout:
         self._photo = photo
         self._pivot = pivot
 
-    def place(self, pose: Pose) -> tuple[Float, Float]:
-        """Return colour (H, W, 3) float32 0..255 and coverage (H, W) float32 0..1."""
+    def place(
+        self, pose: Pose, size: tuple[int, int] = (WIDTH_PX, HEIGHT_PX)
+    ) -> tuple[Float, Float]:
+        """
+        Return colour (H, W, 3) float32 0..255 and coverage (H, W) float32 0..1.
+
+        :param pose: where the pivot is.
+        :param size: width and height of the canvas, px.
+        """
         matrix = pose.matrix(self._pivot)
-        size = (WIDTH_PX, HEIGHT_PX)
         # The colour may run on beyond the photograph's border, the coverage may not.
         colour = cv2.warpAffine(self._photo, matrix, size, borderMode=cv2.BORDER_REPLICATE)
         alpha = cv2.warpAffine(self._alpha, matrix, size)

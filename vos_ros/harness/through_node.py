@@ -33,6 +33,7 @@ from vos_ros.bag.sequence import SequenceBag
 from vos_ros.datatypes import LabelMap
 from vos_ros.errors import VosError
 from vos_ros.evaluation.metrics import ObjectScore, SequenceScorer
+from vos_ros.evaluation.occlusion import OcclusionFigures
 from vos_ros.formats.label_png import write_label_png
 from vos_ros.harness.play import (
     check_ros,
@@ -142,6 +143,7 @@ def score(given: Input, recording: Recording, loops: int, observers: Observers) 
     records: list[FrameRecord] = []
     scores: list[dict[int, ObjectScore]] = []
     per_frame: list[dict[int, ObjectScore]] = []
+    occlusion: list[OcclusionFigures] = []
     for loop in range(loops):
         played = recording.frames
         if loops > 1:  # else a video may have more frames than its header says
@@ -153,8 +155,14 @@ def score(given: Input, recording: Recording, loops: int, observers: Observers) 
         )
         scores.append(streaming_scorer.conclude())
         per_frame.append(per_frame_scorer.conclude())
+        occlusion.append(streaming_scorer.occlusion.conclude())
     return Outcome(
-        tuple(records), tuple(scores), '', per_frame=tuple(per_frame), unknown=recording.unknown
+        tuple(records),
+        tuple(scores),
+        '',
+        per_frame=tuple(per_frame),
+        unknown=recording.unknown,
+        occlusion=tuple(occlusion),
     )
 
 
