@@ -183,6 +183,36 @@ class LostConfig(_Validated):
 
 
 @dataclass(frozen=True)
+class RedetectConfig(_Validated):
+    """How an object that was away is recognised, and looked for."""
+
+    enabled: bool = _setting(
+        False,
+        'what is found of an object that was away must look like it, or it is not believed; it is '
+        'searched for with views kept while it was well seen, too',
+    )
+    max_distance: float = _setting(
+        0.06,
+        'how far colours may be from all views kept (Bhattacharyya distance); lower = stricter: '
+        'fewer look-alikes are taken, more objects are not found again',
+        limits=(0.001, 10.0),
+    )
+    every_frames: int = _setting(
+        5,
+        'while an object is away, one extra pass of the network every n-th frame, after the '
+        'labels are published',
+        unit='frames',
+        limits=(1, 1000),
+    )
+    views: int = _setting(
+        3,
+        'views kept of each object for that search, beside the prompted frame, those that differ '
+        'most; 0 = no search',
+        limits=(0, 16),
+    )
+
+
+@dataclass(frozen=True)
 class SegmenterConfig(_Validated):
     """How frames are segmented, whatever runs the network."""
 
@@ -204,6 +234,7 @@ class SegmenterConfig(_Validated):
     )
     memory: MemoryConfig = field(default_factory=MemoryConfig)
     lost: LostConfig = field(default_factory=LostConfig)
+    redetect: RedetectConfig = field(default_factory=RedetectConfig)
 
     def __post_init__(self) -> None:
         """Refuse an input too small to hold anything."""

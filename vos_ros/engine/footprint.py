@@ -42,6 +42,18 @@ def bank_nbytes(manifest: Manifest, config: SegmenterConfig, size: Size) -> int:
     return _FLOAT * _tokens(manifest, size) * (keys + values)
 
 
+def views_nbytes(manifest: Manifest, config: SegmenterConfig, size: Size) -> int:
+    """
+    Return the most bytes that the views of all objects take, see `redetect.py`.
+
+    :param manifest: of the model.
+    :param config: with `max_objects` and `redetect`.
+    :param size: network input (H, W).
+    """
+    views = config.redetect.views * config.max_objects if config.redetect.enabled else 0
+    return views * _tokens(manifest, size) * (_FLOAT * (manifest.key_dim + manifest.value_dim) + 1)
+
+
 def footprint(manifest: Manifest, config: SegmenterConfig, size: Size) -> int:
     """
     Return the bytes that one more size of the network takes once it runs.
@@ -58,7 +70,8 @@ def footprint(manifest: Manifest, config: SegmenterConfig, size: Size) -> int:
     # Twice, for a late mask is caught up in a memory of its own; and the prompted frames.
     masks = _FLOAT * (config.max_objects + 1) * size[0] * size[1] // manifest.mask_stride**2
     frames = config.memory.max_prompted_frames * (3 * size[0] * size[1] + masks)
-    return network + 2 * bank_nbytes(manifest, config, size) + frames
+    kept = bank_nbytes(manifest, config, size) + views_nbytes(manifest, config, size)
+    return network + 2 * kept + frames
 
 
 def check_fits(

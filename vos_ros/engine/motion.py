@@ -82,7 +82,9 @@ class MotionGate:
         self._speed = speed
         self._tracks: dict[int, _Track] = {}
 
-    def apply(self, prob: Float, object_ids: Sequence[int], seconds: float = LEAST_S) -> None:
+    def apply(
+        self, prob: Float, object_ids: Sequence[int], seconds: float = LEAST_S
+    ) -> tuple[int, ...]:
         """
         Give what is out of an object's reach to whatever else it may be, in place.
 
@@ -92,9 +94,11 @@ class MotionGate:
         :param prob: (K + 1, h, w), row 0 = background; still sums to 1 afterwards.
         :param object_ids: K ids, in the order of the rows; unknown ones are left alone.
         :param seconds: since the frame of the last `update`.
+        :return: objects that are gone from their reach and were found elsewhere.
         """
         if self._speed <= 0:
-            return
+            return ()
+        moved = []
         best = prob.max(axis=0)
         taken = np.zeros_like(best)
         for object_id, plane in zip(object_ids, prob[1:]):
@@ -104,7 +108,12 @@ class MotionGate:
             mask = plane >= best
             inside = int(np.count_nonzero(mask & reach.cells))
             elsewhere = int(np.count_nonzero(mask)) - inside
+<<<<<<< HEAD
             if inside < reach.hidden_below and elsewhere >= reach.moved_from:
+=======
+            if _is_hidden(inside, track.area) and elsewhere >= max(_LEAST, _MOVED * track.area):
+                moved.append(object_id)
+>>>>>>> c784c14 (Recognise an object that was away by its colours)
                 continue
             outside = np.where(reach.cells, np.float32(0.0), plane)
             taken += outside
@@ -116,6 +125,7 @@ class MotionGate:
         prob *= rest
         taken[is_known] = 0
         prob[0] += taken
+        return tuple(moved)
 
     def reach(self, object_id: int, seconds: float = LEAST_S) -> Reach | None:
         """

@@ -17,18 +17,24 @@ import numpy as np
 from vos_ros.backends import load_manifest, open_backend
 from vos_ros.backends.base import Backend, Features, Manifest, Size
 from vos_ros.config import LostConfig, RuntimeConfig, SegmenterConfig
-from vos_ros.datatypes import Float, Frame, LabelMap, Prompt, Segmentation, StepTiming
+from vos_ros.datatypes import Float, Frame, LabelMap, ObjectState, Prompt, Segmentation, StepTiming
 from vos_ros.engine.keyframes import KeyFrame, resize_prob
 from vos_ros.engine.labels import aggregate, Labeler, masks_at_stride, paint
 from vos_ros.engine.memory import MemoryBank
 from vos_ros.engine.motion import LEAST_S
 from vos_ros.engine.prompting import accept, Accepted, merge
+from vos_ros.engine.redetect import Redetector
 from vos_ros.engine.sizes import carry_over, Sizes
 from vos_ros.engine.tracking import Doubt, look, Sight, Track
 from vos_ros.engine.verdict import judge, Later, Memorized, Segmented, Verdict
 from vos_ros.engine.workspace import mask_size, Workspace
 from vos_ros.errors import VosError
 from vos_ros.latency import Stopwatch
+
+#: After so long out of sight an object can be anywhere, and must look like itself to be believed.
+_AWAY_S = 0.5
+#: Mean probability from which an object is so well seen that its look is kept.
+_WELL_SEEN = 0.8
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +73,7 @@ class VideoSegmenter:
         self.config = config
         self.lost: LostConfig = config.lost  # live: may be replaced between frames
         self.last_memorize_ms = 0.0  # of the newest memorize(), which comes after publishing
+        self.last_search_ms = 0.0  # of the extra pass in it, when there was one last
         self._sizes = Sizes(manifest, open_for, config)
         self._labeler = Labeler()
         self._work = self._workspace(self._sizes.of(self._sizes.camera)[0])
@@ -75,6 +82,7 @@ class VideoSegmenter:
         self._latest: Memorized | None = None
         self._tracks: dict[int, Track] = {}
         self._key_frames: dict[int, KeyFrame] = {}  # per object; objects share them
+        self._redetector = self._make_redetector()
         self._frame_number = 0  # since start()
         self._stamp_ns = 0  # of the last frame memorised
 
@@ -126,7 +134,8 @@ class VideoSegmenter:
         # Read the memory, decode each object, let them compete for the pixels.
         prob = aggregate(work.read_and_decode(features))
         seconds = self._seconds_since(frame)
-        work.gate.apply(prob, object_ids, seconds)
+        moved = work.gate.apply(prob, object_ids, seconds)
+        self._prove(prob, object_ids, moved)
         guide = work.guide(prob, frame) if object_ids and self.config.guided else None
         segment_ms = watch.lap_ms()
 
@@ -135,7 +144,18 @@ class VideoSegmenter:
         timing = StepTiming(preprocess_ms, encode_ms, segment_ms, watch.lap_ms())
         return _Found(features, prob, label_map, seconds, timing)
 
-    def memorize(self, instead: LabelMap | Float | None = None) -> None:
+    def _prove(self, prob: Float, object_ids: Sequence[int], moved: Sequence[int]) -> None:
+        """Refuse what was found of objects that were away, or elsewhere, and is not like them."""
+        if self._redetector is None:
+            return
+        away = {k for k, track in self._tracks.items() if track.unseen_s > _AWAY_S}
+        asked = away.union(moved)
+        if asked:
+            self._redetector.prove(prob, object_ids, asked, self._work.image[0])
+
+    def memorize(
+        self, instead: LabelMap | Float | None = None, *, may_search: bool = True
+    ) -> None:
         """
         Make the last segmented frame the recent one, every `mem_every` frames; else do nothing.
 
@@ -146,6 +166,7 @@ class VideoSegmenter:
         :param instead: to be remembered and believed in place of what was found: (H, W) ids at the
             camera's size, or probabilities (K + 1, h, w) of any size, rows as in the
             Segmentation's. Of an object without a pixel there, its prompted frame stays.
+        :param may_search: there is time for the extra pass of `redetect`.
         :raises VosError: another number of objects.
         """
         watch = Stopwatch()
@@ -153,6 +174,8 @@ class VideoSegmenter:
         if newest is not None:
             if instead is not None:
                 newest = self._corrected(newest, instead)
+            elif may_search:
+                newest = self._searched(newest)
             self._remember(newest)
         self.last_memorize_ms = watch.lap_ms()
 
@@ -191,7 +214,67 @@ class VideoSegmenter:
         if due and set(known) - set(newest.written):
             trusted = [k for k in believed if k not in newest.written]
             values = work.encode(newest.features, newest.prob, newest.object_ids, trusted)
-            work.memory.write_recent(trusted, work.key(newest.features), values)
+            key = work.key(newest.features)
+            work.memory.write_recent(trusted, key, values)
+            self._study(newest, trusted, key, values)
+
+    def _study(self, newest: Segmented, trusted: Sequence[int], key: Float, values: Float) -> None:
+        """Keep what one of the objects that are well seen looks like."""
+        if self._redetector is None:
+            return
+        tracks, scores = self._tracks, newest.verdict().scores
+        seen = [
+            k
+            for k in trusted
+            if tracks[k].state is ObjectState.TRACKED
+            and not tracks[k].unseen_frames
+            and scores[k] >= _WELL_SEEN
+        ]
+        rows = [1 + newest.object_ids.index(k) for k in seen]
+        chosen = self._redetector.study(seen, newest.prob[rows], self._work.image[0])
+        if chosen is not None:
+            plane = newest.prob[1 + newest.object_ids.index(chosen)]
+            self._redetector.keep(chosen, plane, key, values[list(trusted).index(chosen)])
+
+    def _searched(self, newest: Segmented) -> Segmented:
+        """Look for an object that is away with its views; what is found is on this frame, then."""
+        redetector, work = self._redetector, self._work
+        if redetector is None:
+            return newest
+        tracks, known = newest.verdict().tracks, self.object_ids
+        missing = [
+            k
+            for row, k in enumerate(newest.object_ids, 1)
+            if k in known
+            and k in tracks
+            and tracks[k].state is not ObjectState.TRACKED
+            and not tracks[k].seen_frames
+        ]
+        if not missing or not redetector.is_due():
+            return newest
+        watch = Stopwatch()
+        found = redetector.search(
+            missing,
+            lambda keys, values: work.backend.segment(newest.features, keys, values),
+            work.key(newest.features),
+            newest.prob[1:].max(axis=0),
+            work.image[0],
+        )
+        self.last_search_ms = watch.lap_ms()
+        if found is None:
+            return newest
+        object_id, plane = found
+        row = 1 + newest.object_ids.index(object_id)
+        prob = newest.prob * (1 - plane)
+        prob[row] = plane
+        prob /= prob.sum(axis=0)
+        sights = dict(zip(newest.object_ids, look(prob)))
+        verdict = self._judge(newest.seconds)(sights)
+        doubts = {k: doubt for k, doubt in verdict.doubts.items() if k != object_id}
+        verdict = replace(verdict, doubts=doubts)
+        # Its way until here is unknown: the motion gate begins anew, as with a prompt.
+        drawn = (*newest.drawn, object_id)
+        return replace(newest, prob=prob, verdict=lambda: verdict, drawn=drawn)
 
     def _judge(self, seconds: float) -> Callable[[Mapping[int, Sight]], Verdict]:
         """Return what gives the verdict on a frame by what is known now, whenever it is asked."""
@@ -274,6 +357,9 @@ class VideoSegmenter:
             frame, labels, merged.object_ids, size, mask_size(self.manifest, size)
         )
         self._key_frames |= dict.fromkeys(written, key_frame)
+        if self._redetector is not None:
+            drawn = [1 + merged.object_ids.index(k) for k in accepted.object_ids]
+            self._redetector.begin(accepted.object_ids, merged.prob[drawn], work.image[0])
 
         verdict = merged.verdict
         self._newest = Segmented(
@@ -304,6 +390,8 @@ class VideoSegmenter:
         """Forget these objects; return those that were known. Ids of the others never change."""
         removed = self.memory.remove(ids)
         self._work.gate.remove(removed)
+        if self._redetector is not None:
+            self._redetector.remove(removed)
         for object_id in removed:
             self._tracks.pop(object_id, None)
             self._key_frames.pop(object_id, None)
@@ -315,6 +403,7 @@ class VideoSegmenter:
         self._work.gate.clear()
         self._newest = self._latest = None
         self._tracks, self._key_frames = {}, {}  # new ones: a fork may hold the old
+        self._redetector = self._make_redetector()
         self._frame_number = 0
         self._stamp_ns = 0
         self._sizes.forget_camera()
@@ -364,6 +453,8 @@ class VideoSegmenter:
         self.memory.adopt(other.memory)
         self._tracks |= other._tracks
         self._key_frames |= other._key_frames
+        if self._redetector is not None and other._redetector is not None:
+            self._redetector.adopt(other._redetector)
         if self._latest is not None:  # what it says of these is of the mask before
             believed = tuple(k for k in self._latest.believed if k not in new)
             self._latest = replace(self._latest, believed=believed)
@@ -535,6 +626,12 @@ class VideoSegmenter:
         if keeps_objects and self.object_ids:
             latest = carry_over(self._work, work, self._key_frames, self._latest)
         self._work, self._latest = work, latest
+        if self._redetector is not None:
+            self._redetector.forget_views()
+
+    def _make_redetector(self) -> Redetector | None:
+        config = self.config.redetect
+        return Redetector(self.manifest, config) if config.enabled else None
 
     def _workspace(self, size: Size, in_use: Size | None = None) -> Workspace:
         backend = self._sizes.backend_for(size, in_use)

@@ -158,9 +158,14 @@ class Pipeline(Generic[T]):
         if self._overload.limits.is_missed(cost_ms):
             self._backlog.count('deadline_misses')
         age_after_ms = self._age_ms_of(item) if limits.max_age_ms > 0 else 0.0
-        self._segmenter.memorize()
+        self._segmenter.memorize(may_search=self._has_time(cost_ms))
         if size == self._segmenter.input_size:  # else the camera changed, which cost extra
             self._note(cost_ms, age_before_ms, age_after_ms)
+
+    def _has_time(self, cost_ms: float) -> bool:
+        """Return whether an extra pass of the network fits into the deadline."""
+        deadline_ms = self._overload.limits.deadline_ms
+        return deadline_ms <= 0 or cost_ms + self._segmenter.last_search_ms <= deadline_ms
 
     def _is_left_out(self, age_ms: float) -> bool:
         if self._overload.is_too_old(age_ms):
