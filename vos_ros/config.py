@@ -186,25 +186,25 @@ class LostConfig(_Validated):
 class RedetectConfig(_Validated):
     """How an object that was away is recognised, and looked for."""
 
-    enabled: bool = _setting(
+    enabled: bool = setting(
         False,
         'what is found of an object that was away must look like it, or it is not believed; it is '
         'searched for with views kept while it was well seen, too',
     )
-    max_distance: float = _setting(
+    max_distance: float = setting(
         0.06,
         'how far colours may be from all views kept (Bhattacharyya distance); lower = stricter: '
         'fewer look-alikes are taken, more objects are not found again',
         limits=(0.001, 10.0),
     )
-    every_frames: int = _setting(
+    every_frames: int = setting(
         5,
         'while an object is away, one extra pass of the network every n-th frame, after the '
         'labels are published',
         unit='frames',
         limits=(1, 1000),
     )
-    views: int = _setting(
+    views: int = setting(
         3,
         'views kept of each object for that search, beside the prompted frame, those that differ '
         'most; 0 = no search',
@@ -284,6 +284,24 @@ class InitConfig(_Validated):
     )
     mask_file: str = setting(
         '', 'PNG with ids per pixel, applied to the first frame; empty = wait for the topic'
+    )
+    when: str = setting(
+        'always',
+        'which masks of known objects are taken: always = all; lost = of those that are lost; '
+        'disagrees = also where it is elsewhere than ours for disagree_frames masks in a row and '
+        'looks more like the object; masks without an id start objects only while none is known',
+        choices=('always', 'lost', 'disagrees'),
+    )
+    disagree_frames: int = setting(
+        5,
+        'masks in a row, on the same thing, that must disagree with ours',
+        unit='masks',
+        limits=(1, 1000),
+    )
+    disagree_overlap: float = setting(
+        0.5,
+        'below this overlap (intersection over union) a mask disagrees with ours',
+        limits=(0.0, 1.0),
     )
     wait_s: float = setting(
         1.0,

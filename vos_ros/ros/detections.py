@@ -56,11 +56,13 @@ class BoxPrompt:
     :param boxes: object id -> box.
     :param names: object id -> what the detector calls it.
     :param stamp_ns: of the frame on which they were found; 0 = the newest one.
+    :param unsure_ids: those that the detector did not give, and no known object has.
     """
 
     boxes: Mapping[int, Box]
     names: Mapping[int, str]
     stamp_ns: int = 0
+    unsure_ids: frozenset[int] = frozenset()
 
 
 def to_boxes(
@@ -121,7 +123,8 @@ def to_boxes(
             names[object_id] = name
     if not boxes:
         raise VosError('; '.join(problems) or 'init boxes are empty: there is no detection')
-    return BoxPrompt(boxes, names, to_stamp_ns(msg.header.stamp)), tuple(problems)
+    unsure = frozenset(boxes).difference(known, given.values())
+    return BoxPrompt(boxes, names, to_stamp_ns(msg.header.stamp), unsure), tuple(problems)
 
 
 def _matched(

@@ -50,6 +50,7 @@ class WorkerStats:
     :param prompts_in: submitted.
     :param prompts_rejected: given to on_error, or refused because the queue was full.
     :param prompts_superseded: left out, as later ones for the same objects came before their turn.
+    :param prompts_unneeded: left out by init.when: they agreed, or nothing was to be repaired.
     :param errors: frames, commands and callbacks that failed.
     """
 
@@ -70,6 +71,7 @@ class WorkerStats:
     prompts_in: int = 0
     prompts_rejected: int = 0
     prompts_superseded: int = 0
+    prompts_unneeded: int = 0
     errors: int = 0
 
 

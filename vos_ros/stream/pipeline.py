@@ -25,6 +25,7 @@ from vos_ros.latency import Stopwatch
 from vos_ros.stream.backlog import Backlog, Turn
 from vos_ros.stream.catch_up import CatchUp, stride
 from vos_ros.stream.overload import OverloadController, OverloadLimits, OverloadStatus
+from vos_ros.stream.repairs import Repairs
 from vos_ros.stream.timeline import TimeJump
 
 T = TypeVar('T')
@@ -78,6 +79,7 @@ class Pipeline(Generic[T]):
         self._on_time_jump = on_time_jump
         self._overload = OverloadController(limits, segmenter.short_sides)
         self._overload_status = self._overload.status
+        self._repairs = Repairs(init)
         self._catch_up: CatchUp | None = None
         self._replayed: T | None = None  # newest frame that the catch-up has seen
         self._catch_up_end_s = 0.0  # monotonic
@@ -159,6 +161,7 @@ class Pipeline(Generic[T]):
             self._backlog.count('deadline_misses')
         age_after_ms = self._age_ms_of(item) if limits.max_age_ms > 0 else 0.0
         self._segmenter.memorize(may_search=self._has_time(cost_ms))
+        self._repairs.note(result)
         if size == self._segmenter.input_size:  # else the camera changed, which cost extra
             self._note(cost_ms, age_before_ms, age_after_ms)
 
@@ -209,7 +212,8 @@ class Pipeline(Generic[T]):
 
     def _apply(self, frame: Frame, prompts: Sequence[Prompt]) -> Segmentation | None:
         """Return the result of prompts on their frame; None when there is none to apply."""
-        adds = self._init.mode == 'merge' and bool(self._segmenter.object_ids)
+        merges = self._init.mode == 'merge' or self._repairs.is_on
+        adds = merges and bool(self._segmenter.object_ids)
         begin = self._segmenter.add_objects if adds else self._segmenter.start
         return self._prompted(frame, prompts, lambda prompt: begin(frame, prompt))
 
@@ -217,7 +221,8 @@ class Pipeline(Generic[T]):
         """Apply prompts to a frame that has been passed; nothing is published of it."""
         self._catch_up_end_s = time.monotonic() + self._init.catch_up_ms / 1e3
         frame = self._read(item, prompts)
-        begin = partial(CatchUp, self._segmenter, frame, replaces=self._init.mode == 'replace')
+        replaces = self._init.mode == 'replace' and not self._repairs.is_on
+        begin = partial(CatchUp, self._segmenter, frame, replaces=replaces)
         self._catch_up = self._prompted(frame, prompts, begin)
         if self._catch_up is None:
             return
@@ -237,6 +242,10 @@ class Pipeline(Generic[T]):
         """
         try:
             prompt = self._combine(frame, prompts)
+            if prompt is not None:
+                prompt = self._repairs.choose(frame, prompt, self._segmenter.object_ids)
+                if prompt is None:
+                    self._backlog.count('prompts_unneeded', len(prompts))
             return None if prompt is None else begin(prompt)
         except VosError as error:
             self._refuse(error)
@@ -255,8 +264,10 @@ class Pipeline(Generic[T]):
                 self._refuse(error)
         if not label_maps:
             return None
+        stamp_ns = prompts[-1].stamp_ns
+        unsure = frozenset[int]().union(*(prompt.unsure_ids for prompt in prompts))
         if self._init.mode == 'replace':
-            return Prompt(label_maps[-1])
+            return Prompt(label_maps[-1], stamp_ns, unsure)
         combined = label_maps[0]
         for label_map in label_maps[1:]:
             # An object is where its newest mask says, and nowhere else.
@@ -267,7 +278,7 @@ class Pipeline(Generic[T]):
                     f'objects {covered} are left out: a later mask for the same frame covers all '
                     'of them; send both in one mask'
                 )
-        return Prompt(combined)
+        return Prompt(combined, stamp_ns, unsure)
 
     def _step_catch_up(self) -> None:
         """Follow late objects to a newer one of the frames kept; at the newest, they join."""
@@ -301,6 +312,7 @@ class Pipeline(Generic[T]):
     def forget(self) -> None:
         """Forget all objects, those that catch up as well."""
         self._segmenter.reset()
+        self._repairs.clear()
         self._catch_up = self._replayed = None
 
     def _cross(self, jump: TimeJump) -> None:
