@@ -129,6 +129,8 @@ class Segmentation:
     :param prob: (K + 1, h4, w4) float32, sums to 1 over axis 0, row 0 = background.
     :param warnings: one line per part of a prompt that was refused or merged.
     :param states: per id, tracked, occluded or lost; empty where nobody keeps states.
+    :param likeness: of objects that were away and had to prove themselves on this frame (see
+        `redetect`): how much what was found looks like them, 1 = just so; below 0.5 = refused.
     """
 
     label_map: LabelMap
@@ -140,3 +142,4 @@ class Segmentation:
     prob: Float = field(repr=False)
     warnings: tuple[str, ...] = ()
     states: Mapping[int, ObjectState] = field(default_factory=dict)
+    likeness: Mapping[int, float] = field(default_factory=dict)

@@ -69,6 +69,7 @@ def test_a_look_alike_that_comes_while_the_object_is_away_is_not_taken(
     film.show({_HERE: _RED}, frames=5)
     assert film.show({}, frames=25).states == {1: ObjectState.LOST}
     result = film.show({_THERE: _ROSE}, frames=10)
+    assert (result.likeness.get(1, 1.0) < 0.5) == enabled
     assert result.states == {1: ObjectState.LOST if enabled else ObjectState.TRACKED}
     assert result.label_map.any() != enabled
 

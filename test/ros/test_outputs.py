@@ -102,6 +102,7 @@ def test_a_lost_object_says_so_in_the_overlay_its_state_and_in_diagnostics(robot
         for name, value in values.items():
             assert robot.client.set_parameter(f'lost.{name}', value, robot.name).successful
 
+    events = robot.client.listen(DiagnosticArray, f'{robot.name}/events')
     robot.prompt()
     robot.client.wait(lambda: robot.segment() and robot.overlays, 'an overlay')
     # Nothing is ever seen surely enough: live parameters act on the running segmenter.
@@ -110,6 +111,9 @@ def test_a_lost_object_says_so_in_the_overlay_its_state_and_in_diagnostics(robot
         lambda: robot.segment() and robot.fresh('objects')['object_1_state'] == 'lost', 'the loss'
     )
     assert lost
+    robot.client.wait(lambda: robot.segment() and events, 'the event')
+    said = [(each.name, each.message) for msg in events for each in msg.status]
+    assert said.count(('1', 'lost')) == 1
     assert 'object 1 is lost' in robot.status('objects')['message']
     assert robot.status('objects')['level'] == b'\x01'
     robot.overlays.clear()
@@ -209,6 +213,7 @@ def test_nothing_is_computed_for_nobody(client, monkeypatch: pytest.MonkeyPatch)
     client.listen(CompressedImage, '/lazy/overlay/compressed')
     client.listen(Image, '/lazy/object_1/mask')
     client.listen(DiagnosticArray, '/lazy/object_states')
+    client.listen(DiagnosticArray, '/lazy/events')
     client.listen(CompressedImage, '/lazy/labels/compressed')
     client.listen(Image, '/lazy/class_labels')
     expected = {'write_labels', 'to_confidence', 'to_overlay', 'to_jpeg_msg', 'to_mask_msg'}

@@ -183,7 +183,7 @@ class Redetector:
 
     def prove(
         self, prob: Float, object_ids: Sequence[int], asked: Collection[int], image: Float
-    ) -> tuple[int, ...]:
+    ) -> dict[int, float]:
         """
         Give to the background what does not look like the object, in place.
 
@@ -191,9 +191,10 @@ class Redetector:
         :param object_ids: of its other rows.
         :param asked: objects that have to prove themselves.
         :param image: (3, H, W) the network's input.
-        :return: the objects of which something was refused.
+        :return: of those that were found: how much what is most like it looks like it, 1 = just
+            so; below 0.5 all was refused.
         """
-        best, refused = prob.max(axis=0), []
+        best, likeness = prob.max(axis=0), {}
         for object_id, plane in zip(object_ids, prob[1:]):
             known = self._known.get(object_id)
             if object_id not in asked or known is None or not known.looks:
@@ -201,33 +202,18 @@ class Redetector:
             mask = (plane >= best) & (plane > 0)
             if not mask.any():
                 continue
-            accepted = self._accepted(known, mask, image)
+            accepted, likeness[object_id] = self._accepted(known, mask, image)
             is_wrong = mask & ~accepted
             if is_wrong.any():
-                refused.append(object_id)
                 # What is left of it beside the mask goes, too, or outlines would show it.
                 is_wrong = cv2.dilate(is_wrong.view(np.uint8), np.ones((5, 5), np.uint8)) > 0
                 is_wrong &= ~accepted
                 prob[0][is_wrong] += plane[is_wrong]
                 plane[is_wrong] = 0
-        return tuple(refused)
+        return likeness
 
-    def confidence(self, object_id: int, prob: Float, image: Float) -> float:
-        """
-        Say how much an object looks as it did: 1 = just so, 0.5 = as far as is believed.
-
-        :param prob: (h, w) its mask.
-        :param image: (3, H, W) the network's input.
-        :return: 0 where its colours tell nothing.
-        """
-        known = self._known.get(object_id)
-        look = self._look(image, prob > 0.5)
-        if known is None or look is None or not known.looks:
-            return 0.0
-        return float(0.5 ** (_nearest(look, known.looks) / self._limit(known)))
-
-    def _accepted(self, known: _Known, mask: Mask, image: Float) -> Mask:
-        """Return the parts of a mask (h, w) that look like the object."""
+    def _accepted(self, known: _Known, mask: Mask, image: Float) -> tuple[Mask, float]:
+        """Return the parts of a mask (h, w) that look like the object, and how much."""
         parts, apart = _parts(mask), []
         for part in parts:
             look = self._look(image, part)
@@ -238,7 +224,7 @@ class Redetector:
             # Of two that could be it, the one that is more alike.
             if away <= limit and away <= 2 * nearest + limit / 4:
                 accepted |= part
-        return accepted
+        return accepted, float(0.5 ** (nearest / limit))
 
     def _limit(self, known: _Known) -> float:
         return max(self._config.max_distance, _USUAL * known.usual)
@@ -286,7 +272,7 @@ class Redetector:
         odds = np.exp(np.clip(read(keys, values[None])[0], -16, 16))
         prob = odds / (1 + odds)
         mask = (prob > 0.5) & (prob > taken)
-        for part in _parts(self._accepted(known, mask, image)):
+        for part in _parts(self._accepted(known, mask, image)[0]):
             if prob[part].mean() >= _LEAST_SCORE and self._closes(part, key, pair):
                 return object_id, np.where(part, prob, np.float32(0))
         return None

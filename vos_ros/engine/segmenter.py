@@ -46,6 +46,7 @@ class _Found:
     label_map: LabelMap
     seconds: float
     timing: StepTiming
+    likeness: Mapping[int, float]  # of objects that were away
 
 
 class VideoSegmenter:
@@ -116,6 +117,7 @@ class VideoSegmenter:
             prob,
             warnings,
             states=Later(object_ids, lambda: verdict().states),
+            likeness=found.likeness,
         )
 
     def _find(self, frame: Frame, watch: Stopwatch) -> _Found:
@@ -135,23 +137,26 @@ class VideoSegmenter:
         prob = aggregate(work.read_and_decode(features))
         seconds = self._seconds_since(frame)
         moved = work.gate.apply(prob, object_ids, seconds)
-        self._prove(prob, object_ids, moved)
+        likeness = self._prove(prob, object_ids, moved)
         guide = work.guide(prob, frame) if object_ids and self.config.guided else None
         segment_ms = watch.lap_ms()
 
         # Probabilities -> ids, at the camera's size.
         label_map = self._labeler(prob, object_ids, frame.size, guide)
         timing = StepTiming(preprocess_ms, encode_ms, segment_ms, watch.lap_ms())
-        return _Found(features, prob, label_map, seconds, timing)
+        return _Found(features, prob, label_map, seconds, timing, likeness)
 
-    def _prove(self, prob: Float, object_ids: Sequence[int], moved: Sequence[int]) -> None:
+    def _prove(
+        self, prob: Float, object_ids: Sequence[int], moved: Sequence[int]
+    ) -> dict[int, float]:
         """Refuse what was found of objects that were away, or elsewhere, and is not like them."""
         if self._redetector is None:
-            return
+            return {}
         away = {k for k, track in self._tracks.items() if track.unseen_s > _AWAY_S}
         asked = away.union(moved)
-        if asked:
-            self._redetector.prove(prob, object_ids, asked, self._work.image[0])
+        if not asked:
+            return {}
+        return self._redetector.prove(prob, object_ids, asked, self._work.image[0])
 
     def memorize(
         self, instead: LabelMap | Float | None = None, *, may_search: bool = True

@@ -20,6 +20,7 @@ from vos_ros.datatypes import Frame, ObjectState, Segmentation
 from vos_ros.ros import conversions, detections, raw_image, states
 from vos_ros.ros.camera_info import CameraInfoRelay
 from vos_ros.ros.classes import ClassTable
+from vos_ros.ros.events import Events
 from vos_ros.ros.qos import LATCHED, profile, QosWatch, RELIABLE
 
 
@@ -47,6 +48,7 @@ class Outputs:
         self._vision = vision
         self._infos = infos
         self._classes = ClassTable()
+        self._events = Events()
         self._has_object_masks = config.publish.object_masks
         self._on_objects_changed = on_objects_changed
         self._lock = threading.Lock()  # for the publishers of the objects
@@ -61,6 +63,7 @@ class Outputs:
             'class_labels': (Image, 2),
             'confidence': (Image, 1),
             'object_states': (DiagnosticArray, 2),
+            'events': (DiagnosticArray, 32),
         }
         if config.overlay.enabled:
             kinds |= {'overlay': (Image, 1), 'overlay/compressed': (CompressedImage, 1)}
@@ -152,6 +155,10 @@ class Outputs:
             self._publishers['object_states'].publish(
                 states.to_states_msg(segmentation, names, header)
             )
+        # Noted for nobody, too: whoever comes late must not hear of what was before.
+        event = self._events.note(segmentation, names, header)
+        if event is not None and self._is_wanted('events'):
+            self._publishers['events'].publish(event)
         if self._is_wanted('confidence'):
             self._publishers['confidence'].publish(
                 conversions.to_mono_msg(conversions.to_confidence(segmentation), header)
