@@ -108,12 +108,8 @@ class MotionGate:
             mask = plane >= best
             inside = int(np.count_nonzero(mask & reach.cells))
             elsewhere = int(np.count_nonzero(mask)) - inside
-<<<<<<< HEAD
             if inside < reach.hidden_below and elsewhere >= reach.moved_from:
-=======
-            if _is_hidden(inside, track.area) and elsewhere >= max(_LEAST, _MOVED * track.area):
                 moved.append(object_id)
->>>>>>> c784c14 (Recognise an object that was away by its colours)
                 continue
             outside = np.where(reach.cells, np.float32(0.0), plane)
             taken += outside
