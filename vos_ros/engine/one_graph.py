@@ -204,11 +204,13 @@ class OneGraphSegmenter(VideoSegmenter):
             confidence=made['confidence'],
         )
 
-    def memorize(self, instead: LabelMap | Float | None = None) -> None:
-        """See VideoSegmenter."""
+    def memorize(
+        self, instead: LabelMap | Float | None = None, *, may_search: bool = True
+    ) -> None:
+        """See VideoSegmenter; while the graph runs nothing that is lost is searched for."""
         seen, graph = self._seen, self.graph
         if seen is None or graph is None:
-            super().memorize(instead)
+            super().memorize(instead, may_search=may_search)
             return
         if instead is not None:
             self._fetch()
