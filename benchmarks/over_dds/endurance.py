@@ -164,6 +164,7 @@ class Day:
 
     def run(self, seconds: float) -> None:
         """Send images at the camera's rate, and let things happen between them."""
+        self._introduce()
         start = time.monotonic()
         number, sample_at, due = 0, start, start
         while (now := time.monotonic()) - start < seconds:
@@ -199,15 +200,19 @@ class Day:
         line = f'{now_s:.0f}/{seconds:.0f} s, {mib:.0f} MiB, {threads} threads, {files} files'
         print(f'\r{line}', end='', file=sys.stderr, flush=True)
 
-    def _image(self, number: int, stamp_ns: int) -> None:
+    def _pictures(self) -> list[Pixels]:
+        """Return the clip at the camera's size."""
         if self._camera not in self._scaled:
             self._scaled[self._camera] = [
                 np.ascontiguousarray(cv2.resize(image, self._camera[::-1]))
                 for image, _ in self._clip
             ]
+        return self._scaled[self._camera]
+
+    def _image(self, number: int, stamp_ns: int) -> None:
         there_and_back = number % (2 * CLIP - 2)
         at = there_and_back if there_and_back < CLIP else 2 * CLIP - 2 - there_and_back
-        self.rig.send(self._scaled[self._camera][at], stamp_ns)
+        self.rig.send(self._pictures()[at], stamp_ns)
         self.sent.append(stamp_ns)
         self._recent = [*self._recent[-25:], stamp_ns]
 
@@ -284,7 +289,7 @@ class Day:
         self.rig.wait(lambda: not self.rig.is_heard(), 'the node to stop listening')
         for number in range(self.random.randrange(5)):
             stamp_ns = time.time_ns()
-            self.rig.send(self._scaled[self._camera][number], stamp_ns)
+            self.rig.send(self._pictures()[number], stamp_ns)
             self.unheard += 1
         act()
         self.rig.change_state(Transition.TRANSITION_ACTIVATE)
@@ -301,7 +306,7 @@ class Day:
         """
         while True:
             stamp_ns = time.time_ns()
-            self.rig.send(self._scaled[self._camera][0], stamp_ns)
+            self.rig.send(self._pictures()[0], stamp_ns)
             until = time.monotonic() + INTRODUCTION_S
             while time.monotonic() < until:
                 if self.rig.answer(stamp_ns):
