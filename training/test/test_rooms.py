@@ -19,6 +19,7 @@ _LAYERS: tuple[tuple[str, ...], ...] = (
     ('evaluation',),
     ('loop',),
     ('studies',),
+    ('commands',),
     ('cli',),
 )
 _LAYER_OF = {room: layer for layer, rooms in enumerate(_LAYERS) for room in rooms}

@@ -131,6 +131,11 @@ def same_everywhere(what: str, values: dict[str, Any]) -> None:
             )
 
 
+def is_first_process() -> bool:
+    """Tell whether this is the first of the processes that torchrun has started, or alone."""
+    return os.environ.get('RANK', '0') == '0'
+
+
 def of_the_first(value: T) -> T:
     """Give every process what the first one calls this with."""
     if not distributed.is_initialized():
