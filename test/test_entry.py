@@ -4,6 +4,7 @@
 
 import os
 from pathlib import Path
+import signal
 import subprocess
 import sys
 
@@ -125,3 +126,22 @@ def test_the_page_says_what_is_missing_and_has_help_without_ros() -> None:
         assert (done.stdout if status == 0 else done.stderr).startswith(
             'usage: prompt_page' if status == 0 else 'prompt_page: ROS 2 is not found'
         )
+
+
+@pytest.mark.parametrize('name', ['segmenter', 'objects_3d', 'prompt_page'])
+@pytest.mark.parametrize('loading', ['numpy', 'rclpy'])
+def test_an_interrupt_while_it_loads_ends_it_with_0(
+    tmp_path: Path, name: str, loading: str
+) -> None:
+    (tmp_path / f'{loading}.py').write_text(
+        'import os, signal\nos.kill(os.getpid(), signal.SIGINT)\nprint("went on", flush=True)\n'
+    )
+    done = subprocess.run(
+        [sys.executable, ROOT / 'scripts' / name],
+        capture_output=True,
+        text=True,
+        env={**os.environ, 'PYTHONPATH': f'{tmp_path}{os.pathsep}{ROOT}'},
+        timeout=60,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, '', '')

@@ -18,7 +18,7 @@ _PACKAGE = _ROOT / 'vos_ros'
 # The rooms, each a folder or a module on top. A room may import itself and the rows above its own.
 # The package's own __init__ holds only the version.
 _LAYERS: tuple[tuple[str, ...], ...] = (
-    ('errors',),
+    ('errors', 'interrupts'),
     ('datatypes', 'config', 'latency'),
     ('budget',),
     ('formats', 'backends'),

@@ -223,6 +223,8 @@ def page_command(
     print(f'open {server.url}  (Ctrl-C ends it)', flush=True)
     try:
         server.wait()
+    except KeyboardInterrupt:  # that is how it is meant to end
+        pass
     finally:
         clip.stop()
         server.stop()

@@ -4,6 +4,7 @@
 
 import sys
 
+from vos_ros.interrupts import leave_on_interrupt, raise_on_interrupt
 from vos_ros.ros.node import describe_missing
 
 _USAGE = """\
@@ -24,11 +25,13 @@ def main() -> int:
     if {'-h', '--help'} & set(sys.argv[1:]):
         print(_USAGE)
         return 0
+    leave_on_interrupt()
     try:
         from vos_ros.page import node
     except ImportError as error:
         print(f'prompt_page: {describe_missing(error)}', file=sys.stderr)
         return 1
+    raise_on_interrupt()
     return node.main()
 
 

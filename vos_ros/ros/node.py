@@ -17,6 +17,7 @@ from typing import Any
 
 from vos_ros.config import NodeConfig, RuntimeConfig, SegmenterConfig, settings
 from vos_ros.errors import VosError
+from vos_ros.interrupts import leave_on_interrupt, raise_on_interrupt
 from vos_ros.ros.guard import in_words, THREADS
 
 #: After a failure of ROS itself, so that one that lasts does not keep a core busy.
@@ -108,6 +109,7 @@ def run_program(
     if plain:
         print(f'{program}: unknown argument {plain[0]!r}; see {program} --help', file=sys.stderr)
         return 2
+    leave_on_interrupt()
     try:
         return _run(program, load, arguments)
     except KeyboardInterrupt:  # before rclpy's own handler was there
@@ -138,6 +140,7 @@ def _run(program: str, load: Callable[[], Callable[[], Any]], arguments: Sequenc
     # Whoever waits for the interpreter gets it after half a millisecond, not five: an image does
     # not wait for a report in the making (the slowest hundredth of frames: 0.5 to 1.5 ms less).
     sys.setswitchinterval(0.0005)
+    raise_on_interrupt()
     node = None
     try:
         try:
