@@ -9,6 +9,7 @@ import pytest
 pytest.importorskip('rclpy', reason='needs rclpy')
 
 from rclpy.qos import DurabilityPolicy, QoSProfile
+from rclpy.serialization import serialize_message
 from robot import HEIGHT, Robot, ROOT, WIDTH
 from sensor_msgs.msg import CameraInfo
 
@@ -94,6 +95,24 @@ def test_one_of_other_images_is_refused_with_both_sizes(robot: Robot, infos: lis
         return line in robot.process.log
 
     robot.client.wait(is_said, 'a warning')
+    assert infos == []
+    robot.client.node.destroy_publisher(camera)
+
+
+@pytest.mark.parametrize('broken', [True, False], ids=['cut off', 'huge'])
+def test_one_that_is_no_cameras_is_refused(robot: Robot, infos: list, broken: bool) -> None:
+    camera = robot.client.node.create_publisher(CameraInfo, '/camera_info', 10)
+    msg = info_msg()
+    msg.d = [] if broken else [0.0] * 4096
+    sent = serialize_message(msg)[: 80 if broken else None]
+    line = 'is no sensor_msgs/CameraInfo' if broken else 'bytes is refused, 16384 at most'
+
+    def is_said() -> bool:
+        camera.publish(sent)
+        robot.segment()
+        return line in robot.process.log
+
+    robot.client.wait(is_said, 'a complaint')
     assert infos == []
     robot.client.node.destroy_publisher(camera)
 

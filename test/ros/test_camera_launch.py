@@ -2,7 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The launch files with a camera, and RViz beside the segmenter."""
 
+import os
 from pathlib import Path
+import sys
 
 import pytest
 
@@ -11,9 +13,33 @@ pytest.importorskip('launch_ros', reason='needs launch_ros, which has no wheel')
 
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch_ros.actions import LifecycleNode, Node
-from robot import ROOT
+from robot import PATIENCE_S, ROOT
+from sensor_msgs.msg import CameraInfo, Image
+from test_launch_file import launched
 
 from launch import LaunchContext
+
+#: In place of usb_cam: the same topics, parameters and camera_info, a grey picture.
+WEBCAM = """\
+import rclpy
+from sensor_msgs.msg import CameraInfo, Image
+rclpy.init()
+node = rclpy.create_node('usb_cam')
+size = [node.declare_parameter(f'image_{s}', 1).value for s in ('width', 'height')]
+images = node.create_publisher(Image, 'image_raw', 10)
+infos = node.create_publisher(CameraInfo, 'camera_info', 10)
+def send():
+    image = Image(encoding='mono8', width=size[0], height=size[1], step=size[0])
+    image.header.stamp = node.get_clock().now().to_msg()
+    image.data = bytes(size[0] * size[1])
+    images.publish(image)
+    infos.publish(CameraInfo(header=image.header, width=size[0], height=size[1]))
+node.create_timer(0.1, send)
+try:
+    rclpy.spin(node)
+except BaseException:
+    pass
+"""
 
 
 def description(name: str):
@@ -117,3 +143,27 @@ def test_rviz_shows_the_topics_of_the_node_whatever_its_name(made) -> None:
 def test_without_rviz_the_launch_says_what_to_install(made) -> None:
     with pytest.raises(RuntimeError, match='rviz2 is not installed'):
         made('segment', rviz='true')
+
+
+def test_a_webcam_is_started_and_its_masks_have_its_camera(
+    client, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    prefix = tmp_path / 'prefix'
+    index = prefix / 'share' / 'ament_index' / 'resource_index' / 'packages'
+    driver = prefix / 'lib' / 'usb_cam' / 'usb_cam_node_exe'
+    for folder in (index, driver.parent):
+        folder.mkdir(parents=True)
+    (index / 'usb_cam').touch()
+    driver.write_text(f'#!{sys.executable}\n{WEBCAM}')
+    driver.chmod(0o755)
+    before = os.environ.get('AMENT_PREFIX_PATH', '')
+    monkeypatch.setenv('AMENT_PREFIX_PATH', f'{prefix}:{before}')
+    given = {'model': str(ROOT / 'test/data/tiny'), 'image_width': '128', 'image_height': '96'}
+    labels = client.listen(Image, '/vos/labels')
+    infos = client.listen(CameraInfo, '/vos/camera_info')
+    with launched(tmp_path, 'usb_cam', given):
+        # Launch, driver and node start meanwhile.
+        client.wait(lambda: labels and infos, 'masks and their camera', 3 * PATIENCE_S)
+    assert (labels[-1].width, labels[-1].height) == (128, 96)
+    assert (infos[-1].width, infos[-1].height) == (128, 96)
+    assert infos[-1].header.stamp in [each.header.stamp for each in labels]

@@ -18,12 +18,14 @@ from std_msgs.msg import Header
 from vos_ros.config import NodeConfig
 from vos_ros.errors import VosError
 from vos_ros.ros.cdr import read_message
-from vos_ros.ros.guard import ErrorLog
+from vos_ros.ros.guard import ErrorLog, guarded
 from vos_ros.ros.qos import BEST_EFFORT, LATCHED, profile, QosWatch, RELIABLE, VOLATILE
 from vos_ros.ros.reporting import image_topic
 
 #: How often to look for what does not come.
 _POLL_S = 1.0
+#: Largest message that is kept and read with each frame; a camera's has some hundred bytes.
+_MOST_NBYTES = 16384
 
 
 def camera_info_topic(image: str) -> str:
@@ -79,7 +81,7 @@ class CameraInfoRelay:
         self._node = node
         self._watch = watch
         self._group = group
-        self._error_log = error_log
+        self.error_log = error_log
         self._request_match = request_match
         self._on_topics_changed = on_topics_changed
         self._topic = camera_info_topic(node.resolve_topic_name(image_topic(node, config)))
@@ -122,7 +124,7 @@ class CameraInfoRelay:
             if is_latched and len(self.subscriptions) == 1:
                 self._listen((VOLATILE, LATCHED))
             else:
-                self._error_log.warn(
+                self.error_log.warn(
                     f'~/camera_info is asked for, but nothing comes on {self._topic}: remap that '
                     'to the camera_info of the images, or let the camera publish it'
                 )
@@ -145,18 +147,27 @@ class CameraInfoRelay:
             callback_group=self._group,
         )
 
+    @guarded
     def _on_info(self, serialized: bytes) -> None:
-        self._newest = serialized
+        if len(serialized) <= _MOST_NBYTES:
+            self._newest = serialized
+            return
+        self.error_log.log(
+            VosError(
+                f'{self._topic}: a message of {len(serialized)} bytes is refused, {_MOST_NBYTES} '
+                'at most; is its sender a camera?'
+            )
+        )
 
     def _send(self, newest: bytes, header: Header, shape: tuple[int, int]) -> None:
         try:
             info = read_message(newest, CameraInfo)
         except VosError as error:
-            self._error_log.log(VosError(f'{self._topic}: {error}'))
+            self.error_log.log(VosError(f'{self._topic}: {error}'))
             return
         size = size_of(info)
         if size != shape:
-            self._error_log.warn(
+            self.error_log.warn(
                 f'{self._topic} is for images of {size[1]}x{size[0]}, they have '
                 f'{shape[1]}x{shape[0]}: ~/camera_info is not published; remap {self._topic} to '
                 'that of these images'
