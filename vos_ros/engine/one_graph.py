@@ -99,8 +99,9 @@ class OneGraphSegmenter(VideoSegmenter):
     A VideoSegmenter that sends a frame through one graph whenever that can take it.
 
     It can not: at the frame of a prompt, at another size of camera or network, with another order
-    of channels, with ids above 254, and while objects read more different pairs of frames than the
-    graph has groups. Such frames cost what they cost with three graphs, and moving the memory.
+    of channels, with ids above 254, with `redetect`, and while objects read more different pairs
+    of frames than the graph has groups. Such frames cost what they cost with three graphs, and
+    moving the memory.
     `whole_frames` counts the others.
     """
 
@@ -207,7 +208,7 @@ class OneGraphSegmenter(VideoSegmenter):
     def memorize(
         self, instead: LabelMap | Float | None = None, *, may_search: bool = True
     ) -> None:
-        """See VideoSegmenter; while the graph runs nothing that is lost is searched for."""
+        """See VideoSegmenter."""
         seen, graph = self._seen, self.graph
         if seen is None or graph is None:
             super().memorize(instead, may_search=may_search)
@@ -285,6 +286,7 @@ class OneGraphSegmenter(VideoSegmenter):
         layout, known = graph.layout, self.object_ids
         return (
             bool(known)
+            and self._redetector is None  # it looks at pixels between reading and labelling
             and frame.size == layout.camera
             and self.input_size == layout.input_size
             and frame.encoding == layout.encoding

@@ -22,7 +22,7 @@ from vos_distill.export.onnx_export import OPSET  # noqa: E402
 from vos_distill.networks.presets import build_student  # noqa: E402
 from vos_distill.networks.student import Student  # noqa: E402
 from vos_ros.backends.frame_graph import FrameLayout, from_whole, to_whole  # noqa: E402
-from vos_ros.config import MemoryConfig, RuntimeConfig, SegmenterConfig  # noqa: E402
+from vos_ros.config import MemoryConfig, RedetectConfig, RuntimeConfig, SegmenterConfig  # noqa: E402
 from vos_ros.datatypes import Frame, Prompt  # noqa: E402
 from vos_ros.engine.one_graph import OneGraphSegmenter  # noqa: E402
 from vos_ros.engine.preprocess import network_size, resize_image  # noqa: E402
@@ -281,6 +281,16 @@ def test_more_pairs_of_frames_than_groups_go_by_three_graphs(
         if number == 3:
             assert one.whole_frames == 2
     assert one.whole_frames == 2  # then three objects read three prompted frames
+
+
+def test_with_redetection_frames_go_by_three_graphs(
+    both: Any, frames: list[tuple[Pixels, Pixels]]
+) -> None:
+    one, three = both(redetect=RedetectConfig(enabled=True))
+    prompts = {0: Prompt(frames[0][1])}
+    for _, expected, found in _pairs(one, three, frames[:4], prompts):
+        np.testing.assert_array_equal(found.label_map, expected.label_map)
+    assert one.whole_frames == 0
 
 
 def test_another_size_of_camera_goes_by_three_graphs(
