@@ -8,8 +8,8 @@ python examples/publish_mask.py --box 120,80,180,160 --ros-args -r image:=/camer
 
 The mask is sent for the next image that comes, so first.png must have been drawn on this view,
 with nothing moved since: 0 = background, k = object k (or one object in white). In a box X,Y,W,H,
-GrabCut looks for object 1; around a point X,Y it does so in a window, which is rough. A detector
-of yours does the same with what it has found.
+or at points X,Y,..., the prompt network finds object 1. A detector of yours does the same with
+what it has found.
 """
 
 import argparse
@@ -24,8 +24,9 @@ from rclpy.qos import qos_profile_sensor_data
 from rclpy.utilities import remove_ros_args
 from sensor_msgs.msg import Image
 
+from vos_ros.engine.prompter import Prompter
 from vos_ros.errors import VosError
-from vos_ros.formats.boxes import parse_box, parse_points, prompt_of
+from vos_ros.formats.boxes import parse_box, parse_points
 from vos_ros.formats.label_png import read_prompt_png
 from vos_ros.ros.conversions import to_frame
 
@@ -43,6 +44,7 @@ def main() -> None:
     try:
         labels = None if args.mask is None else read_prompt_png(args.mask)
         hint = parse_box(args.box) if args.box else parse_points(args.point or '0,0')
+        prompter = Prompter.open() if labels is None else None
     except VosError as error:
         sys.exit(str(error))
 
@@ -63,9 +65,9 @@ def main() -> None:
         if time.monotonic() > end:
             missing = 'image' if masks.get_subscription_count() else 'segmenter'
             sys.exit(f'no {missing} after 10 s: are the topics right (-r image:=/camera/...)?')
-    if labels is None:
+    if prompter is not None:
         try:
-            labels = prompt_of(to_frame(images[0]), {1: hint}).label_map
+            labels = prompter.prompt_of(to_frame(images[0]), {1: hint}).label_map
         except VosError as error:
             sys.exit(str(error))
     mask = Image(header=images[0].header, height=labels.shape[0], width=labels.shape[1])

@@ -67,6 +67,16 @@ ARGUMENTS = [
         description='topic of the boxes to start from, where vision_msgs is installed',
     ),
     DeclareLaunchArgument(
+        'init_points',
+        default_value='init_points',
+        description='topic of the points to start from (geometry_msgs/PointStamped)',
+    ),
+    DeclareLaunchArgument(
+        'init_click',
+        default_value='init_click',
+        description='topic of clicks (geometry_msgs/Point): <image>_mouse_left of rqt_image_view',
+    ),
+    DeclareLaunchArgument(
         'remove_objects',
         default_value='remove_objects',
         description='topic of the ids to forget',
@@ -355,6 +365,8 @@ def segmenter_node(
                 given['init_mask'].removesuffix('/compressed') + '/compressed',
             ),
             ('init_boxes', given['init_boxes']),
+            ('init_points', given['init_points']),
+            ('init_click', given['init_click']),
             ('remove_objects', given['remove_objects']),
         ],
         arguments=['--ros-args', '--log-level', given['log_level']],

@@ -321,6 +321,11 @@ class InitConfig(_Validated):
         unit='s',
         limits=(0.0, 86400.0),
     )
+    prompt_model: str = setting(
+        'prompt_mb',
+        'network that makes masks of boxes and points, name or folder; empty = GrabCut, which '
+        'also answers where the default one is not installed',
+    )
     same_overlap: float = setting(
         0.3,
         'a box without an id is the known object whose box it overlaps by so much (intersection '

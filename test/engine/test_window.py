@@ -48,6 +48,14 @@ def test_the_window_of_a_box_holds_it_with_something_around() -> None:
     assert corners.max() < 0.95 * SIDE
 
 
+@pytest.mark.parametrize('side', [3000.0, 1e300])
+def test_the_window_of_a_box_beyond_the_image_is_no_larger_than_the_image(side: float) -> None:
+    box = Box(600, 100, side, 50.0)
+    (window,) = windows_of(box, _SIZE)
+    assert window.side <= 1.4 * 640 + 1
+    assert (maps_of(box, window)[OUTSIDE] == 0).any()
+
+
 @pytest.mark.parametrize(
     ('places', 'count'),
     [

@@ -13,20 +13,18 @@ import numpy.typing as npt
 import pytest
 
 from vos_ros.datatypes import Frame
+from vos_ros.engine.prompter import Prompter
 from vos_ros.errors import VosError
 from vos_ros.formats.boxes import (
     Box,
     draw_box,
-    draw_boxes,
     parse_box,
     parse_points,
     Points,
-    prompt_from_box,
-    prompt_from_points,
-    prompt_of,
 )
 
 HEIGHT, WIDTH = 240, 320
+GRABCUT = Prompter(None)
 Mask = npt.NDArray[np.uint8]
 
 
@@ -66,7 +64,7 @@ def test_a_turned_box_holds_only_what_lies_inside_of_it() -> None:
 def test_two_boxes_keep_their_ids_and_the_smaller_lies_on_top() -> None:
     frame, _ = picture(((150, 120), (80, 60), 0), ((150, 120), (15, 15), 0))
     boxes = {300: Box(150, 120, 40, 40), 2: Box(150, 120, 190, 150)}
-    label_map, problems = draw_boxes(frame, boxes)
+    label_map, problems = GRABCUT.draw(frame, boxes)
     assert problems == ()
     assert label_map.dtype == np.uint16
     assert set(np.unique(label_map)) == {0, 2, 300}
@@ -105,7 +103,9 @@ def test_bad_boxes_are_refused_with_the_reason_and_the_others_are_drawn() -> Non
         Box(10, 10, 2, 50)
     with pytest.raises(VosError, match='finite'):
         Box(math.nan, 10, 20, 50)
-    label_map, problems = draw_boxes(frame, {1: Box(900, 900, 50, 50), 2: Box(150, 120, 150, 110)})
+    label_map, problems = GRABCUT.draw(
+        frame, {1: Box(900, 900, 50, 50), 2: Box(150, 120, 150, 110)}
+    )
     assert set(np.unique(label_map)) == {0, 2}
     assert problems[0].startswith('object 1: the box around (900, 900) lies outside')
     assert '320x240' in problems[0]
@@ -116,13 +116,13 @@ def test_a_box_that_no_integer_holds_is_refused_without_a_warning(place: float) 
     frame, _ = picture(((80, 60), (30, 20), 0.0))
     with warnings.catch_warnings():
         warnings.simplefilter('error')
-        _, problems = draw_boxes(frame, {1: Box(place, 60.0, 20.0, 20.0)})
+        _, problems = GRABCUT.draw(frame, {1: Box(place, 60.0, 20.0, 20.0)})
     assert 'lies outside' in problems[0]
 
 
 def test_a_point_finds_what_is_like_it_in_its_window() -> None:
     frame, (truth, other) = picture(((150, 110), (60, 35), 25), ((290, 30), (20, 20), 0))
-    prompt = prompt_from_points(frame, [(150, 110)], 3, reach=80)
+    prompt = GRABCUT.prompt_of(frame, {3: Points(((150, 110),), reach=80)})
     assert set(np.unique(prompt.label_map)) == {0, 3}
     found = (prompt.label_map == 3).astype(np.uint8)
     assert iou(found, truth) > 0.9
@@ -132,21 +132,21 @@ def test_a_point_finds_what_is_like_it_in_its_window() -> None:
 def test_points_of_one_object_lie_in_its_mask_whatever_their_colour() -> None:
     frame, _ = picture(((150, 110), (60, 35), 25))
     places = [(150.0, 110.0), (20.0, 200.0)]
-    label_map = prompt_from_points(frame, places).label_map
+    label_map = GRABCUT.from_points(frame, places).label_map
     assert all(label_map[round(y), round(x)] == 1 for x, y in places)
 
 
 def test_the_prompt_of_a_box_is_its_mask_with_the_stamp_of_the_image() -> None:
     frame, (truth,) = picture(((150, 110), (60, 35), 0))
     frame = Frame(frame.image, stamp_ns=1_700_000_000_123_456_789)
-    prompt = prompt_from_box(frame, parse_box('80,60,140,100'), 300)
+    prompt = GRABCUT.from_box(frame, parse_box('80,60,140,100'), 300)
     assert prompt.stamp_ns == 1_700_000_000_123_456_789
     assert iou((prompt.label_map == 300).astype(np.uint8), truth) > 0.95
 
 
 def test_boxes_and_points_are_drawn_in_one_map() -> None:
     frame, _ = picture(((100, 110), (40, 35), 0), ((250, 110), (20, 20), 0))
-    prompt = prompt_of(frame, {1: parse_box('50,65,100,90'), 2: parse_points('250,110')})
+    prompt = GRABCUT.prompt_of(frame, {1: parse_box('50,65,100,90'), 2: parse_points('250,110')})
     assert set(np.unique(prompt.label_map)) == {0, 1, 2}
 
 
@@ -171,7 +171,7 @@ def test_a_hint_outside_of_the_image_is_refused_with_its_size() -> None:
     frame, _ = picture(((100, 110), (40, 35), 0))
     for hint in (Points(((320.0, 10.0),)), Points(((10.0, -3.0),)), parse_box('400,10,20,20')):
         with pytest.raises(VosError, match='320x240'):
-            prompt_of(frame, {1: hint})
+            GRABCUT.prompt_of(frame, {1: hint})
     for ids in (0, 65536):
         with pytest.raises(VosError, match='1 to 65535'):
-            prompt_of(frame, {ids: parse_points('100,110')})
+            GRABCUT.prompt_of(frame, {ids: parse_points('100,110')})

@@ -268,6 +268,8 @@ def test_what_is_no_message_is_refused_and_the_next_one_answered(
         {'type': 'prompt', 'stamp': STAMP, 'runs': mask_runs()},
         {'type': 'box', 'stamp': str(STAMP), 'box': ['a', 0, 0, 0]},
         {'type': 'box', 'stamp': str(STAMP), 'box': [1e300, 0, 1e300, 5]},
+        {'type': 'find', 'stamp': str(STAMP), 'runs': [1, 5]},
+        {'type': 'find', 'stamp': str(STAMP)},
         {'type': 'remove', 'ids': 'all'},
         {'type': 'remove', 'ids': [-1]},
         {'type': 'shutdown'},
@@ -413,3 +415,27 @@ def test_the_newest_labels_come_with_their_own_image() -> None:
     assert feed.newest() == (20, 'image 20', 'labels')
     feed.put_labels(99, 'labels of no image')
     assert feed.newest() == (20, 'image 20', 'labels')
+
+
+def test_strokes_give_the_mask_that_is_sent_when_they_are_painted(server: PageServer) -> None:
+    strokes = np.zeros(SIZE, np.uint8)
+    strokes[30, 25:45], strokes[30, 40:45], strokes[50, 5:9] = 1, 2, 1
+    flat = strokes.ravel()
+    starts = np.flatnonzero(np.diff(flat, prepend=-1))
+    lengths = np.diff(starts, append=flat.size)
+    runs = np.stack([flat[starts], lengths], 1).ravel().tolist()
+
+    async def run() -> tuple[dict[str, Any], dict[str, Any]]:
+        page = await look(server)
+        stamp = (await page.shown())['stamp']
+        found = await page.ask(type='find', stamp=stamp, runs=runs)
+        nothing = await page.ask(type='find', stamp=stamp, runs=[0, SIZE[0] * SIZE[1]])
+        await page.session.close()
+        return found, nothing
+
+    found, nothing = asyncio.run(run())
+    mask = from_runs(found['runs'], SIZE)
+    assert mask[30, 25:40].all()  # without a network, as here, it is what was painted
+    assert not mask[30, 40:45].any()
+    assert nothing['ok'] is False
+    assert 'no stroke is on the object' in nothing['text']

@@ -72,7 +72,8 @@ def test_every_argument_has_a_description_and_a_default(name: str) -> None:
 
 def test_every_argument_that_the_interface_promises_is_there() -> None:
     promised = (
-        'image init_mask init_mask_file init_boxes remove_objects namespace name params_file '
+        'image init_mask init_mask_file init_boxes init_points init_click remove_objects '
+        'namespace name params_file '
         'model backend precision max_objects image_transport image_qos overlay autostart bag '
         'use_sim_time objects_3d depth camera_info page rviz log_level respawn'
     )
@@ -173,6 +174,7 @@ def test_use_sim_time_is_left_to_the_file_unless_it_is_given(
 
 def test_every_topic_can_be_remapped(monkeypatch: pytest.MonkeyPatch) -> None:
     given = {'image': 'a', 'init_mask': 'b', 'init_boxes': 'c', 'remove_objects': 'd'}
+    given |= {'init_points': 'e', 'init_click': 'f'}
     (node,) = nodes_made(monkeypatch, **given)
     compressed = {'image/compressed': 'a/compressed', 'init_mask/compressed': 'b/compressed'}
     assert dict(node['remappings']) == {**given, **compressed}

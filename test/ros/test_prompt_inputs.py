@@ -8,6 +8,7 @@ import pytest
 
 pytest.importorskip('rclpy', reason='needs rclpy')
 
+from geometry_msgs.msg import Point, PointStamped
 from robot import HEIGHT, MASK, Robot, ROOT, SCENE, to_array, WIDTH
 from sensor_msgs.msg import CompressedImage
 
@@ -126,3 +127,38 @@ def test_boxes_without_an_image_are_reported(robot: Robot) -> None:
         'the rejection',
     )
     robot.client.node.destroy_publisher(boxes)
+
+
+def object_at(robot: Robot, x: int, y: int) -> int:
+    """Give the id of a pixel of the picture, as it is segmented now."""
+    return int(to_array(robot.segment(image=PICTURE))[y, x])
+
+
+def test_a_point_becomes_the_mask_of_the_object_under_it(robot: Robot) -> None:
+    points = robot.client.publisher(PointStamped, 'init_points')
+    stamp = robot.client.next_stamp()
+    msg = PointStamped()
+    msg.header.stamp.sec, msg.header.stamp.nanosec = stamp
+    msg.point.x, msg.point.y, msg.point.z = 60.0, 45.0, 7.0
+    send(robot, points, msg)
+    robot.segment(stamp=stamp, image=PICTURE)
+    robot.client.wait(lambda: object_at(robot, 60, 45) == 7, 'the object under the point')
+    msg.point.x, msg.point.z = 5000.0, 8.0
+    send(robot, points, msg)
+    robot.client.wait(
+        lambda: 'lies outside of the image' in robot.fresh('objects')['last_rejection'],
+        'the rejection',
+    )
+    robot.client.node.destroy_publisher(points)
+
+
+def test_a_click_without_a_stamp_is_for_the_newest_image(robot: Robot) -> None:
+    clicks = robot.client.publisher(Point, 'init_click')
+    robot.segment(image=PICTURE)
+    clicks.publish(Point(x=60.0, y=45.0))
+    robot.client.wait(lambda: object_at(robot, 60, 45) == 1, 'the object under the click')
+    clicks.publish(Point(x=60.0, y=45.0, z=0.5))
+    robot.client.wait(
+        lambda: 'z of a point' in robot.fresh('objects')['last_rejection'], 'the rejection'
+    )
+    robot.client.node.destroy_publisher(clicks)

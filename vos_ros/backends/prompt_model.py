@@ -10,12 +10,12 @@ import json
 from pathlib import Path
 
 from vos_ros.backends import model_folders
+from vos_ros.config import InitConfig
 from vos_ros.datatypes import Float
 from vos_ros.errors import VosError
 
 CARD = 'prompt.json'
-#: What `init.prompt_model` says by default.
-DEFAULT = 'prompt_mb'
+DEFAULT = InitConfig().prompt_model
 _FORMAT = 1
 _MOST_NBYTES = 64 << 20
 Network = Callable[[Float, Float], tuple[Float, Float]]

@@ -51,6 +51,7 @@ from vos_ros.commands.shared import (
     print_json,
     print_warnings,
     progress_bars,
+    PROMPT_MODEL,
     read_hints,
     scores,
     SIZE,
@@ -105,6 +106,7 @@ def run_command(
     ),
     box: list[str] = BOX,
     point: list[str] = POINT,
+    prompt_model: str = PROMPT_MODEL,
     out: Path = typer.Option(
         Path('run_out'), '--out', help='Folder for masks/NAME.png and overlay.mp4.'
     ),
@@ -122,6 +124,7 @@ def run_command(
     as_json: bool = JSON,
 ) -> None:
     """Segment a video or a folder of images, given a mask (or boxes) for the first frame."""
+    from vos_ros.engine.prompter import Prompter
     from vos_ros.evaluation.evaluate import (
         evaluate_sequence,
         fit_mask,
@@ -131,7 +134,6 @@ def run_command(
     )
     from vos_ros.evaluation.results import writing
     from vos_ros.evaluation.video import OverlayVideo
-    from vos_ros.formats.boxes import prompt_of
     from vos_ros.formats.label_png import read_prompt_png
     from vos_ros.formats.masks import ids_in
     from vos_ros.sequences import open_sequence
@@ -144,7 +146,7 @@ def run_command(
     if masks:
         labels = fit_mask(read_prompt_png(masks[0]), first.size, f'{mask} for {source}')
     else:
-        labels = prompt_of(first, hints).label_map
+        labels = Prompter.open(prompt_model, threads).prompt_of(first, hints).label_map
     make_folder(out)
     held = max_objects or objects_for(len(ids_in(labels)))
     segmenter = open_segmenter(model, size, threads, backend, precision, held, memory)
@@ -193,6 +195,7 @@ def page_command(
         '127.0.0.1', '--host', help='Address to listen on; beyond loopback a token is needed.'
     ),
     port: int = typer.Option(8420, '--port', help='0 = any that is free.'),
+    prompt_model: str = PROMPT_MODEL,
     model: str = MODEL,
     size: int = SIZE,
     budget_mib: float = BUDGET_MIB,
@@ -206,6 +209,7 @@ def page_command(
         from vos_ros.page.server import PageServer
     except ImportError as error:
         raise VosError(f'vos page needs aiohttp ({error}): pip install aiohttp') from error
+    from vos_ros.engine.prompter import Prompter
     from vos_ros.evaluation.evaluate import objects_for
     from vos_ros.page.clip import Clip
     from vos_ros.sequences import open_sequence
@@ -218,7 +222,7 @@ def page_command(
         mask,
         lambda n: open_segmenter(model, size, threads, backend, precision, objects_for(n), memory),
     )
-    server = PageServer(clip, host, port)
+    server = PageServer(clip, host, port, prompter=Prompter.open(prompt_model))
     server.start()
     print(f'open {server.url}  (Ctrl-C ends it)', flush=True)
     try:

@@ -26,7 +26,7 @@ from rich.progress import (
 import typer
 
 from vos_ros.budget import Budget
-from vos_ros.config import MemoryConfig, RuntimeConfig, SegmenterConfig
+from vos_ros.config import InitConfig, MemoryConfig, RuntimeConfig, SegmenterConfig
 from vos_ros.errors import VosError
 
 if TYPE_CHECKING:
@@ -76,14 +76,19 @@ PRECISION = typer.Option(
 BOX = typer.Option(
     [],
     '--box',
-    help='X,Y,W,H in px instead of a mask: a box around an object of the first frame, in which '
-    'GrabCut looks for it. Once for each object: ids 1, 2, ...',
+    help='X,Y,W,H in px instead of a mask: a box around an object of the first frame. Once for '
+    'each object: ids 1, 2, ...',
 )
 POINT = typer.Option(
     [],
     '--point',
-    help='X,Y (or X,Y,X,Y,...) in px instead of a mask: on an object. Rough: GrabCut in a window '
-    'around it. Ids go on after those of the boxes.',
+    help='X,Y (or X,Y,X,Y,...) in px instead of a mask: on an object. Several places '
+    'say more than one, a box says most. Ids go on after those of the boxes.',
+)
+PROMPT_MODEL = typer.Option(
+    InitConfig().prompt_model,
+    '--prompt-model',
+    help="Network that makes masks of boxes and points, name or folder; '' = GrabCut.",
 )
 JSON = typer.Option(False, '--json', help='Print the result as JSON on stdout, and nothing else.')
 

@@ -93,9 +93,11 @@ def windows_of(hint: Hint, size: Size) -> list[Window]:
     :param size: height and width of the image, px.
     """
     if isinstance(hint, Box):
-        corners = hint.corners()
-        span = float((corners.max(axis=0) - corners.min(axis=0)).max())
-        return [window_at(hint.x, hint.y, BOX_WINDOW * span, size)]
+        # What of the box lies on the image: no window is to grow with a box of 1e300 px.
+        corners = hint.corners().clip(-0.5, (size[1] - 0.5, size[0] - 0.5))
+        low, high = corners.min(axis=0), corners.max(axis=0)
+        x, y = (low + high) / 2
+        return [window_at(x, y, BOX_WINDOW * float((high - low).max()), size)]
     left, top, right, bottom = extent_of(hint)
     least = max(_AROUND_STROKES * (max(right - left, bottom - top) + 1), _LEAST_SHARE * min(size))
     sides = [max(least, float(min(size)))]

@@ -14,7 +14,6 @@ guess, too. It is rough, and meant for an object that stands out and fills about
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 import math
 
@@ -22,7 +21,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from vos_ros.datatypes import Frame, Image, LabelMap, Prompt
+from vos_ros.datatypes import Frame, Image
 from vos_ros.errors import VosError
 
 #: GrabCut sees this share of the box's longer side around it: the background to compare with.
@@ -160,81 +159,6 @@ def _numbers(text: str) -> list[float]:
         return [float(part) for part in text.split(',')]
     except ValueError:
         return []
-
-
-def prompt_of(frame: Frame, hints: Mapping[int, Box | Points]) -> Prompt:
-    """
-    Make the prompt of boxes and points: the one way from a hint to a mask, for all that have any.
-
-    :param frame: the image on which they were drawn.
-    :param hints: object id (1 to 65535) -> box, or points.
-    :raises VosError: one of them lies outside of the image, or is hidden behind the others.
-    """
-    wrong = [object_id for object_id in hints if not 0 < object_id < 2**16]
-    if wrong or not hints:
-        raise VosError(f'objects have ids from 1 to 65535, not {wrong}; give at least one')
-    label_map, problems = draw_boxes(frame, hints)
-    if problems:
-        raise VosError('; '.join(problems))
-    hidden = sorted(set(hints).difference(np.unique(label_map).tolist()))
-    if hidden:
-        raise VosError(f'objects {hidden} lie behind the others; draw them elsewhere')
-    return Prompt(label_map, frame.stamp_ns)
-
-
-def prompt_from_box(frame: Frame, box: Box, object_id: int = 1) -> Prompt:
-    """
-    Make a prompt of one box.
-
-    :param frame: the image on which it was drawn.
-    :param box: around the object.
-    :param object_id: of the object.
-    :raises VosError: the box lies outside of the image.
-    """
-    return prompt_of(frame, {object_id: box})
-
-
-def prompt_from_points(
-    frame: Frame, places: Sequence[tuple[float, float]], object_id: int = 1, reach: float = 0.0
-) -> Prompt:
-    """
-    Make a prompt of one or more points on one object. Rough: a box says more, a mask says it.
-
-    :param frame: the image on which they were set.
-    :param places: x, y of each, px.
-    :param object_id: of the object.
-    :param reach: how far the object reaches from them, px; 0 = a quarter of the shorter side.
-    :raises VosError: they lie outside of the image.
-    """
-    return prompt_of(frame, {object_id: Points(tuple(places), reach)})
-
-
-def draw_boxes(
-    frame: Frame, boxes: Mapping[int, Box | Points]
-) -> tuple[LabelMap, tuple[str, ...]]:
-    """
-    Draw a mask for each box; smaller boxes go on top of larger ones.
-
-    :param frame: the image on which the boxes were drawn.
-    :param boxes: object id -> box, or points.
-    :return: (H, W) uint8 or uint16 ids, and one line for each box that could not be drawn.
-    """
-    dtype = np.uint8 if max(boxes, default=0) < 255 else np.uint16
-    label_map: LabelMap = np.zeros(frame.size, dtype)
-    problems = []
-
-    def area(item: tuple[int, Box | Points]) -> float:
-        box = item[1].window(frame.size) if isinstance(item[1], Points) else item[1]
-        return box.width * box.height
-
-    for object_id, hint in sorted(boxes.items(), key=area, reverse=True):
-        try:
-            mask = draw_points(frame, hint) if isinstance(hint, Points) else draw_box(frame, hint)
-        except VosError as error:
-            problems.append(f'object {object_id}: {error}')
-            continue
-        label_map[mask > 0] = object_id
-    return label_map, tuple(problems)
 
 
 def draw_box(frame: Frame, box: Box) -> Mask:

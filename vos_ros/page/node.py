@@ -26,7 +26,9 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header, UInt16MultiArray
 from std_srvs.srv import SetBool, Trigger
 
+from vos_ros.config import InitConfig
 from vos_ros.datatypes import LabelMap
+from vos_ros.engine.prompter import Prompter
 from vos_ros.errors import VosError
 from vos_ros.formats.image_codec import decode_labels
 from vos_ros.page.feed import Feed, Shot, to_ids
@@ -303,6 +305,7 @@ class PromptPage(Node):
             ('port', 8420, '0 = any that is free'),
             ('token', '', 'empty = a random one'),
             ('max_rate_hz', 15.0, 'most pictures per second and page'),
+            ('prompt_model', InitConfig().prompt_model, 'finds what boxes and strokes mean'),
             ('segmenters', [''], 'full names of segmenters to show; empty = all that there are'),
         ):
             descriptor = ParameterDescriptor(description=text, read_only=True)
@@ -313,7 +316,8 @@ class PromptPage(Node):
         self._wake = self.create_guard_condition(self._work)
         self.create_subscription(DiagnosticArray, '/diagnostics', self._on_report, 10)
         self.create_timer(_POLL_S, self._find_segmenters)
-        self.server = PageServer(self, **given)
+        prompter = Prompter.open(given.pop('prompt_model'))
+        self.server = PageServer(self, **given, prompter=prompter)
 
     def cameras(self) -> Mapping[str, Segmenter]:
         """Return the segmenters that are known by now."""

@@ -29,9 +29,12 @@ from aiohttp import web, WSMsgType
 import cv2
 import numpy as np
 
+from vos_ros.datatypes import LabelMap
+from vos_ros.engine.prompter import Prompter
 from vos_ros.errors import VosError
-from vos_ros.formats.boxes import Box, prompt_from_box
+from vos_ros.formats.boxes import Box
 from vos_ros.formats.drawing import to_rgb
+from vos_ros.formats.marks import Marks
 from vos_ros.formats.masks import ids_in, Reading, reading_of
 from vos_ros.page.feed import Camera, from_runs, Shot, Source, to_ids, to_runs
 
@@ -113,6 +116,7 @@ class PageServer:
     :param port: 0 = any that is free.
     :param token: '' = a random one.
     :param max_rate_hz: most pictures per second and viewer.
+    :param prompter: finds what boxes and strokes mean; None = GrabCut.
     """
 
     def __init__(
@@ -122,6 +126,7 @@ class PageServer:
         port: int = 0,
         token: str = '',
         max_rate_hz: float = 15.0,
+        prompter: Prompter | None = None,
     ) -> None:
         self._source, self._host, self._port = source, host, port
         self._is_local = is_loopback(host)
@@ -129,7 +134,9 @@ class PageServer:
         self._period_s = 1.0 / max_rate_hz
         self._viewers: set[_Viewer] = set()
         self._silent: set[Any] = set()  # connections that have not asked for anything yet
+        self._prompter = prompter or Prompter(None)
         self._drawer = ThreadPoolExecutor(1, 'vos_page_draw')
+        self._finder = ThreadPoolExecutor(1, 'vos_page_find')  # pictures do not wait for it
         self._drawn: tuple[tuple[Shot, int], bytes, dict[str, Any]] | None = None
         self._loop = asyncio.new_event_loop()
         self._thread: threading.Thread | None = None
@@ -174,6 +181,7 @@ class PageServer:
         self._thread.join(5.0)
         self._thread = None
         self._drawer.shutdown(wait=False, cancel_futures=True)
+        self._finder.shutdown(wait=False, cancel_futures=True)
 
     def make_app(self) -> web.Application:
         """Make the application; tests serve it themselves."""
@@ -324,9 +332,10 @@ class PageServer:
         if what == 'live':
             viewer.frozen = None
             return {}
-        if what == 'box':
+        if what in ('box', 'find'):
             shot = viewer.shot(values['stamp'])
-            return dict(await self._in_drawer(self._draw_box, shot, values))
+            find = self._find_in_box if what == 'box' else self._find_under_strokes
+            return dict(await self._loop_of().run_in_executor(self._finder, find, shot, values))
         if what == 'prompt':
             shot = viewer.shot(values['stamp'])
             labels, names = await self._in_drawer(_read_prompt, shot, values)
@@ -344,14 +353,17 @@ class PageServer:
     def _loop_of() -> asyncio.AbstractEventLoop:
         return asyncio.get_running_loop()
 
-    @staticmethod
-    def _draw_box(shot: Shot, values: dict[str, Any]) -> dict[str, Any]:
+    def _find_in_box(self, shot: Shot, values: dict[str, Any]) -> dict[str, Any]:
         x, y, width, height = (float(v) for v in values['box'])
         box = Box(x + (width - 1) / 2, y + (height - 1) / 2, width, height)
-        found = prompt_from_box(shot.read_frame(), box).label_map
-        runs = to_runs(found)
-        pairs = np.stack((runs >> 24, runs & 0xFFFFFF), axis=1).ravel()
-        return {'runs': pairs.tolist()}
+        return _as_runs(self._prompter.find(shot.read_frame(), box))
+
+    def _find_under_strokes(self, shot: Shot, values: dict[str, Any]) -> dict[str, Any]:
+        """Find what strokes mean: in the runs, 1 is on the object and 2 is beside it."""
+        frame = shot.read_frame()
+        drawn = from_runs(values['runs'], frame.size)
+        marks = Marks((drawn == 1).astype(np.uint8), (drawn == 2).astype(np.uint8))
+        return _as_runs(self._prompter.find(frame, marks))
 
     def _watch(self, viewer: _Viewer, name: str, width: int) -> None:
         before, viewer.camera = viewer.camera, self._source.cameras().get(name)
@@ -376,7 +388,12 @@ class PageServer:
             names = sorted(self._source.cameras())
             status = viewer.camera.status() if viewer.camera is not None else {}
             await self._send(
-                viewer, type='status', mode=self._source.mode, cameras=names, **status
+                viewer,
+                type='status',
+                mode=self._source.mode,
+                cameras=names,
+                finds=self._prompter.has_network,
+                **status,
             )
             await asyncio.sleep(_STATUS_S)
 
@@ -456,6 +473,13 @@ class PageServer:
         body = jpeg.tobytes() + runs
         self._drawn = key, body, head
         return body, head
+
+
+def _as_runs(mask: LabelMap) -> dict[str, Any]:
+    """Write a mask as the page reads it: [0 or 1, length, ...]."""
+    runs = to_runs(mask)
+    pairs = np.stack((runs >> 24, runs & 0xFFFFFF), axis=1).ravel()
+    return {'runs': pairs.tolist()}
 
 
 def _read_prompt(shot: Shot, values: dict[str, Any]) -> tuple[Any, dict[int, str]]:

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The vos_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""A thread that turns boxes into masks: neither a callback nor a frame waits for it."""
+"""A thread that turns boxes and points into masks: neither a callback nor a frame waits."""
 
 from collections import deque
 from collections.abc import Callable, Collection
@@ -12,8 +12,8 @@ import numpy as np
 
 from vos_ros.config import InitConfig
 from vos_ros.datatypes import Prompt
+from vos_ros.engine.prompter import Prompter
 from vos_ros.errors import VosError
-from vos_ros.formats.boxes import draw_boxes
 from vos_ros.ros.conversions import Arrival, CameraFrame, to_any_frame
 from vos_ros.ros.detections import BoxPrompt
 from vos_ros.ros.raw_image import nbytes_of
@@ -31,6 +31,7 @@ class BoxDrawer:
     The images are those that the worker keeps as well, so they take no memory of their own.
 
     :param init: how long to wait for an image, and what to do when it has passed.
+    :param prompter: finds the masks.
     :param on_prompt: called from this thread with the masks, stamped like their image.
     :param on_error: called with what went wrong, from this thread or that of `put_boxes`.
     :param on_note: called from this thread with what the sender should know all the same.
@@ -39,11 +40,13 @@ class BoxDrawer:
     def __init__(
         self,
         init: InitConfig,
+        prompter: Prompter,
         on_prompt: Callable[[Prompt], None],
         on_error: Callable[[Exception], None],
         on_note: Callable[[str], None] = lambda line: None,
     ) -> None:
         self._init = init
+        self._prompter = prompter
         self._on_prompt = on_prompt
         self._on_error = on_error
         self._on_note = on_note
@@ -143,7 +146,7 @@ class BoxDrawer:
         if item is None:
             return None
         frame: CameraFrame = to_any_frame(item)
-        label_map, problems = draw_boxes(frame, request.boxes)
+        label_map, problems = self._prompter.draw(frame, request.boxes)
         for problem in problems:
             self._on_error(VosError(problem))
         with self._changed:

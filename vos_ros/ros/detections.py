@@ -22,7 +22,7 @@ from std_msgs.msg import Header
 from vos_ros.config import InitConfig
 from vos_ros.datatypes import LabelMap, ObjectState, Segmentation
 from vos_ros.errors import VosError
-from vos_ros.formats.boxes import Box
+from vos_ros.formats.boxes import Box, Points
 from vos_ros.ros.conversions import to_stamp_ns
 from vos_ros.ros.guard import tidy
 
@@ -51,15 +51,15 @@ def find_vision_msgs() -> Any | None:
 @dataclass(frozen=True)
 class BoxPrompt:
     """
-    Boxes that say where objects are on one frame.
+    Boxes or points that say where objects are on one frame.
 
-    :param boxes: object id -> box.
+    :param boxes: object id -> box, or points.
     :param names: object id -> what the detector calls it.
     :param stamp_ns: of the frame on which they were found; 0 = the newest one.
     :param unsure_ids: those that the detector did not give, and no known object has.
     """
 
-    boxes: Mapping[int, Box]
+    boxes: Mapping[int, Box | Points]
     names: Mapping[int, str]
     stamp_ns: int = 0
     unsure_ids: frozenset[int] = frozenset()
@@ -219,7 +219,8 @@ class Sightings:
         """
         newest = self._newest
         stamp_ns = boxes.stamp_ns or (newest.stamp_ns if newest is not None else 0)
-        self._requested.append((stamp_ns, dict(boxes.boxes)))
+        places = {i: box for i, box in boxes.boxes.items() if isinstance(box, Box)}
+        self._requested.append((stamp_ns, places))
 
     def at(self, stamp_ns: int, known: Collection[int]) -> dict[int, Box]:
         """

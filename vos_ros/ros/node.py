@@ -36,6 +36,7 @@ example:
 
 in:   image (sensor_msgs/Image), or image/compressed;  init_mask (sensor_msgs/Image: ids per
       pixel), init_mask/compressed (png), init_boxes (vision_msgs/Detection2DArray);
+      init_points (geometry_msgs/PointStamped), init_click (geometry_msgs/Point);
       remove_objects (std_msgs/UInt16MultiArray)
 out:  ~/labels, ~/object_<id>/mask, ~/confidence, ~/overlay (sensor_msgs/Image),
       ~/overlay/compressed;  ~/object_states, /diagnostics (diagnostic_msgs/DiagnosticArray);

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 The vos_ros authors
 # SPDX-License-Identifier: Apache-2.0
 """
-What objects to follow: init masks, raw or as PNG, boxes, a file; and which to forget.
+What objects to follow: init masks, raw or as PNG, boxes, points, a file; and which to forget.
 
 From configure to clean-up. Messages come in by the intake's thread while the node is active, all
 else by the executor's, so what they share is locked.
@@ -15,6 +15,7 @@ import hashlib
 import threading
 from typing import Any
 
+from geometry_msgs.msg import Point, PointStamped
 import numpy as np
 from rclpy.callback_groups import CallbackGroup
 from sensor_msgs.msg import CompressedImage, Image
@@ -30,6 +31,7 @@ from vos_ros.ros.detections import BoxPrompt
 from vos_ros.ros.diagnostics import Health
 from vos_ros.ros.gaps import GapCounter
 from vos_ros.ros.guard import ErrorLog, guarded, in_words, shortened
+from vos_ros.ros.points import Clicks
 from vos_ros.ros.qos import LATCHED, profile, QosWatch, RELIABLE, VOLATILE
 from vos_ros.ros.reporting import compressed_topic
 from vos_ros.stream.requests import QUEUE_CAPACITY
@@ -140,10 +142,12 @@ class PromptInputs:
         self._has_logged_held = False
         self._seen = Deliveries()
         self._has_seen_stamp_0 = False
+        self._clicks = Clicks()
         self._newest_mask: tuple[int, LabelMap] | None = None  # stamp, all its masks so far
         self._topics: dict[str, tuple[type, Callable]] = {
             'init_mask': (Image, self._on_mask),
             compressed_topic(node, 'init_mask'): (CompressedImage, self._on_compressed_mask),
+            'init_points': (PointStamped, self._on_point),
         }
         if vision is not None:
             self._topics['init_boxes'] = (vision.Detection2DArray, self._on_boxes)
@@ -157,6 +161,16 @@ class PromptInputs:
                 'remove_objects',
                 self._on_remove,
                 profile(2),
+                raw=True,
+                callback_group=group,
+            )
+        )
+        self._subscriptions.append(
+            watch.subscribe(
+                Point,
+                'init_click',
+                self._on_click,
+                profile(_DEPTH),
                 raw=True,
                 callback_group=group,
             )
@@ -194,6 +208,7 @@ class PromptInputs:
             self._held.clear()
             self._seen.clear()
             self.sightings.clear()
+            self._clicks.clear()
             self.names = {}
 
     def repeat(self) -> None:
@@ -296,6 +311,28 @@ class PromptInputs:
                 self.error_log.warn(f'init boxes: {line}')
             self.names = {**self.names, **boxes.names}
             self._take(boxes)
+
+    @guarded
+    def _on_point(self, msg: PointStamped, *, is_latched: bool) -> None:
+        at = msg.point
+        with self._lock, self._rejections():
+            if self._is_new('points', is_latched, msg, repr((at.x, at.y, at.z)).encode()):
+                self._take_point(at, conversions.to_stamp_ns(msg.header.stamp))
+
+    @guarded
+    def _on_click(self, serialized: bytes) -> None:
+        with self._lock, self._rejections():
+            self._health.mask_arrived()
+            try:
+                at = read_message(serialized, Point)
+            except VosError as error:
+                raise VosError(f'init_click: {error}') from None
+            self._take_point(at, 0)  # a click of rqt has no stamp: the newest image is meant
+
+    def _take_point(self, at: Point, stamp_ns: int) -> None:
+        prompt = self._clicks.take(at.x, at.y, at.z, stamp_ns, self._known_ids())
+        if prompt is not None:
+            self._take(prompt)
 
     def _take_mask(self, msg: Any, read: Callable[[Any, int], Any]) -> None:
         label_map = read(msg, self._config.binary_id)

@@ -15,6 +15,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from vos_ros.budget import Budget
 from vos_ros.config import NodeConfig, parse_range
 from vos_ros.datatypes import Prompt, Segmentation
+from vos_ros.engine.prompter import Prompter
 from vos_ros.engine.segmenter import VideoSegmenter
 from vos_ros.errors import VosError
 from vos_ros.formats.grey import GreyRange
@@ -49,6 +50,7 @@ class Loaded:
     """
 
     segmenter: VideoSegmenter
+    prompter: Prompter
     outputs: Outputs
     prompts: PromptInputs
     results: Results
@@ -70,7 +72,6 @@ class Session:
     :param health: counts.
     :param error_log: logs.
     :param group: of all subscriptions of the intake, those of the prompts as well.
-    :param has_boxes: whether boxes can come in.
     :param is_paused: whether images and prompts are ignored; may be changed at any time.
     """
 
@@ -84,7 +85,6 @@ class Session:
         health: Health,
         error_log: ErrorLog,
         group: IntakeGroup,
-        has_boxes: bool,
         is_paused: bool,
     ) -> None:
         self.is_paused = is_paused
@@ -100,20 +100,20 @@ class Session:
         self._has_joined = True
         self._images: dict[Any, GapCounter] = {}  # the camera's subscription, once there is one
         self._worker = _worker(config, loaded)
-        self._boxes: BoxDrawer | None = None
         self._intake = Intake(node.context, group)
         with ExitStack() as opened:
-            if has_boxes:
-                results = loaded.results
-                init = Budget.of(loaded.segmenter.config.memory).bound(config.init)
-                self._boxes = BoxDrawer(
-                    init, self._worker.submit_prompt, results.reject, results.note
-                )
-                opened.callback(self._join, self._boxes)
+            results = loaded.results
+            self._boxes = BoxDrawer(
+                Budget.of(loaded.segmenter.config.memory).bound(config.init),
+                loaded.prompter,
+                self._worker.submit_prompt,
+                results.reject,
+                results.note,
+            )
+            opened.callback(self._join, self._boxes)
             self._worker.start()
             opened.callback(self._join, self._worker)
-            if self._boxes is not None:
-                opened.callback(self._boxes.stop, 0.0)  # it ends while the worker does
+            opened.callback(self._boxes.stop, 0.0)  # it ends while the worker does
             self._opened = opened.pop_all()
 
     def listen(self) -> str:
@@ -191,14 +191,14 @@ class Session:
         """
         Hand a prompt on.
 
-        :param prompt: masks or boxes.
+        :param prompt: masks, boxes or points.
         :return: False = nobody can use it now.
         """
         if self.is_paused:
             return False
         if isinstance(prompt, Prompt):
             self._worker.submit_prompt(prompt)
-        elif self._boxes is not None:
+        else:
             self._boxes.put_boxes(prompt)
         return True
 
@@ -208,8 +208,7 @@ class Session:
 
         :param object_ids: of these.
         """
-        if self._boxes is not None:
-            self._boxes.remove(object_ids)
+        self._boxes.remove(object_ids)
         self._worker.submit_remove(object_ids)
 
     def reset(self) -> None:
@@ -219,8 +218,7 @@ class Session:
 
     def clear_boxes(self) -> None:
         """Forget boxes that wait, and the images that they could be for."""
-        if self._boxes is not None:
-            self._boxes.clear()
+        self._boxes.clear()
 
     @guarded
     def _on_image(self, serialized: bytes) -> None:
@@ -257,8 +255,7 @@ class Session:
         encoding = getattr(item.msg, 'encoding', '') or getattr(item.msg, 'format', '')
         self._health.image_arrived(encoding, item.stamp_ns)
         self._worker.submit_frame(item)
-        if self._boxes is not None:
-            self._boxes.put_image(item)
+        self._boxes.put_image(item)
 
 
 def _worker(config: NodeConfig, loaded: Loaded) -> Worker[Arrival]:

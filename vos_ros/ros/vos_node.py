@@ -8,8 +8,8 @@ what goes out in `results`, `publishing` and `reporting`.
 
 Three threads. The executor's runs every callback that has no other note: it answers services,
 reports and never waits for the network. The intake's, while the node is active, takes images and
-masks and stores them. The worker's converts, segments and publishes. (A fourth one draws masks for
-boxes, see `box_drawer`.)
+masks and stores them. The worker's converts, segments and publishes. (A fourth one finds masks for
+boxes and points, see `box_drawer`.)
 """
 
 from collections import Counter
@@ -26,6 +26,7 @@ from std_srvs.srv import SetBool, Trigger
 
 from vos_ros.budget import Budget
 from vos_ros.datatypes import Prompt
+from vos_ros.engine.prompter import Prompter
 from vos_ros.engine.segmenter import VideoSegmenter
 from vos_ros.errors import VosError
 from vos_ros.formats.encoded import limit_pixels
@@ -168,7 +169,7 @@ class VosNode(LifecycleNode):
         config = self._config = parameters.read(self)
         budget = Budget.of(config.segmenter.memory)
         limit_pixels(budget.pixels)
-        segmenter = wait_for(lambda: self._load(config), self.context.ok)
+        segmenter, prompter = wait_for(lambda: self._load(config), self.context.ok)
         with ExitStack() as opened:
             infos = CameraInfoRelay(
                 self,
@@ -210,12 +211,13 @@ class VosNode(LifecycleNode):
                 on_reset=self._time_jumped.trigger,
             )
             prompts.take_file()
-            self._loaded = Loaded(segmenter, outputs, prompts, results, opened.pop_all())
+            self._loaded = Loaded(segmenter, prompter, outputs, prompts, results, opened.pop_all())
         self.destroy_timer(self._diagnostics_timer)
         self._diagnostics_timer = self._start_diagnostics()
 
-    def _load(self, config: parameters.Configuration) -> VideoSegmenter:
+    def _load(self, config: parameters.Configuration) -> tuple[VideoSegmenter, Prompter]:
         began = time.perf_counter()
+        prompter = Prompter.open(config.node.init.prompt_model)
         segmenter = VideoSegmenter.open(config=config.segmenter, runtime=config.runtime)
         if config.node.overload.policy == 'shrink':
             segmenter.open_sizes()
@@ -224,9 +226,10 @@ class VosNode(LifecycleNode):
             self.get_logger().warning(f'fell back to {segmenter.backend_name}: {line}')
         self.get_logger().info(
             f'model {segmenter.manifest.name} runs on {segmenter.backend_name} '
-            f'({segmenter.precision}), loaded in {self._load_s:.1f} s'
+            f'({segmenter.precision}), loaded in {self._load_s:.1f} s; boxes and points go '
+            f'through {prompter.name}'
         )
-        return segmenter
+        return segmenter, prompter
 
     def _activate(self) -> None:
         loaded = self._loaded
@@ -241,7 +244,6 @@ class VosNode(LifecycleNode):
             health=self._health,
             error_log=self.error_log,
             group=self._input_group,
-            has_boxes=self._vision is not None,
             is_paused=self._is_paused,
         )
         loaded.prompts.hand_over_held()

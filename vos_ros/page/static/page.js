@@ -17,6 +17,9 @@ let picture = null;    // the newest one
 let frozen = null;     // the one that is painted on
 let mask = null;       // Uint8Array of ids, of the camera's size
 let draft = document.createElement('canvas');
+let marks = null;      // strokes of Find: 1 on the object, 2 beside it; of one object at a time
+let before = null;     // the mask without what they found
+let owner = 0, finding = null, isStale = false;
 let undo = [], tool = 'brush', stroke = null, cursor = null, isBusy = false;
 let status = {}, names = {}, history = new Map(), camera = '', arrivals = [];
 let seen = {rejected: null, notice: null};
@@ -145,7 +148,7 @@ function freeze() {
   if (frozen || !picture) return Boolean(frozen);
   frozen = picture;
   mask = new Uint8Array(frozen.width * frozen.height);
-  undo = [];
+  undo = []; marks = null;
   draft.width = frozen.width; draft.height = frozen.height;
   ask({type: 'freeze', stamp: frozen.stamp}).then((reply) => {
     if (!reply.ok) { toast(reply.text, true); live(); }
@@ -158,30 +161,81 @@ let frozenAt = 0;
 
 function live() {
   if (frozen && frozen !== picture && frozen.image) frozen.image.close();
-  frozen = null; mask = null; undo = []; stroke = null;
+  frozen = null; mask = null; marks = null; undo = []; stroke = null;
   send({type: 'live'});
   show();
 }
 
 function remember() {
-  undo.push(mask.slice());
+  undo.push({mask: mask.slice(), marks: marks && marks.slice(), before});
   if (undo.length > UNDO) undo.shift();
 }
 
-function stamp(x, y, id) {
-  const r = brush() / 2, {width, height} = frozen;
+function stamp(x, y, id, onto = mask, wide = brush()) {
+  const r = wide / 2, {width, height} = frozen;
   const top = Math.max(0, Math.ceil(y - r)), bottom = Math.min(height - 1, Math.floor(y + r));
   for (let row = top; row <= bottom; row++) {
     const half = Math.sqrt(Math.max(0, r * r - (row - y) * (row - y)));
     const left = Math.max(0, Math.ceil(x - half)), right = Math.min(width - 1, Math.floor(x + half));
-    if (right >= left) mask.fill(id, row * width + left, row * width + right + 1);
+    if (right >= left) onto.fill(id, row * width + left, row * width + right + 1);
   }
 }
 
-function segment(a, b, id) {
-  const steps = Math.max(1, Math.ceil(Math.hypot(b.x - a.x, b.y - a.y) / Math.max(1, brush() / 6)));
+function segment(a, b, id, onto = mask, wide = brush()) {
+  const steps = Math.max(1, Math.ceil(Math.hypot(b.x - a.x, b.y - a.y) / Math.max(1, wide / 6)));
   for (let i = 0; i <= steps; i++) {
-    stamp(a.x + (b.x - a.x) * i / steps, a.y + (b.y - a.y) * i / steps, id);
+    stamp(a.x + (b.x - a.x) * i / steps, a.y + (b.y - a.y) * i / steps, id, onto, wide);
+  }
+}
+
+// Find: strokes go to the server, the mask that they mean comes back while they are drawn
+
+const isFinding = () => tool === 'find' || tool === 'not';
+const pen = () => Math.max(3 * frozen.width / 640, brush() / 3);
+
+function scribble(a, b) {
+  if (!marks || owner !== chosen()) {
+    marks = new Uint8Array(mask.length); before = mask.slice(); owner = chosen();
+  }
+  segment(a, b, tool === 'find' ? 1 : 2, marks, pen());
+  find();
+}
+
+function toRuns(values) {
+  const runs = [];
+  for (let i = 0, start = 0; i < values.length; i++) {
+    if (i + 1 === values.length || values[i + 1] !== values[i]) {
+      runs.push(values[i], i + 1 - start);
+      start = i + 1;
+    }
+  }
+  return runs;
+}
+
+async function find() {
+  isStale = true;
+  if (finding) return finding;
+  finding = (async () => {
+    while (isStale && marks && frozen) {
+      isStale = false;
+      const asked = marks, id = chosen();
+      if (!asked.includes(1)) break;
+      const reply = await ask({type: 'find', stamp: frozen.stamp, runs: toRuns(asked)});
+      if (marks !== asked || !frozen) continue;
+      if (!reply.ok) { if (!isStale) toast(reply.text, true); continue; }
+      mask = before.slice();
+      fillRuns(reply.runs, id);
+      redraft(); show();
+    }
+    finding = null;
+  })();
+  return finding;
+}
+
+function fillRuns(runs, id) {
+  for (let i = 0, at = 0; i < runs.length; i += 2) {
+    if (runs[i]) mask.fill(id, at, at + runs[i + 1]);
+    at += runs[i + 1];
   }
 }
 
@@ -192,6 +246,11 @@ function redraft() {
     if (!mask[i]) continue;
     const [r, g, b] = colourOf(mask[i]);
     pixels[4 * i] = r; pixels[4 * i + 1] = g; pixels[4 * i + 2] = b; pixels[4 * i + 3] = 165;
+  }
+  for (let i = 0; marks && i < marks.length; i++) {
+    if (!marks[i]) continue;
+    pixels.fill(marks[i] === 1 ? 255 : 0, 4 * i, 4 * i + 3);
+    pixels[4 * i + 3] = 255;
   }
   context.putImageData(made, 0, 0);
 }
@@ -213,8 +272,10 @@ view.addEventListener('pointerdown', (event) => {
   view.setPointerCapture(event.pointerId);
   const at = place(event);
   remember();
+  if (!isFinding()) marks = null;
   stroke = {pointer: event.pointerId, from: at, last: at};
   if (tool === 'brush' || tool === 'eraser') segment(at, at, tool === 'brush' ? chosen() : 0);
+  if (isFinding()) scribble(at, at);
   redraft(); draw();
 });
 view.addEventListener('pointermove', (event) => {
@@ -225,9 +286,10 @@ view.addEventListener('pointermove', (event) => {
     for (const one of events.length ? events : [event]) {
       const at = place(one);
       if (tool === 'brush' || tool === 'eraser') segment(stroke.last, at, tool === 'brush' ? chosen() : 0);
+      if (isFinding()) scribble(stroke.last, at);
       stroke.last = at;
     }
-    if (tool === 'brush' || tool === 'eraser') redraft();
+    if (tool === 'brush' || tool === 'eraser' || isFinding()) redraft();
   }
   draw();
 });
@@ -254,28 +316,21 @@ async function findInBox(a, b) {
   if (!frozen) return;
   if (!reply.ok) { toast(reply.text, true); undoOnce(); return; }
   const id = chosen();
-  for (let i = 0, at = 0; i < reply.runs.length; i += 2) {
-    if (reply.runs[i]) mask.fill(id, at, at + reply.runs[i + 1]);
-    at += reply.runs[i + 1];
-  }
+  fillRuns(reply.runs, id);
   redraft(); show();
 }
 
 function undoOnce() {
   if (!frozen || !undo.length) return;
-  mask = undo.pop();
+  ({mask, marks, before} = undo.pop());
   redraft(); show();
 }
 
 async function track() {
+  if (!frozen || isBusy) return;
+  if (finding) await finding;
   if (!frozen || isBusy || !mask.some((id) => id)) return;
-  const runs = [];
-  for (let i = 0, start = 0; i < mask.length; i++) {
-    if (i + 1 === mask.length || mask[i + 1] !== mask[i]) {
-      runs.push(mask[i], i + 1 - start);
-      start = i + 1;
-    }
-  }
+  const runs = toRuns(mask);
   const named = {}, name = $('name').value.trim();
   if (name) named[chosen()] = names[chosen()] = name;
   isBusy = true;
@@ -354,6 +409,9 @@ function show() {
   for (const button of document.querySelectorAll('[data-tool]')) {
     button.setAttribute('aria-pressed', String(button.dataset.tool === tool));
   }
+  for (const name of ['find', 'not']) {
+    document.querySelector(`[data-tool=${name}]`).hidden = status.finds === false;
+  }
   $('size_text').value = `${$('size').value} px`;
   $('swatch').style.background = css(chosen());
   const known = (status.objects || []).some((row) => row.id === chosen());
@@ -366,7 +424,8 @@ function show() {
     isSilent ? 'CHECK' : status.mode === 'clip' ? (status.state || 'CLIP').toUpperCase() : 'LIVE';
   $('mode').className = `badge ${frozen ? 'frozen' : isSilent ? 'silent' : ''}`;
   $('hint').textContent = !frozen ? 'Paint over an object: the picture freezes' :
-    painted ? 'Enter: track, Esc: back to live' : tool === 'box' ? 'Draw a box around the object' : 'Paint over the object';
+    painted ? 'Enter: track, Esc: back to live' : tool === 'box' ? 'Draw a box around the object' : tool === 'find' ? 'Draw on the object' :
+      tool === 'not' ? 'Draw on what is not the object' : 'Paint over the object';
   draw();
 }
 
@@ -485,7 +544,8 @@ window.addEventListener('keydown', (event) => {
   if (event.target.id === 'name' && event.key !== 'Enter' && event.key !== 'Escape') return;
   if (event.target.tagName === 'SELECT') return;
   const key = event.key.toLowerCase();
-  const tools = {b: 'brush', e: 'eraser', l: 'line', x: 'box'};
+  const tools = {b: 'brush', e: 'eraser', l: 'line', x: 'box',
+    ...(status.finds === false ? {} : {f: 'find', g: 'not'})};
   if ((event.ctrlKey || event.metaKey) && key === 'z') undoOnce();
   else if (event.ctrlKey || event.metaKey || event.altKey) return;
   else if (tools[key]) { tool = tools[key]; show(); }
