@@ -16,6 +16,7 @@ import pytest
 
 playwright = pytest.importorskip('playwright.sync_api', reason='needs playwright')
 
+from vos_ros.engine.prompter import Prompter  # noqa: E402
 from vos_ros.engine.segmenter import VideoSegmenter  # noqa: E402
 from vos_ros.formats.label_png import read_label_png  # noqa: E402
 from vos_ros.page.clip import Clip  # noqa: E402
@@ -53,7 +54,7 @@ def clip(tmp_path: Path) -> Iterator[tuple[str, Path]]:
         cv2.imwrite(str(folder / f'{number}.png'), picture)
     path = tmp_path / 'first.png'
     made = Clip(FolderSequence(folder), path, lambda _: VideoSegmenter.open(TINY))
-    server = PageServer(made)
+    server = PageServer(made, prompter=Prompter.open())
     server.start()
     yield server.url, path
     made.stop()
@@ -135,5 +136,27 @@ def test_a_box_is_filled_by_its_colours_and_can_be_undone(
     assert np.count_nonzero(found & truth) / np.count_nonzero(found | truth) > 0.95
     page.locator('#objects button').nth(1).click()
     expect(page.locator('#objects tr')).to_have_count(0, timeout=30_000)
+    assert problems == []
+    page.close()
+
+
+def test_a_stroke_of_find_shows_the_object_before_it_is_sent(
+    browser: Any, clip: tuple[str, Path]
+) -> None:
+    url, path = clip
+    page, problems = open_page(browser, url, 1280, 800)
+    page.keyboard.press('f')
+    drag(page, (140, 100), (180, 140))
+    expect(page.locator('#track')).to_be_enabled(timeout=30_000)
+    shoot(page, 'found')
+    page.keyboard.press('g')
+    drag(page, (60, 40), (60, 60))
+    page.keyboard.press('Enter')
+    page.wait_for_selector('#objects tr', timeout=30_000)
+    truth = np.zeros((HEIGHT, WIDTH), bool)
+    truth[80:160, 120:200] = True
+    found = read_label_png(path) > 0
+    assert np.count_nonzero(found & truth) / np.count_nonzero(found | truth) > 0.85
+    assert not found[40:60, 60].any()
     assert problems == []
     page.close()
