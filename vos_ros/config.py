@@ -247,7 +247,9 @@ class SegmenterConfig(_Validated):
 class RuntimeConfig(_Validated):
     """Which model runs on what."""
 
-    model: str = setting('fast_mb_slim', 'name of a shipped model, or path of a model folder')
+    model: str = setting(
+        'fast_mb_slim_reveal', 'name of a shipped model, or path of a model folder'
+    )
     backend: str = setting(
         'auto',
         'what runs the network; auto = the best one that gives what the processor gives',
