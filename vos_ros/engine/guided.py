@@ -80,5 +80,4 @@ class Guide:
         fine = self.image[rows, columns]
         if fine.ndim == 3:
             fine = np.asarray(cv2.extractChannel(fine, 1), np.uint8)
-        smooth: npt.NDArray[np.uint8] = cv2.GaussianBlur(fine, (3, 3), 0)  # type: ignore[assignment]
-        return smooth
+        return np.asarray(cv2.GaussianBlur(fine, (3, 3), 0), np.uint8)

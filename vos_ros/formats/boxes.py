@@ -73,7 +73,7 @@ class Box:
             )
 
     def corners(self) -> npt.NDArray[np.float64]:
-        """Return the four corners (4, 2) as x, y."""
+        """Return x and y of the four corners, (4, 2)."""
         sin, cos = math.sin(self.theta), math.cos(self.theta)
         half = 0.5 * np.array([self.width, self.height])
         signs = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]])
