@@ -384,7 +384,7 @@ class FastStudent(Student):
             match_map = match_map.expand(k, -1, -1, -1)
         else:
             match_map = match_map.repeat_interleave(k, dim=0)
-        logits, x, propagated = self._decode(features, readout, match_map)
+        logits, x, propagated = self._decode(features, readout, match_map, b, k)
         return logits, {
             'decoder': x,
             'propagated': propagated.unflatten(0, (b, k)),
@@ -406,19 +406,21 @@ class FastStudent(Student):
             chosen = chosen[:, None, None, None] > 0
             readout = torch.where(chosen, read, readout)
             match_map = torch.where(chosen, match.unflatten(-1, (h, w)), match_map)
-        return self._decode(features, readout[None], match_map)[0][0]
+        return self._decode(features, readout[None], match_map, 1, k)[0][0]
 
     def _decode(
-        self, features: Features, readout: Tensor, match_map: Tensor
+        self, features: Features, readout: Tensor, match_map: Tensor, b: int, k: int
     ) -> tuple[Tensor, Tensor, Tensor]:
         """
         Decode what was read of each object.
 
         :param readout: (B, K, 2, Cv, N).
         :param match_map: (B * K, 2, h, w).
+        :param b: B, and
+        :param k: K, as an input of the graph has them: read from `readout`, which was shaped by
+            them, they would be the constants of the export.
         :return: logits (B, K, h4, w4), decoder and propagated features (B * K, ...).
         """
-        b, k = readout.shape[:2]
         readout = readout.unflatten(-1, match_map.shape[-2:])  # (B, K, 2, Cv, h, w)
         fine = readout[:, :, :, self.stored_width :].flatten(0, 2)
         propagated = F.pixel_shuffle(fine, 4).unflatten(0, (b * k, 2))[:, :, 0]
