@@ -149,7 +149,7 @@ def test_jpeg_mask_is_refused(folder: Path, capsys: Captured) -> None:
 
 def test_boxes_and_points_stand_for_a_mask(folder: Path, capsys: Captured) -> None:
     out = folder / 'out'
-    hints = ['--box', '10,10,30,30', '--point', '70,40']
+    hints = ['--box', '10,10,30,30', '--point', '70,40', '--prompt-model', '']  # GrabCut
     given = [str(folder / 'frames'), '--out', str(out), '--no-overlay', *FAST]
     assert main(['run', *given, *hints]) == 0
     first = read_label_png(out / 'masks/00000.png')

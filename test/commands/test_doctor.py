@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+from importlib.machinery import ModuleSpec
 from importlib.metadata import PackageNotFoundError
 import os
 from pathlib import Path
@@ -304,7 +305,9 @@ def test_a_gpu_that_cannot_be_used_is_said(
     monkeypatch: pytest.MonkeyPatch, gpus: tuple[str, ...], providers: list[str], status: str
 ) -> None:
     monkeypatch.setattr('vos_ros.backends.machine.gpu_names', lambda: gpus)
-    runtime = SimpleNamespace(get_available_providers=lambda: providers)
+    runtime = SimpleNamespace(
+        get_available_providers=lambda: providers, __spec__=ModuleSpec('onnxruntime', None)
+    )
     monkeypatch.setitem(sys.modules, 'onnxruntime', runtime)
     check = doctor.check_gpu()
     assert check.status == status

@@ -14,6 +14,7 @@ from robot import image_msg, PATIENCE_S
 
 from vos_ros.config import InitConfig
 from vos_ros.datatypes import Prompt
+from vos_ros.engine.prompter import Prompter
 from vos_ros.formats.boxes import Box
 from vos_ros.ros.box_drawer import BoxDrawer
 from vos_ros.ros.conversions import Arrival, to_stamp_ns
@@ -28,7 +29,7 @@ class Drawn:
 
     def __init__(self, **init: object) -> None:
         self.out: queue.Queue = queue.Queue()
-        self.drawer = BoxDrawer(InitConfig(**init), self.out.put, self.out.put)
+        self.drawer = BoxDrawer(InitConfig(**init), Prompter(None), self.out.put, self.out.put)
 
     def image(self, seconds: int) -> None:
         msg = image_msg(PICTURE, 'rgb8', (seconds, 5))

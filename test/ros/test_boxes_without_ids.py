@@ -21,6 +21,7 @@ from worker_rig import MakeRig, until
 
 from vos_ros.config import InitConfig
 from vos_ros.datatypes import Image
+from vos_ros.engine.prompter import Prompter
 from vos_ros.ros import detections
 from vos_ros.ros.box_drawer import BoxDrawer
 from vos_ros.ros.conversions import Arrival
@@ -66,7 +67,9 @@ def test_eleven_messages_of_a_slow_detector_make_no_new_object(
     rig = make_rig(picture=picture(count), wait_s=60.0)
     sightings, errors = detections.Sightings(), []
     rig.on_result = lambda result, frame: sightings.note(result)
-    drawer = BoxDrawer(InitConfig(wait_s=60.0), rig.worker.submit_prompt, errors.append)
+    drawer = BoxDrawer(
+        InitConfig(wait_s=60.0), Prompter(None), rig.worker.submit_prompt, errors.append
+    )
     for number in range(1, 16):
         stamp_ns = number * PERIOD_NS
         image = image_msg(rig.picture(stamp_ns), 'rgb8', divmod(stamp_ns, 10**9))
