@@ -29,7 +29,8 @@ TINY = ROOT / 'test' / 'data' / 'tiny'
 def test_a_mask_is_sent_with_the_stamp_of_an_image(
     client, start_node, tmp_path: Path, given: str
 ) -> None:
-    node = start_node('-r', f'__ns:=/{given}', model=TINY)
+    # Images come as fast as they can here, a second apart by their stamps, while a mask is found.
+    node = start_node('-r', f'__ns:=/{given}', '-p', 'init.max_late_s:=0.0', model=TINY)
     write_label_png(tmp_path / 'first.png', MASK)
     what = {
         'png': [str(tmp_path / 'first.png')],
