@@ -11,6 +11,7 @@ import pytest
 from vos_ros.config import RedetectConfig, SegmenterConfig
 from vos_ros.datatypes import Frame, Image, LabelMap, ObjectState, Prompt, Segmentation
 from vos_ros.engine.footprint import footprint, views_nbytes
+from vos_ros.engine.redetect import put_in
 from vos_ros.engine.segmenter import VideoSegmenter
 
 _SIZE = (64, 96)
@@ -176,3 +177,15 @@ def test_a_late_object_brings_what_is_known_of_it(make_segmenter: MakeSegmenter)
     film.segmenter.adopt(fork)
     assert film.segmenter._redetector is not None
     assert sorted(film.segmenter._redetector._known) == [1, 2]
+
+
+def test_an_object_that_is_put_in_leaves_its_old_cells_to_the_background() -> None:
+    prob = np.zeros((3, 1, 3), np.float32)
+    prob[:, 0] = [[0, 0.5, 0.2], [1, 0.25, 0.2], [0, 0.25, 0.6]]  # of the first cell it has all
+    plane = np.array([[0, 0.8, 0]], np.float32)
+    placed = put_in(prob, 1, plane)
+    assert np.isfinite(placed).all()
+    np.testing.assert_allclose(placed.sum(axis=0), 1, atol=1e-6)
+    np.testing.assert_allclose(placed[1], plane)
+    np.testing.assert_allclose(placed[0, 0], [1, 0.15, 0.4], atol=1e-6)
+    np.testing.assert_allclose(placed[2, 0], [0, 0.05, 0.6], atol=1e-6)

@@ -292,6 +292,22 @@ class Redetector:
         return False
 
 
+def put_in(prob: Float, row: int, plane: Float) -> Float:
+    """
+    Put an object where it was found, and nowhere else.
+
+    :param prob: (K + 1, h, w), row 0 = background; sums to 1 over axis 0; not changed.
+    :param row: of the object.
+    :param plane: (h, w) its probability.
+    :return: the same with it; what it had elsewhere is background. Sums to 1, also where it had
+        all.
+    """
+    placed = prob * (1 - plane)
+    placed[row] = plane
+    placed[0] += np.maximum(1 - placed.sum(axis=0), 0)
+    return placed
+
+
 def _nearest(look: Look, looks: Sequence[Look]) -> float:
     return min((distance(look, other) for other in looks), default=np.inf)
 

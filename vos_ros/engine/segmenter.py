@@ -23,7 +23,7 @@ from vos_ros.engine.labels import aggregate, Labeler, masks_at_stride, paint
 from vos_ros.engine.memory import MemoryBank
 from vos_ros.engine.motion import LEAST_S
 from vos_ros.engine.prompting import accept, Accepted, merge
-from vos_ros.engine.redetect import Redetector
+from vos_ros.engine.redetect import put_in, Redetector
 from vos_ros.engine.sizes import carry_over, Sizes
 from vos_ros.engine.tracking import Doubt, look, Sight, Track
 from vos_ros.engine.verdict import judge, Later, Memorized, Segmented, Verdict
@@ -270,9 +270,7 @@ class VideoSegmenter:
             return newest
         object_id, plane = found
         row = 1 + newest.object_ids.index(object_id)
-        prob = newest.prob * (1 - plane)
-        prob[row] = plane
-        prob /= prob.sum(axis=0)
+        prob = put_in(newest.prob, row, plane)
         sights = dict(zip(newest.object_ids, look(prob)))
         verdict = self._judge(newest.seconds)(sights)
         doubts = {k: doubt for k, doubt in verdict.doubts.items() if k != object_id}

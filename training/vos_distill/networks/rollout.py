@@ -11,9 +11,10 @@ import torch.nn.functional as F
 
 from vos_distill.networks.aggregation import others_of, soft_aggregate
 from vos_distill.networks.student import Features, Student
+from vos_ros.config import MemoryConfig
 
-#: Mean probability below which the node does not memorise an object: `memory.min_score`.
-_MIN_SCORE = 0.55
+#: Mean probability below which the node does not memorise an object.
+_MIN_SCORE = MemoryConfig().min_score
 
 
 def corrupt(masks: Tensor, generator: torch.Generator | None = None) -> Tensor:
