@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 The vos_ros authors
 # SPDX-License-Identifier: Apache-2.0
 """
-What a quantised model costs beside the float one, per stage.
+What a second model costs beside a first one, per stage: a quantised one beside the float one.
 
-python benchmarks quantized FLOAT QUANTIZED [--size S] [--rounds N]
+python benchmarks quantized FLOAT QUANTIZED [--davis ROOT [--sequence NAME]] [--size S] [--rounds N]
 
 Both take turns, a few frames each, so that whatever else this machine does meets both alike; read
 the ratios. Accuracy is what `vos eval` says: the two are not equal and need not be.
@@ -25,13 +25,16 @@ def main() -> int:
     """Measure, print and write the report."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[1])
     parser.add_argument('models', nargs=2, metavar='MODEL', help='the float one first')
+    parser.add_argument('--davis', default='', help="a data set; default: the demo's clip")
+    parser.add_argument('--sequence', default='', help='of the data set; default: its first')
+    parser.add_argument('--objects', type=int, default=OBJECTS, help='to follow')
     parser.add_argument('--size', type=int, default=0, help="short side; 0 = the model's own")
     parser.add_argument('--rounds', type=int, default=12, help='blocks of each model')
     parser.add_argument('--threads', type=int, nargs='+', default=[1, 2])
     args = parse_args(parser)
 
-    frames, labels = read_clip('', '', BLOCK + 2)
-    prompt = prompt_for(labels, OBJECTS)
+    frames, labels = read_clip(args.davis, args.sequence, BLOCK + 2)
+    prompt = prompt_for(labels, args.objects)
     rows, raw = [], {}
     for threads in args.threads:
         runners = [open_with(model, args.size, threads) for model in args.models]
@@ -57,7 +60,7 @@ def main() -> int:
     names = [runner.manifest.name for runner in runners]
     size = 'x'.join(map(str, reversed(runners[0].input_size)))
     text = (
-        f'{names[1]} beside {names[0]}, network input {size}, {OBJECTS} objects; p50 in ms, '
+        f'{names[1]} beside {names[0]}, network input {size}, {args.objects} objects; p50 in ms, '
         f'n = {args.rounds * BLOCK}, taken in turns.\n\n'
         + table(['threads', 'stage', names[0], names[1], 'ratio'], rows)
     )

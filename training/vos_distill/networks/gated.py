@@ -17,6 +17,7 @@ import torch
 from torch import nn, Tensor
 import torch.nn.functional as F
 
+from vos_distill.networks.attention import attend, closeness
 from vos_distill.networks.student import cell_grid, Features, per_object, ResBlock, Student
 
 MAX_OBJECTS = 10
@@ -150,8 +151,8 @@ class GatedAttention(nn.Module):
                 q = torch.cat([q, (self.nearness * place).expand(len(q), -1, -1)], dim=1)
                 near = (self.nearness * points)[:, None].expand(len(k), rows, -1, -1)
                 k = torch.cat([k, near], dim=2)
-            dot = 2 * q[:, None].transpose(2, 3) @ k - k.square().sum(2)[:, :, None]
-            attention = dot.transpose(1, 2).flatten(2).softmax(dim=-1)
+            dot = closeness(q[:, None].expand(-1, rows, -1, -1), k)
+            attention = attend(dot.transpose(1, 2).flatten(2))
         value = value.transpose(1, 2).flatten(2)  # (B, C, R * points)
         readout = value @ attention.to(value.dtype).transpose(1, 2)
         return readout.unflatten(2, (h, w)), attention

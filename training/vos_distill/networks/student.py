@@ -21,6 +21,7 @@ import torch
 from torch import nn, Tensor
 import torch.nn.functional as F
 
+from vos_distill.networks.attention import attend, closeness
 from vos_distill.networks.backbones import BACKBONES
 
 Features = dict[str, Tensor]
@@ -288,15 +289,13 @@ class FastStudent(Student):
         temper = self.key_dim**-0.25  # methods: squared distance / sqrt(Ck)
         query = key.flatten(2).float() * temper
         memory = memory_key.float() * temper
-        # all three parts of |q - k|^2, keys and positions, come out of one matrix product
         position = scale.view(1, rows, 1, 1) * cell_grid(h, w, key)
         position = position.expand(b, -1, -1, -1)
         query = torch.cat([query[:, None].expand(-1, rows, -1, -1), position], dim=2)
         memory = torch.cat([memory, position], dim=2)
         if pooled:
             memory = _pooled(memory, h, w)
-        dot = 2 * query.transpose(2, 3) @ memory - memory.square().sum(2)[:, :, None]
-        return dot, query.square().sum(2)
+        return closeness(query, memory), query.square().sum(2)
 
     def affinity(self, key: Tensor, memory_key: Tensor) -> tuple[Tensor, Tensor]:
         """
@@ -316,11 +315,11 @@ class FastStudent(Student):
         dot, square = self._dot(key, memory_key, scale, self.pooled == 'both')
         best = dot.amax(dim=-1)
         if rows == 2:
-            affinity = dot.softmax(dim=-1)
+            affinity = attend(dot, best)
         else:
-            later = dot[:, 1:].transpose(1, 2).flatten(2).softmax(dim=-1)
+            later = attend(dot[:, 1:].transpose(1, 2).flatten(2))
             later = later.unflatten(2, (rows - 1, -1)).transpose(1, 2)
-            affinity = torch.cat([dot[:, :1].softmax(dim=-1), later], dim=1)
+            affinity = torch.cat([attend(dot[:, :1], best[:, :1]), later], dim=1)
             best = torch.stack([best[:, 0], best[:, 1:].amax(dim=1)], dim=1)
         return affinity, torch.exp(-(square[:, :2] - best).clamp(min=0))
 
@@ -356,11 +355,11 @@ class FastStudent(Student):
         with torch.autocast(key.device.type, enabled=False):
             still = torch.zeros_like(self.position_scale)
             dot, square = self._dot(key, memory_key[:, :1], still, True)
-            long, far = dot[:, 0].softmax(dim=-1), square - dot.amax(dim=-1)
+            long, far = attend(dot[:, 0]), square - dot.amax(dim=-1)
             scale = self.position_scale.expand(memory_key.shape[1] - 1)
             dot, square = self._dot(key, memory_key[:, 1:], scale, False)
             dot = dot.transpose(1, 2).flatten(2)
-            short, near = dot.softmax(dim=-1), square[:, :1] - dot.amax(dim=-1)[:, None]
+            short, near = attend(dot), square[:, :1] - dot.amax(dim=-1)[:, None]
             match = torch.exp(-torch.cat([far, near], dim=1).clamp(min=0))
         prompted = _pooled(values[:, :1], h, w)[:, 0]
         later = values[:, 1:].transpose(1, 2).flatten(2)
@@ -584,10 +583,10 @@ class MobileVosStudent(Student):
         :param memory_key: (B, M, Ck, N).
         :return: (B, N query, M * N memory), rows sum to 1.
         """
-        query = key.flatten(2).float()
-        memory = memory_key.float().transpose(1, 2).flatten(2)
-        dot = 2 * query.transpose(1, 2) @ memory - memory.square().sum(1)[:, None]
-        return (dot / math.sqrt(self.key_dim)).softmax(dim=-1)
+        temper = self.key_dim**-0.25
+        query = key.flatten(2).float() * temper
+        memory = memory_key.float().transpose(1, 2).flatten(2) * temper
+        return attend(closeness(query, memory))
 
     def segment(
         self, features: Features, memory_key: Tensor, memory_value: Tensor
