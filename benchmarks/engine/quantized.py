@@ -3,7 +3,7 @@
 """
 What a second model costs beside a first one, per stage: a quantised one beside the float one.
 
-python benchmarks quantized FLOAT QUANTIZED [--davis ROOT [--sequence NAME]] [--size S] [--rounds N]
+python benchmarks quantized FIRST SECOND [--davis ROOT [--sequence NAME]] [--rounds N]
 
 Both take turns, a few frames each, so that whatever else this machine does meets both alike; read
 the ratios. Accuracy is what `vos eval` says: the two are not equal and need not be.
@@ -24,7 +24,7 @@ OBJECTS = 2
 def main() -> int:
     """Measure, print and write the report."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[1])
-    parser.add_argument('models', nargs=2, metavar='MODEL', help='the float one first')
+    parser.add_argument('models', nargs=2, metavar='MODEL', help='ratios are second to first')
     parser.add_argument('--davis', default='', help="a data set; default: the demo's clip")
     parser.add_argument('--sequence', default='', help='of the data set; default: its first')
     parser.add_argument('--objects', type=int, default=OBJECTS, help='to follow')

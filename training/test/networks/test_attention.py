@@ -4,6 +4,7 @@
 
 import pytest
 import torch
+
 from vos_distill.networks.attention import attend, closeness
 from vos_distill.networks.presets import build_student, PRESETS
 

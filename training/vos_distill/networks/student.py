@@ -15,7 +15,6 @@ h16 = H/16, N = h16 * w16 tokens.
 """
 
 from abc import ABC, abstractmethod
-import math
 
 import torch
 from torch import nn, Tensor
