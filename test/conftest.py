@@ -4,6 +4,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+import signal
 from typing import Any
 
 from colour_backend import ColourBackend, MakeSegmenter
@@ -15,6 +16,16 @@ from vos_ros.config import InitConfig, MemoryConfig, SegmenterConfig
 from vos_ros.engine.segmenter import VideoSegmenter
 
 _TEST = Path(__file__).resolve().parent
+
+
+def pytest_configure() -> None:
+    """
+    Let the processes that tests start be interrupted.
+
+    What a shell starts with `&` has SIGINT ignored, and so has whatever that starts.
+    """
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 if hasattr(pytest, 'version_tuple'):  # before pytest 7 the hook's arguments are others

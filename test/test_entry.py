@@ -142,6 +142,18 @@ def test_an_interrupt_while_it_loads_ends_it_with_0(
         text=True,
         env={**os.environ, 'PYTHONPATH': f'{tmp_path}{os.pathsep}{ROOT}'},
         timeout=60,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, '', '')
+
+
+def test_tests_that_interrupt_can_be_run_in_the_background() -> None:
+    case = 'test_an_interrupt_while_it_loads_ends_it_with_0[numpy-segmenter]'
+    done = subprocess.run(
+        [sys.executable, '-m', 'pytest', '-q', '-p', 'no:cacheprovider', f'{__file__}::{case}'],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        # As a shell starts what stands before a `&`.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
+    )
+    assert done.returncode == 0, done.stdout

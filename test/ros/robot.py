@@ -41,7 +41,7 @@ class NodeProcess:
     module = 'vos_ros.ros.node'
 
     def __init__(self, log: Path, *ros_args: str, **parameters: object) -> None:
-        """Start it with default signal handling, as a terminal does."""
+        """Start it."""
         self.log_path = log
         given = [part for name, value in parameters.items() for part in ('-p', f'{name}:={value}')]
         with log.open('wb') as sink:
@@ -50,8 +50,6 @@ class NodeProcess:
                 stdout=sink,
                 stderr=subprocess.STDOUT,
                 cwd=ROOT,
-                # Started by a shell in the background, pytest and its children ignore SIGINT.
-                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
             )
 
     @property

@@ -391,7 +391,6 @@ def launched(folder: Path, name: str, given: dict[str, str], status: int = 0) ->
             cwd=folder,  # the folder `launch` of the repository would hide the package
             # What `ros2 run` starts is a script: it takes the first python3 that it finds.
             env=os.environ | {'PATH': path},
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
     try:
         yield log

@@ -334,7 +334,6 @@ def start_script(log: Path, script: str, *args: str, namespace: str) -> subproce
             stdout=sink,
             stderr=subprocess.STDOUT,
             cwd=ROOT,
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
 

@@ -102,7 +102,6 @@ def started(tmp_path: Any, *ros_args: str) -> Iterator[Browser]:
             stdout=sink,
             stderr=subprocess.STDOUT,
             cwd=ROOT,
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
     end = time.monotonic() + PATIENCE_S
     found = None
