@@ -90,7 +90,15 @@ def resolute(session: nox.Session) -> None:
     _pytest(session, QUICK)
 
 
-@nox.session(python=['3.12', '3.11', '3.10'], tags=['dds'])
+@nox.session(python='3.12')
+def ament(session: nox.Session) -> None:
+    """Lint as ROS does: ament_flake8 and ament_pep257."""
+    session.install('-r', 'requirements/ament.txt')
+    # Without the fixtures, which need the package.
+    _pytest(session, ['--noconftest', '-q', '-rs', 'test/test_ament.py'])
+
+
+@nox.session(python=['3.12', '3.11'], tags=['dds'])  # NumPy 2.3 has no 3.10
 def kilted(session: nox.Session) -> None:
     """Rclpy and Fast DDS of Kilted: everything that runs over DDS."""
     pins = ['-r', 'requirements/kilted.txt', '-c', 'requirements/constraints_kilted.txt']

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 The vos_ros authors
 # SPDX-License-Identifier: Apache-2.0
 """
-The linters of ROS, where they are installed; ruff is the judge everywhere else.
+The linters of ROS, where they are installed (`nox -s ament`); ruff is the judge everywhere else.
 
 ament_copyright is left out: it knows whole licence texts only, and not the two SPDX lines.
 """
@@ -26,7 +26,7 @@ CODE = [str(ROOT / 'vos_ros'), str(ROOT / 'launch'), str(ROOT / 'setup.py')]
     ids=['flake8', 'pep257'],
 )
 def test_linters_of_ros_have_nothing_to_say(package: str, arguments: list[str]) -> None:
-    pytest.importorskip(f'{package}.main', reason=f'needs {package}, which has no wheel')
+    pytest.importorskip(f'{package}.main', reason=f'needs {package}: nox -s ament')
     program = f'import sys; from {package}.main import main; sys.exit(main(sys.argv[1:]))'
     done = subprocess.run(
         [sys.executable, '-c', program, *arguments],
