@@ -5,6 +5,7 @@
 import json
 from pathlib import Path
 import re
+from xml.etree import ElementTree
 
 import pytest
 import yaml
@@ -69,6 +70,17 @@ def test_the_readme_is_short_and_names_the_basic_parameters_of_vos_yaml() -> Non
     basic = (ROOT / 'config' / 'vos.yaml').read_text(encoding='utf-8').partition('== Expert')[0]
     names = yaml.safe_load(basic.rsplit('\n', 1)[0])['/**']['ros__parameters']
     assert re.findall(r'`(\w+)`', listed[1]) == list(names)
+
+
+def test_the_picture_of_the_topics_shows_those_of_the_contract() -> None:
+    table = README.partition('## The contract')[2].partition('## Limits')[0]
+    cells = re.findall(r'^\| (?:in|out|service) \| ([^|]*) \|', table, re.M)
+    named = {name for cell in cells for name in re.findall('`([^`]+)`', cell)}
+    picture = ElementTree.parse(ROOT / 'docs' / 'images' / 'topics.svg')
+    texts = picture.iterfind('.//{*}text[@font-family]')
+    shown = {name for text in texts for name in re.findall(r'[^\s,*]+', text.text or '')}
+    # camera_info is an input for ~/camera_info alone.
+    assert shown - {'camera_info'} == {name for name in named if '/compressed' not in name}
 
 
 @pytest.mark.parametrize('page', ['README.md', 'docs/node.md', 'docs/prompts.md'])
