@@ -20,7 +20,7 @@ from vos_ros.commands.cli import main
 from vos_ros.formats.label_png import read_label_png, write_label_png
 from vos_ros.sequences import DavisSequence
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 TINY = str(Path(__file__).parents[1] / 'data' / 'tiny')
 FRAMES = 8
 

@@ -160,7 +160,7 @@ class Run:
                 'backend': 'cpu',
                 'threads': 1,
                 'diagnostics.period_s': 0.2,
-                'init.wait_s': 30.0,
+                'init.wait_s': 60.0,
                 f'{image}.depth': QUEUE,
                 f'{image}.reliability': 'reliable',
             },

@@ -25,7 +25,7 @@ def named(*kinds: str) -> set[str]:
 
 @pytest.fixture(scope='module')
 def robot(client, start_node) -> Robot:
-    settings = {'model': ROOT / 'test' / 'data' / 'tiny', 'init.wait_s': 30.0}
+    settings = {'model': ROOT / 'test' / 'data' / 'tiny', 'init.wait_s': 60.0}
     made = Robot(client, start_node(**settings))
     made.client.wait(made.segment, 'a first frame')
     made.prompt()

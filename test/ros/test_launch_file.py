@@ -23,7 +23,7 @@ from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.utilities import perform_substitutions
 from launch_ros.actions import LifecycleNode, Node
 from lifecycle_msgs.msg import Transition
-from robot import image_msg, MASK, ROOT, SCENE, to_array
+from robot import image_msg, MASK, PATIENCE_S, ROOT, SCENE, to_array
 from sensor_msgs.msg import Image
 
 from launch import LaunchContext
@@ -397,7 +397,7 @@ def launched(folder: Path, name: str, given: dict[str, str], status: int = 0) ->
     finally:
         if not status:
             process.send_signal(signal.SIGINT)
-        assert process.wait(60) == status, log.read_text()
+        assert process.wait(PATIENCE_S) == status, log.read_text()
 
 
 def answered(client, labels: list, images) -> bool:

@@ -23,7 +23,7 @@ from lifecycle_msgs.srv import GetState
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
-from robot import image_msg, ROOT, to_array
+from robot import image_msg, PATIENCE_S, ROOT, to_array
 from sensor_msgs.msg import CompressedImage, Image
 
 from vos_ros.errors import VosError
@@ -267,7 +267,7 @@ def test_signals_end_every_state(
     client.spin(0.5)
     for node in nodes.values():
         node.process.send_signal(number)
-        assert node.process.wait(60) == exit_code, node.log
+        assert node.process.wait(PATIENCE_S) == exit_code, node.log
         assert 'Traceback' not in node.log
     client.node.destroy_timer(camera)
 
@@ -299,7 +299,7 @@ def test_a_killed_node_that_is_started_again_takes_the_latched_mask(client, star
         node = start_node('-r', '__ns:=/respawned', model=TINY, **{'diagnostics.period_s': 0.1})
         client.wait(follows_it, 'the object')
         node.process.kill()  # no goodbye: no clean-up of topics, memory or locks
-        assert node.process.wait(60) == -signal.SIGKILL
+        assert node.process.wait(PATIENCE_S) == -signal.SIGKILL
 
 
 #: A node in which a method never returns from native code, which no signal interrupts. Its first
@@ -375,7 +375,7 @@ def test_an_answer_that_cannot_be_sent_does_not_end_the_node(client, tmp_path: P
         images = client.publisher(Image, '/mute/image')
         next_labels(client, client.listen(Image, '/mute/vos/labels'), images)
         process.send_signal(signal.SIGINT)
-        assert process.wait(60) == 0, log.read_text()
+        assert process.wait(PATIENCE_S) == 0, log.read_text()
     finally:
         process.kill()
 
@@ -388,7 +388,7 @@ def test_a_signal_while_the_model_loads_ends_it(client, tmp_path: Path, number) 
         client.wait(lambda: 'inside' in log.read_text(), 'the model to be loaded')
         client.spin(0.5)  # until it is inside; too early, and the test would only show less
         process.send_signal(number)
-        assert process.wait(60) == 0, log.read_text()
+        assert process.wait(PATIENCE_S) == 0, log.read_text()
     finally:
         process.kill()
     assert 'Traceback' not in log.read_text()
@@ -411,7 +411,7 @@ def test_a_network_that_never_returns_does_not_keep_the_node(client, tmp_path: P
         assert client.state('/stuck/vos') == 'unconfigured'
         assert 'did not return within a second' in log.read_text()
         process.send_signal(signal.SIGINT)
-        assert process.wait(60) == 0, log.read_text()
+        assert process.wait(PATIENCE_S) == 0, log.read_text()
     finally:
         process.kill()
 
@@ -451,7 +451,7 @@ def _start_wrongly(given: list) -> 'subprocess.CompletedProcess[str]':
         capture_output=True,
         text=True,
         cwd=ROOT,
-        timeout=60,
+        timeout=PATIENCE_S,
     )
 
 

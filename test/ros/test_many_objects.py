@@ -22,7 +22,7 @@ def grid(objects: int) -> np.ndarray:
 
 @pytest.mark.parametrize('objects', [10, 12])
 def test_many_objects_are_followed_at_once(client, start_node, objects: int) -> None:
-    settings = {'diagnostics.period_s': 0.1, 'init.wait_s': 30.0, 'input_size': 96, 'threads': 1}
+    settings = {'diagnostics.period_s': 0.1, 'init.wait_s': 60.0, 'input_size': 96, 'threads': 1}
     robot = Robot(client, start_node(model='deformable_mb', max_objects=12, **settings))
     mask = grid(objects)
     assert np.array_equal(to_array(robot.prompt(mask)), mask)

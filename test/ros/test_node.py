@@ -26,7 +26,7 @@ def running(client, start_node) -> Robot:
     settings = {
         'diagnostics.period_s': 0.1,
         'max_objects': 3,
-        'init.wait_s': 30.0,
+        'init.wait_s': 60.0,
         'diagnostics.no_image_s': 0.5,
     }
     return Robot(client, start_node(model=ROOT / 'test' / 'data' / 'tiny', **settings))

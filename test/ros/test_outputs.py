@@ -26,7 +26,7 @@ from vos_ros.ros.qos import QosWatch
 def running(client, start_node) -> Robot:
     settings = {
         'diagnostics.period_s': 0.1,
-        'init.wait_s': 30.0,
+        'init.wait_s': 60.0,
         'overlay.max_rate_hz': 0.0,
         'overlay.alpha': 0.0,
         'max_objects': 3,

@@ -25,7 +25,7 @@ DEPTH = np.full((HEIGHT, WIDTH), 1500, np.uint16)
 
 @pytest.fixture(scope='module')
 def running(client, start_node) -> Robot:
-    settings = {'diagnostics.period_s': 0.1, 'init.wait_s': 30.0}
+    settings = {'diagnostics.period_s': 0.1, 'init.wait_s': 60.0}
     return Robot(client, start_node(model=ROOT / 'test' / 'data' / 'tiny', **settings))
 
 

@@ -22,7 +22,7 @@ PICTURE = np.where(DISC[..., None] > 0, (200, 30, 30), (20, 150, 40)).astype(np.
 
 @pytest.fixture(scope='module')
 def running(client, start_node) -> Robot:
-    settings = {'diagnostics.period_s': 0.1, 'init.wait_s': 30.0, 'max_objects': 3}
+    settings = {'diagnostics.period_s': 0.1, 'init.wait_s': 60.0, 'max_objects': 3}
     return Robot(client, start_node(model=ROOT / 'test' / 'data' / 'tiny', **settings))
 
 

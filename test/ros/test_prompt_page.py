@@ -21,10 +21,9 @@ import pytest
 
 pytest.importorskip('rclpy', reason='needs rclpy')
 
-from robot import image_msg, ROOT, SCENE, to_array
+from robot import image_msg, PATIENCE_S, ROOT, SCENE, to_array
 from sensor_msgs.msg import Image
 
-PATIENCE_S = 60.0
 SHAPE = SCENE.shape[:2]
 
 

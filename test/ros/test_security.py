@@ -53,7 +53,7 @@ def test_the_policy_allows_what_the_node_uses_and_no_more(
     start_node: Callable, client, tiny_model
 ) -> None:
     # A busy machine may take long to bring the mask's own frame.
-    node = start_node(autostart=True, model=tiny_model, **{'init.wait_s': 30.0})
+    node = start_node(autostart=True, model=tiny_model, **{'init.wait_s': 60.0})
     robot = Robot(client, node)
     robot.prompt(MASK)
     here = client.node
