@@ -240,8 +240,10 @@ def describe_ros_run() -> dict[str, Any]:
     """Say what `describe_run` does, and which ROS and middleware the processes talk with."""
     described = describe_run()
     distribution = os.environ.get('ROS_DISTRO', '')
-    with contextlib.suppress(metadata.PackageNotFoundError):
-        distribution = distribution or f'jazzy, wheels {metadata.version("ros-jazzy-rclpy")}'
+    for name in ('jazzy', 'kilted'):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            wheels = metadata.version(f'ros-{name}-rclpy')
+            distribution = distribution or f'{name}, wheels {wheels}'
     rmw = os.environ.get('RMW_IMPLEMENTATION', 'rmw_fastrtps_cpp')
     described['host'] |= {'ros': distribution or 'unknown', 'rmw': rmw}
     return described
