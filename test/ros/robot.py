@@ -29,8 +29,7 @@ SCENE = np.random.default_rng(3).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.u
 MASK = np.zeros((HEIGHT, WIDTH), np.uint8)
 MASK[20:60, 10:50] = 1
 MASK[40:90, 70:120] = 4
-#: Ends a hang; nothing waits this long when it works. Four nodes that start at once beside twenty
-#: busy processes take a minute.
+#: Ends a hang; nothing waits this long when it works, not even on a busy machine.
 PATIENCE_S = 180.0
 #: When to ask again where no answer came.
 _ASK_AGAIN_S = 10.0
