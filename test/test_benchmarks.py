@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from vos_ros.datatypes import Frame, Prompt
+from vos_ros.engine.segmenter import VideoSegmenter
 from vos_ros.errors import VosError
 
 FOLDER = Path(__file__).resolve().parents[1] / 'benchmarks'
@@ -281,3 +283,68 @@ def _driver() -> Any:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+TINY = Path(__file__).parent / 'data' / 'tiny'
+
+
+def test_tracks_that_run_side_by_side_are_those_of_segmenters_of_their_own() -> None:
+    prompts = importlib.import_module('engine.prompts')
+    rng = np.random.default_rng(0)
+    frames = [Frame(rng.integers(0, 255, (96, 128, 3), np.uint8)) for _ in range(4)]
+    first = [np.zeros((96, 128), np.uint8) for _ in range(2)]
+    first[0][10:40, 10:50] = 1
+    first[1][50:90, 60:120] = 1
+
+    taken = prompts.open_many(str(TINY), 1)
+    together = [next(taken) for _ in first]
+    side_by_side = [
+        [s.step(f, None if t else Prompt(m)).label_map for s, m in zip(together, first)]
+        for t, f in enumerate(frames)
+    ]
+
+    for k, mask in enumerate(first):
+        alone = VideoSegmenter.open(TINY)
+        for t, frame in enumerate(frames):
+            labels = alone.step(frame, None if t else Prompt(mask)).label_map
+            assert (labels == side_by_side[t][k]).all()
+
+
+@pytest.mark.parametrize(
+    ('length', 'most', 'numbers'),
+    [(5, 0, [0, 1, 2, 3, 4]), (5, 4, [0, 1, 2, 3, 4]), (5, 3, [0, 2, 4]), (10, 3, [0, 3, 6, 9])],
+)
+def test_a_sample_takes_no_more_frames_than_asked_for_at_an_even_stride(
+    length: int, most: int, numbers: list[int]
+) -> None:
+    prompts = importlib.import_module('engine.prompts')
+    assert list(prompts.sampled(length, most)) == numbers
+
+
+def test_the_table_of_prompts_is_of_all_parts() -> None:
+    prompts = importlib.import_module('engine.prompts')
+
+    def part(mask: float, **box: float) -> dict[str, Any]:
+        hands = {seed: {'1': j} for seed, j in box.items()}
+        return {
+            'first': {'box, network': hands},
+            'tracks': {'mask': {'0': {'1': mask}}, 'box, network': hands},
+            'ms': {'box, network': [20.0, 30.0, 40.0]},
+        }
+
+    parts = {'a/x': part(0.8, s0=0.8, s1=0.6), 'b/y': part(0.4, s0=0.4, s1=0.2)}
+    mask, box = prompts.report(['a', 'b'], parts)
+    assert mask[3:8] == ['0.800', '0.400', '0.600', '1.00', '1.00']
+    assert box == [
+        *('box', 'network', '0.500', '0.700', '0.300', '0.500', '0.83', '0.83'),
+        *('0.67 to 1.00', '30'),
+    ]
+
+
+def test_a_part_of_other_settings_is_refused(tmp_path: Path) -> None:
+    prompts = importlib.import_module('engine.prompts')
+    path = tmp_path / 'a_x.json'
+    path.write_text('{"settings": {"hands": 3}}')
+    assert prompts.read_part(path, {'hands': 3})
+    with pytest.raises(VosError, match='other settings'):
+        prompts.read_part(path, {'hands': 2})

@@ -4,6 +4,7 @@
 How good a first mask is, and what becomes of it: boxes, clicks and strokes against the true mask.
 
 python benchmarks prompts --davis NAME=ROOT [--davis ...] [--model M] [--prompt-model P]
+    [--sample 30] [--parts DIR --minutes 8]
 
 Several hands are simulated on the true masks of the first frame of each sequence
 (`vos_ros/evaluation/hands.py`; a seed is a hand). J first: of the mask that they give, over all
@@ -11,65 +12,186 @@ objects and all hands of `--hands`. J of the track: the segmenter follows the ma
 of a sequence, with `--tracked` hands; the first frame does not count. Rows: the prompt network,
 GrabCut (strokes: the painted pixels themselves) and the true mask. The time is that of one find,
 on one thread.
+
+All tracks of a sequence go through it side by side, so that each frame is read and encoded once.
+`--sample N` takes every second, third ... frame of what is longer than N frames. With `--parts`,
+what is measured of a sequence is kept in a file and not measured again: repeat the command with
+`--minutes` until nothing is left; the table is then of all parts.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+import json
 from pathlib import Path
 import sys
 import time
 from typing import Any
 
 import numpy as np
-from record import parse_args, percentiles, save, table
+from record import check_tree, parse_args, percentiles, save, table
 
+from vos_ros.backends import load_manifest, open_backend
+from vos_ros.backends.base import Backend, Features, Size
 from vos_ros.config import RuntimeConfig, SegmenterConfig
-from vos_ros.datatypes import Frame, LabelMap, Prompt
+from vos_ros.datatypes import Float, Frame, LabelMap, Prompt
 from vos_ros.engine.prompter import Hint, Prompter
 from vos_ros.engine.segmenter import VideoSegmenter
 from vos_ros.errors import VosError
+from vos_ros.evaluation.evaluate import write_json
 from vos_ros.evaluation.hands import HANDS
 from vos_ros.evaluation.metrics import region_similarity
 from vos_ros.formats.masks import ids_in
 from vos_ros.sequences import DavisSequence, open_davis
 
-#: Smaller objects cannot be pointed at, px of the image at 480.
+#: Smaller objects cannot be pointed at, px of the image.
 _LEAST_PIXELS = 30
 TRUE = 'mask'
+NETWORK, GRABCUT = 'network', 'GrabCut'
+
+#: Row of the table -> hand -> object id -> J.
+Rows = dict[str, dict[str, dict[str, float]]]
+
+
+class Shared:
+    """A backend for segmenters that look at the same frames in turn: each is encoded once."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self._image: Float | None = None
+        self._features: Features = {}
+        self.fallbacks = backend.fallbacks
+        self.segment, self.encode_mask = backend.segment, backend.encode_mask
+
+    @property
+    def name(self) -> str:
+        """That of what runs."""
+        return self._backend.name
+
+    @property
+    def precision(self) -> str:
+        """That of what runs."""
+        return self._backend.precision
+
+    def encode_image(self, image: Float) -> Features:
+        """Encode a frame, or give what was found on it the last time; see Backend."""
+        if self._image is None or not np.array_equal(self._image, image):
+            self._features = self._backend.encode_image(image)
+            self._image = image.copy()
+        return self._features
+
+
+def open_many(model: str, threads: int) -> Iterator[VideoSegmenter]:
+    """Open segmenters of one model, as many as are taken, over one network."""
+    manifest, runtime = load_manifest(model), RuntimeConfig(threads=threads)
+    config = SegmenterConfig()
+    backends: dict[Size, Shared] = {}
+
+    def backend(size: Size) -> Shared:
+        if size not in backends:
+            backends[size] = Shared(open_backend(manifest, runtime, size, config.max_objects))
+        return backends[size]
+
+    while True:
+        yield VideoSegmenter(manifest, backend, config)
 
 
 def hints_of(truth: LabelMap, kind: str, seed: int) -> dict[int, Hint]:
     """Let a hand point at every object of a label map."""
-    hints = {}
-    for k in ids_in(truth):
-        mask = (truth == k).astype(np.uint8)
-        if mask.sum() >= _LEAST_PIXELS:
-            hints[k] = HANDS[kind](mask, np.random.default_rng((seed, k)))
-    return hints
+    return {
+        k: HANDS[kind]((truth == k).astype(np.uint8), np.random.default_rng((seed, k)))
+        for k in pointed_at(truth)
+    }
 
 
-def track(
-    segmenter: VideoSegmenter, sequence: DavisSequence, first: LabelMap, frames: int
-) -> dict[int, float]:
-    """Follow a first mask; mean J of each object over the frames after the first."""
+def pointed_at(truth: LabelMap) -> list[int]:
+    """Return the ids of objects that are large enough."""
+    return [k for k in ids_in(truth) if np.count_nonzero(truth == k) >= _LEAST_PIXELS]
+
+
+def sampled(length: int, most: int) -> range:
+    """
+    Return the numbers of the frames that are taken, at an even stride, the first one among them.
+
+    :param length: of the sequence, frames.
+    :param most: that are followed after the first; 0 = all.
+    """
+    return range(0, length, -(-(length - 1) // most) if 0 < most < length - 1 else 1)
+
+
+def follow(
+    segmenters: Sequence[VideoSegmenter],
+    sequence: DavisSequence,
+    first: Sequence[LabelMap],
+    numbers: Sequence[int],
+    ids: Sequence[int],
+) -> list[dict[str, float]]:
+    """Follow first masks side by side; mean J of each object over the frames after the first."""
+    sums: list[dict[int, list[float]]] = [defaultdict(list) for _ in first]
+    lost = [not labels.any() for labels in first]
+    wanted = set(numbers)
+    for t, frame in enumerate(sequence):
+        if t not in wanted:
+            continue
+        truth = sequence.label_map(t)
+        for segmenter, labels, of_track, is_lost in zip(segmenters, first, sums, lost):
+            if is_lost:
+                continue
+            result = segmenter.step(frame, Prompt(labels) if t == 0 else None)
+            if t and truth is not None:
+                for k in ids:
+                    of_track[k].append(region_similarity(result.label_map == k, truth == k))
+    return [
+        {str(k): 0.0 if is_lost else float(np.mean(of_track[k])) for k in ids}
+        for of_track, is_lost in zip(sums, lost)
+    ]
+
+
+def measure(
+    args: argparse.Namespace,
+    sequence: DavisSequence,
+    prompters: Mapping[str, Prompter],
+    segmenters: Iterator[VideoSegmenter],
+    pool: list[VideoSegmenter],
+) -> dict[str, Any]:
+    """Measure one sequence: all rows, all hands."""
+    frame: Frame = next(iter(sequence))
     truth = sequence.label_map(0)
     assert truth is not None
-    ids = ids_in(truth)
-    if not first.any():
-        return dict.fromkeys(ids, 0.0)
-    segmenter.reset()
-    sums: dict[int, list[float]] = defaultdict(list)
-    for t, frame in enumerate(sequence):
-        if frames and t > frames:
-            break
-        result = segmenter.step(frame, Prompt(first) if t == 0 else None)
-        truth = sequence.label_map(t)
-        if t and truth is not None:
-            for k in ids:
-                sums[k].append(region_similarity(result.label_map == k, truth == k))
-    return {k: float(np.mean(values)) for k, values in sums.items()}
+    ids = pointed_at(truth)
+    first: Rows = defaultdict(dict)
+    spent: dict[str, list[float]] = defaultdict(list)
+    begun: list[tuple[str, int, LabelMap]] = [(TRUE, 0, truth)] if args.tracked else []
+    for who, prompter in prompters.items():
+        for kind in args.kinds.split(','):
+            row = f'{kind}, {who}'
+            for seed in range(args.hands):
+                hints = hints_of(truth, kind, seed)
+                label_map, found = draw(prompter, frame, hints, spent[row])
+                first[row][str(seed)] = {
+                    str(k): region_similarity(mask, truth == k) for k, mask in found.items()
+                }
+                if seed < args.tracked:
+                    begun.append((row, seed, label_map))
+    numbers = sampled(len(sequence), args.sample)
+    while len(pool) < len(begun):
+        pool.append(next(segmenters))
+    for segmenter in pool:
+        segmenter.reset()
+    followed = follow(pool, sequence, [labels for _, _, labels in begun], numbers, ids)
+    tracks: Rows = defaultdict(dict)
+    for (row, seed, _), of_track in zip(begun, followed):
+        tracks[row][str(seed)] = of_track
+    return {
+        'objects': len(ids),
+        'stride': numbers.step,
+        'frames': len(numbers) - 1,
+        'first': first,
+        'tracks': tracks,
+        'ms': spent,
+    }
 
 
 def main() -> int:
@@ -81,62 +203,79 @@ def main() -> int:
     parser.add_argument('--kinds', default=','.join(HANDS), help='hands, by commas')
     parser.add_argument('--hands', type=int, default=5, help='seeds for the first frame')
     parser.add_argument('--tracked', type=int, default=2, help='of them are followed')
-    parser.add_argument('--frames', type=int, default=0, help='followed at most; 0 = all')
+    parser.add_argument('--sample', type=int, default=0, help='frames at most, spread; 0 = all')
     parser.add_argument('--threads', type=int, default=1)
     parser.add_argument('--no-grabcut', action='store_true', help='the network alone')
+    parser.add_argument('--parts', type=Path, help='folder: a file for each sequence; goes on')
+    parser.add_argument('--minutes', type=float, default=0, help='begin no sequence after that')
     args = parse_args(parser)
-    kinds = args.kinds.split(',')
 
-    prompters = {'network': Prompter.open(args.prompt_model)}
+    settings = {
+        'model': load_manifest(args.model).sha256,
+        **{k: getattr(args, k) for k in ('prompt_model', 'kinds', 'hands', 'tracked', 'sample')},
+        'grabcut': not args.no_grabcut,
+    }
+    prompters = {NETWORK: Prompter.open(args.prompt_model)}
     if not args.no_grabcut:
-        prompters['GrabCut'] = Prompter(None)
-    segmenter = VideoSegmenter.open(
-        args.model, config=SegmenterConfig(), runtime=RuntimeConfig(threads=args.threads)
-    )
-    first: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
-    tracks: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
-    spent: dict[str, list[float]] = defaultdict(list)
-    raw: dict[str, Any] = {}
+        prompters[GRABCUT] = Prompter(None)
+    segmenters, pool = open_many(args.model, args.threads), list[VideoSegmenter]()
+    parts: dict[str, dict[str, Any]] = {}
+    left = 0
+    began = time.monotonic()
     for given in args.davis:
         name, _, root = given.partition('=')
         for sequence in open_davis(Path(root)):
-            frame: Frame = next(iter(sequence))
-            truth = sequence.label_map(0)
-            assert truth is not None
-            followed = {}
-            if args.tracked:
-                followed[TRUE] = track(segmenter, sequence, truth, args.frames)
-                tracks[TRUE][name] += followed[TRUE].values()
-            for who, prompter in prompters.items():
-                for kind in kinds:
-                    row = f'{kind}, {who}'
-                    for seed in range(args.hands):
-                        hints = hints_of(truth, kind, seed)
-                        label_map, found = draw(prompter, frame, hints, spent[row])
-                        for k, mask in found.items():
-                            first[row][name].append(region_similarity(mask, truth == k))
-                        if seed < args.tracked:
-                            of_track = track(segmenter, sequence, label_map, args.frames)
-                            tracks[row][name] += of_track.values()
-                            followed.setdefault(f'{row}, {seed}', of_track)
-            raw[f'{name}/{sequence.name}'] = followed
-            told = {row: round(float(np.mean(list(v.values()))), 3) for row, v in followed.items()}
-            print(f'{name}/{sequence.name}', told, flush=True)
+            key = f'{name}/{sequence.name}'
+            path = args.parts and args.parts / f'{name}_{sequence.name}.json'
+            if path and path.exists():
+                parts[key] = read_part(path, settings)
+                continue
+            if args.minutes and time.monotonic() - began > 60 * args.minutes:
+                left += 1
+                continue
+            part = measure(args, sequence, prompters, segmenters, pool)
+            parts[key] = part | {'settings': settings, 'commit': check_tree(draft=args.draft)}
+            if path:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                write_json(path, parts[key])
+            print(key, summary_of(part['tracks']), flush=True)
 
     names = [given.partition('=')[0] for given in args.davis]
-    rows = report(names, first, tracks, spent)
     head = ['prompt', 'answered by', 'J first', *(f'J track, {n}' for n in names), 'all']
-    head += ["share of the mask's", 'ms p50']
+    head += ["share of the mask's", 'of sequences', 'hands', 'ms p50']
+    spread = (
+        f', every n-th frame so that at most {args.sample} are followed' if args.sample else ''
+    )
     text = (
-        f'{args.model}, short side 480; {args.hands} hands on the first frame, {args.tracked} of '
-        f'them followed{f" for {args.frames} frames" if args.frames else ""}; means over objects.'
-        '\n\n' + table(head, rows)
+        f'{args.model}, short side 480; {len(parts)} sequences{spread}; {args.hands} hands on the '
+        f'first frame, {args.tracked} of them followed; means over objects. Share of sequences: '
+        'each sequence counts once. Hands: the lowest and the highest of the share. Commits: '
+        f'{", ".join(sorted({str(part["commit"])[:7] for part in parts.values()}))}.\n\n'
+        + table(head, report(names, parts))
     )
     print(text)
+    if left:
+        print(f'{left} sequences are left: run the same command again')
+        return 0
     sets = ' '.join(f'--davis {n}=ROOT' for n in names)
-    raw = {'tracks': raw, 'first': first, 'ms': {k: percentiles(v) for k, v in spent.items()}}
-    print(save('prompts', f'python benchmarks prompts {sets}', text, raw))
+    options = f'--kinds "{args.kinds}" --hands {args.hands} --tracked {args.tracked}'
+    options += f' --sample {args.sample}' * bool(args.sample) + ' --no-grabcut' * args.no_grabcut
+    for part in parts.values():
+        part['ms'] = {row: percentiles(values) for row, values in part['ms'].items()}
+    print(save('prompts', f'python benchmarks prompts {sets} {options}', text, {'parts': parts}))
     return 0
+
+
+def read_part(path: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """
+    Read what was measured of one sequence.
+
+    :raises VosError: by other settings.
+    """
+    part: dict[str, Any] = json.loads(path.read_text())
+    if part['settings'] != settings:
+        raise VosError(f'{path} was measured by other settings; take another folder')
+    return part
 
 
 def draw(
@@ -157,24 +296,67 @@ def draw(
     return label_map, found
 
 
-def report(names: list[str], first: Any, tracks: Any, spent: Any) -> list[list[object]]:
+def values_of(
+    parts: Iterable[Mapping[str, Any]], what: str, row: str, seed: str = ''
+) -> list[Any]:
+    """
+    Collect J of all objects, sequence by sequence.
+
+    :param what: 'first' or 'tracks'.
+    :param seed: of one hand; '' = of all.
+    :return: a list for each sequence.
+    """
+    found = []
+    for part in parts:
+        hands = part[what].get(row, {})
+        chosen = [hands.get(seed, {})] if seed else hands.values()
+        found.append([value for of_hand in chosen for value in of_hand.values()])
+    return [values for values in found if values]
+
+
+def mean(of_sequences: Sequence[Sequence[float]]) -> float:
+    """Return the mean over objects; nan of nothing."""
+    values = [value for of_sequence in of_sequences for value in of_sequence]
+    return float(np.mean(values)) if values else float('nan')
+
+
+def mean_of_sequences(of_sequences: Sequence[Sequence[float]]) -> float:
+    """Return the mean over sequences of the mean over objects; nan of nothing."""
+    return mean([[mean([values]) for values in of_sequences]])
+
+
+def summary_of(tracks: Rows) -> dict[str, float]:
+    """Return the mean J of each row."""
+    return {
+        row: round(mean([list(v.values()) for v in r.values()]), 3) for row, r in tracks.items()
+    }
+
+
+def report(names: Sequence[str], parts: Mapping[str, Any]) -> list[list[object]]:
     """Return the rows of the table."""
-
-    def mean(values: dict[str, list[float]], *only: str) -> float:
-        chosen = [v for n in (only or names) for v in values.get(n, [])]
-        return float(np.mean(chosen)) if chosen else float('nan')
-
-    base = mean(tracks[TRUE])
-    each = [f'{mean(tracks[TRUE], n):.3f}' for n in names]
-    rows: list[list[object]] = [['mask', 'itself', '1.000', *each, f'{base:.3f}', '1.00', '']]
-    for row in first:
+    everything = list(parts.values())
+    of_set = {n: [p for key, p in parts.items() if key.startswith(f'{n}/')] for n in names}
+    true = values_of(everything, 'tracks', TRUE)
+    rows: list[list[object]] = []
+    for row in (TRUE, *(everything[0]['first'] if everything else ())):
         kind, _, who = row.partition(', ')
-        per_set = [f'{mean(tracks[row], n):.3f}' for n in names]
-        total = mean(tracks[row])
-        median = f'{np.median(spent[row]):.0f}'
-        share = f'{total / base:.2f}'
+        tracks = values_of(everything, 'tracks', row)
+        first = values_of(everything, 'first', row)
+        seeds = sorted({seed for part in everything for seed in part['tracks'].get(row, ())})
+        shares = [mean(values_of(everything, 'tracks', row, s)) / mean(true) for s in seeds]
+        spent = [ms for part in everything for ms in part['ms'].get(row, ())]
         rows.append(
-            [kind, who, f'{mean(first[row]):.3f}', *per_set, f'{total:.3f}', share, median]
+            [
+                kind,
+                who or 'itself',
+                f'{mean(first):.3f}' if first else '1.000',
+                *(f'{mean(values_of(of_set[n], "tracks", row)):.3f}' for n in names),
+                f'{mean(tracks):.3f}',
+                f'{mean(tracks) / mean(true):.2f}',
+                f'{mean_of_sequences(tracks) / mean_of_sequences(true):.2f}',
+                f'{min(shares):.2f} to {max(shares):.2f}' if len(shares) > 1 else '',
+                f'{np.median(spent):.0f}' if spent else '',
+            ]
         )
     return rows
 
