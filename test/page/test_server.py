@@ -120,11 +120,11 @@ def server(source: FakeSource) -> Iterator[PageServer]:
     made.stop()
 
 
-async def look(server: PageServer, **headers: str) -> Page:
+async def look(server: PageServer, camera: str = 'left', width: int = 640, **headers: str) -> Page:
     session = aiohttp.ClientSession()
     ws = await session.ws_connect(f'{server.url}ws', headers=headers)
     page = Page(session, ws)
-    await page.ws.send_str(json.dumps({'type': 'watch', 'camera': 'left', 'width': 640}))
+    await page.ws.send_str(json.dumps({'type': 'watch', 'camera': camera, 'width': width}))
     return page
 
 
@@ -166,6 +166,56 @@ def test_a_picture_has_its_stamp_as_text_and_its_labels(server: PageServer) -> N
     runs = np.frombuffer(page.body[page.picture['jpeg'] :], '<u4')
     assert int((runs & 0xFFFFFF).sum()) == SIZE[0] * SIZE[1]
     assert int((runs & 0xFFFFFF)[runs >> 24 == 1].sum()) == 50
+
+
+@pytest.mark.parametrize('dtype', [np.uint8, np.uint16])
+def test_areas_are_counted_in_pixels_of_the_camera(
+    server: PageServer, source: FakeSource, dtype: type[Any]
+) -> None:
+    labels: LabelMap = np.zeros((480, 640), dtype)
+    labels[100:300, 200:401] = 5
+    labels[0, 0] = 249 if dtype is np.uint8 else 300
+    source.camera.frame = Frame(np.zeros((480, 640, 3), np.uint8))
+    source.camera.labels = labels
+
+    async def run() -> dict[str, Any]:
+        page = await look(server, width=200)
+        shown = await page.shown()
+        await page.session.close()
+        return shown
+
+    shown = asyncio.run(run())
+    assert (shown['width'], shown['shown'][0]) == (640, 200)
+    assert dict(zip(shown['ids'], shown['areas'])) == {5: 200 * 201, int(labels[0, 0]): 1}
+
+
+def test_cameras_that_are_triggered_together_are_not_mixed_up() -> None:
+    both = {name: FakeCamera() for name in ('left', 'right')}
+    for name, camera in both.items():
+        camera.name = name
+    both['right'].labels = both['left'].labels + 1
+
+    class Two:
+        mode = 'live'
+
+        def cameras(self) -> dict[str, FakeCamera]:
+            return both
+
+    server = PageServer(Two())
+    server.start()
+
+    async def run() -> list[list[int]]:
+        left, right = await look(server, 'left'), await look(server, 'right')
+        found = [await left.shown(), await right.shown()]
+        await left.ask(type='ack', sequence=1)
+        await left.ask(type='watch', camera='right')
+        found.append(await left.shown())
+        await left.session.close()
+        await right.session.close()
+        return [shown['ids'] for shown in found]
+
+    assert asyncio.run(run()) == [[3], [1, 4], [1, 4]]
+    server.stop()
 
 
 def test_no_picture_is_sent_before_the_last_one_is_acknowledged(
