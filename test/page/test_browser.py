@@ -1,10 +1,15 @@
 # SPDX-FileCopyrightText: 2026 The vos_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The page in a real browser, on a clip: paint, keep, run, undo, box; skipped without chromium."""
+"""
+The page in a real browser: a clip, and cameras in a menu; mouse, keys and fingers.
+
+Skipped without a chromium of the system.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future
 import os
 from pathlib import Path
 import shutil
@@ -16,10 +21,12 @@ import pytest
 
 playwright = pytest.importorskip('playwright.sync_api', reason='needs playwright')
 
+from vos_ros.datatypes import Frame, LabelMap  # noqa: E402
 from vos_ros.engine.prompter import Prompter  # noqa: E402
 from vos_ros.engine.segmenter import VideoSegmenter  # noqa: E402
 from vos_ros.formats.label_png import read_label_png  # noqa: E402
 from vos_ros.page.clip import Clip  # noqa: E402
+from vos_ros.page.feed import Shot  # noqa: E402
 from vos_ros.page.server import PageServer  # noqa: E402
 from vos_ros.sequences import FolderSequence  # noqa: E402
 
@@ -160,3 +167,229 @@ def test_a_stroke_of_find_shows_the_object_before_it_is_sent(
     assert not found[40:60, 60].any()
     assert problems == []
     page.close()
+
+
+def test_the_pencil_takes_the_mask_of_an_object_to_correct_it(
+    browser: Any, clip: tuple[str, Path]
+) -> None:
+    url, path = clip
+    page, problems = open_page(browser, url, 1280, 800)
+    page.keyboard.press('x')
+    drag(page, (105, 65), (215, 175))
+    expect(page.locator('#track')).to_be_enabled(timeout=30_000)
+    page.locator('#name').fill('square')
+    page.keyboard.press('Enter')
+    expect(page.locator('#objects')).to_contain_text('square', timeout=30_000)
+    expect(page.locator('#id')).to_have_value('2', timeout=30_000)
+    before = read_label_png(path)
+    page.locator('#objects button').first.click()
+    expect(page.locator('#name')).to_have_value('square')
+    page.keyboard.press('e')
+    drag(page, (140, 120), (180, 120))
+    page.keyboard.press('Enter')
+    expect(page.locator('#track')).to_be_disabled(timeout=30_000)
+    after = read_label_png(path)
+    assert before[120, 140:180].all()
+    assert not after[120, 142:178].any()
+    assert (after[:110] == before[:110]).all()
+    assert (after[130:] == before[130:]).all()
+    assert problems == []
+    page.close()
+
+
+def test_what_is_painted_is_kept_by_run_and_a_result_is_not_painted_on(
+    browser: Any, clip: tuple[str, Path]
+) -> None:
+    url, path = clip
+    page, problems = open_page(browser, url, 1280, 800)
+    drag(page, (130, 90), (190, 90), (190, 150), (130, 150), (160, 120))
+    page.locator('#run').click()
+    expect(page.locator('#state')).to_contain_text('result', timeout=60_000)
+    assert read_label_png(path).any()
+    drag(page, (20, 20), (60, 20))
+    expect(page.locator('#toasts')).to_contain_text('press First frame')
+    expect(page.locator('#mode')).to_contain_text('RESULT')
+    page.locator('#first').click()
+    expect(page.locator('#mode')).to_contain_text('FIRST', timeout=30_000)
+    drag(page, (20, 20), (60, 20))
+    expect(page.locator('#mode')).to_contain_text('FROZEN')
+    assert problems == []
+    page.close()
+
+
+def test_keys_in_a_field_remove_nothing(browser: Any, clip: tuple[str, Path]) -> None:
+    url, _ = clip
+    page, problems = open_page(browser, url, 1280, 800)
+    drag(page, (130, 90), (190, 90))
+    page.keyboard.press('Enter')
+    page.wait_for_selector('#objects tr', timeout=30_000)
+    page.locator('#id').fill('1')
+    page.keyboard.press('Delete')
+    page.keyboard.press('Escape')  # and out of the field
+    page.keyboard.press('5')
+    page.keyboard.press('Delete')
+    expect(page.locator('#toasts')).to_contain_text('there is no object 5')
+    expect(page.locator('#objects tr')).to_have_count(1)
+    page.keyboard.press('1')
+    page.keyboard.press('Delete')
+    expect(page.locator('#objects tr')).to_have_count(0, timeout=30_000)
+    assert problems == []
+    page.close()
+
+
+class StillCamera:
+    """A camera that shows one colour, follows some objects, and notes what it is asked for."""
+
+    def __init__(self, name: str, colour: tuple[int, int, int], ids: tuple[int, ...]) -> None:
+        self.name, self.ids = name, ids
+        self._image = np.full((HEIGHT, WIDTH, 3), colour, np.uint8)
+        self._labels: LabelMap = np.zeros((HEIGHT, WIDTH), np.uint8)
+        for row, object_id in enumerate(ids):
+            self._labels[20 * row : 20 * row + 15, :40] = object_id
+        self.masks: list[tuple[LabelMap, Mapping[int, str]]] = []
+        self.actions: list[str] = []
+
+    def current(self) -> Shot:
+        return Shot(STAMP, lambda: Frame(self._image), lambda: self._labels)
+
+    def status(self) -> dict[str, Any]:
+        rows = [{'id': i, 'state': 'tracked', 'score': 0.9, 'name': ''} for i in self.ids]
+        return {'camera': self.name, 'notices': [], 'objects': rows, 'state': 'active'}
+
+    def prompt(self, shot: Shot, label_map: LabelMap, names: Mapping[int, str]) -> Future[str]:
+        self.masks.append((label_map, names))
+        return self._done('sent')
+
+    def act(self, what: str, values: Mapping[str, Any]) -> Future[str]:
+        self.actions.append(what)
+        return self._done(what)
+
+    def watch(self, viewers: int) -> None:
+        """Go on whoever looks."""
+
+    @staticmethod
+    def _done(text: str) -> Future[str]:
+        future: Future[str] = Future()
+        future.set_result(text)
+        return future
+
+
+STAMP = 1_700_000_000_123_456_789
+
+
+@pytest.fixture
+def cameras() -> Iterator[tuple[str, dict[str, StillCamera]]]:
+    """Serve two cameras; give the address and both."""
+    made = {
+        camera.name: camera
+        for camera in (
+            StillCamera('/front', (200, 60, 60), (1, 2)),
+            StillCamera('/rear', (60, 60, 200), (1,)),
+        )
+    }
+
+    class Both:
+        mode = 'live'
+
+        def cameras(self) -> dict[str, StillCamera]:
+            return made
+
+    server = PageServer(Both())
+    server.start()
+    yield server.url, made
+    server.stop()
+
+
+def colour_of(page: Any) -> list[int]:
+    """Read the middle of the picture, which has no object."""
+    found: list[int] = page.evaluate(
+        '() => [...ink.getImageData(view.width / 2, view.height / 2, 1, 1).data].slice(0, 3)'
+    )
+    return found
+
+
+def test_each_camera_of_the_menu_has_its_picture_its_objects_and_its_masks(
+    browser: Any, cameras: tuple[str, dict[str, StillCamera]]
+) -> None:
+    url, known = cameras
+    page, problems = open_page(browser, url, 1280, 800)
+    assert page.locator('#camera option').all_inner_texts() == ['/front', '/rear']
+    # The next free id: a first stroke must not start object 1 anew.
+    expect(page.locator('#id')).to_have_value('3', timeout=30_000)
+    np.testing.assert_allclose(colour_of(page), (200, 60, 60), atol=8)
+    page.locator('#name').fill('cup')
+    page.keyboard.press('Escape')
+    drag(page, (200, 100), (260, 100))
+    page.keyboard.press('Enter')
+    expect(page.locator('#toasts')).to_contain_text('sent')
+
+    page.locator('#camera').select_option('/rear')
+    expect(page.locator('#objects tr')).to_have_count(1, timeout=30_000)
+    expect(page.locator('#id')).to_have_value('2', timeout=30_000)
+    page.wait_for_function('() => picture !== null')
+    np.testing.assert_allclose(colour_of(page), (60, 60, 200), atol=8)
+    drag(page, (200, 100), (260, 100))
+    page.keyboard.press('Enter')
+    expect(page.locator('#toasts')).to_contain_text('sent')
+    expect(page.locator('#track')).to_be_disabled(timeout=30_000)
+
+    (front, names), (rear, unnamed) = known['/front'].masks[0], known['/rear'].masks[0]
+    assert (set(np.unique(front)), names) == ({0, 3}, {3: 'cup'})
+    assert (set(np.unique(rear)), unnamed) == ({0, 2}, {})
+    assert problems == []
+    page.close()
+
+
+def test_all_is_forgotten_at_the_second_press_only(
+    browser: Any, cameras: tuple[str, dict[str, StillCamera]]
+) -> None:
+    url, known = cameras
+    page, _ = open_page(browser, url, 1280, 800)
+    page.locator('#reset').click()
+    expect(page.locator('#reset')).to_contain_text('sure')
+    assert known['/front'].actions == []
+    page.locator('#reset').click()
+    expect(page.locator('#toasts')).to_contain_text('reset')
+    assert known['/front'].actions == ['reset']
+    page.close()
+
+
+@pytest.mark.parametrize('size', [(390, 844), (844, 390)], ids=['upright', 'on its side'])
+def test_a_finger_paints_on_a_phone_and_finds_its_buttons(
+    browser: Any, cameras: tuple[str, dict[str, StillCamera]], size: tuple[int, int]
+) -> None:
+    url, known = cameras
+    context = browser.new_context(
+        viewport={'width': size[0], 'height': size[1]}, has_touch=True, is_mobile=True
+    )
+    page = context.new_page()
+    page.goto(url)
+    page.wait_for_selector('#view:not([hidden])', timeout=30_000)
+    expect(page.locator('#id')).to_have_value('3', timeout=30_000)
+    box = page.locator('#view').bounding_box()
+    touch = context.new_cdp_session(page)
+
+    def finger(kind: str, *places: tuple[float, float]) -> None:
+        at = [
+            {'x': box['x'] + x / WIDTH * box['width'], 'y': box['y'] + y / HEIGHT * box['height']}
+            for x, y in places
+        ]
+        touch.send('Input.dispatchTouchEvent', {'type': kind, 'touchPoints': at})
+
+    finger('touchStart', (150, 100))
+    for x in range(160, 260, 10):
+        finger('touchMove', (x, 100))
+    finger('touchEnd')
+    shoot(page, f'finger_{size[0]}')
+    # In reach without scrolling, and not too small for a finger.
+    for name in ('#track', '#undo', '[data-tool=box]', '[data-tool=eraser]'):
+        target = page.locator(name).bounding_box()
+        assert target['height'] >= 40
+        assert target['y'] + target['height'] <= size[1]
+    page.locator('#track').tap()
+    expect(page.locator('#toasts')).to_contain_text('sent')
+    mask, _ = known['/front'].masks[0]
+    assert (mask[100, 155:245] == 3).all()
+    assert not mask[:80].any()
+    assert not page.evaluate('() => document.documentElement.scrollWidth > window.innerWidth')
+    context.close()

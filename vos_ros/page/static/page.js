@@ -10,6 +10,8 @@ const COLOURS = [[230, 159, 0], [86, 180, 233], [0, 158, 115], [240, 228, 66], [
 const colourOf = (id) => COLOURS[(id - 1) % COLOURS.length];
 const css = (id) => `rgb(${colourOf(id).join(',')})`;
 const HISTORY = 90, UNDO = 30;
+const FIRST = 'first frame';   // the state of a clip that can be painted on
+const LEAST_BOX = 4;   // px of the camera
 
 const view = $('view'), ink = view.getContext('2d');
 let socket, requests = 0, pending = new Map();
@@ -22,6 +24,8 @@ let before = null;     // the mask without what they found
 let owner = 0, finding = null, isStale = false;
 let undo = [], tool = 'brush', stroke = null, cursor = null, isBusy = false;
 let status = {}, names = {}, history = new Map(), camera = '', arrivals = [];
+let typed = {};        // names that are not sent yet
+let isNew = true;      // nothing is known of this camera's objects yet
 let seen = {rejected: null, notice: null};
 
 // Talking to the server
@@ -63,6 +67,7 @@ async function order(values) {
 function watch(name) {
   camera = name;
   history.clear();
+  names = {}; typed = {}; isNew = true;
   seen = {rejected: null, notice: null};
   const ratio = window.devicePixelRatio || 1;
   send({type: 'watch', camera: name, width: Math.round(Math.max($('stage').clientWidth, 320) * ratio)});
@@ -78,6 +83,8 @@ function onText(message) {
     for (const row of message.objects || []) if (row.name) names[row.id] = row.name;
     tellOutcome();
     showStatus();
+    // A first stroke must not start an object anew that is followed already.
+    if (isNew && status.camera === camera && status.state !== 'unknown') { isNew = false; if (!frozen) nextId(); }
   }
 }
 
@@ -101,7 +108,7 @@ async function onPicture(buffer) {
   }
   const runs = new DataView(buffer, at + head.jpeg);
   if (picture && picture.image && picture !== frozen) picture.image.close();
-  picture = {...head, image, overlay: head.labelled ? drawLabels(runs, head) : null};
+  picture = {...head, image, ...(head.labelled ? drawLabels(runs, head) : {})};
   const now = performance.now();
   arrivals = [...arrivals.filter((t) => now - t < 3000), now];
   note(head);
@@ -139,13 +146,17 @@ function drawLabels(runs, head) {
   const canvas = document.createElement('canvas');
   canvas.width = width; canvas.height = height;
   canvas.getContext('2d').putImageData(made, 0, 0);
-  return canvas;
+  return {overlay: canvas, index};
 }
 
 // Painting: a mask of the camera's own pixels; what is seen is what is sent
 
 function freeze() {
   if (frozen || !picture) return Boolean(frozen);
+  if (isPast()) {
+    toast('the mask is for the first frame: press First frame, then paint', true);
+    return false;
+  }
   frozen = picture;
   mask = new Uint8Array(frozen.width * frozen.height);
   undo = []; marks = null;
@@ -191,7 +202,7 @@ function segment(a, b, id, onto = mask, wide = brush()) {
 // Find: strokes go to the server, the mask that they mean comes back while they are drawn
 
 const isFinding = () => tool === 'find' || tool === 'not';
-const pen = () => Math.max(3 * frozen.width / 640, brush() / 3);
+const pen = () => Math.max(3 * (frozen || picture).width / 640, brush() / 3);
 
 function scribble(a, b) {
   if (!marks || owner !== chosen()) {
@@ -298,7 +309,12 @@ view.addEventListener('pointerup', (event) => {
   const {from, last} = stroke;
   stroke = null;
   if (tool === 'line') segment(from, last, chosen());
-  if (tool === 'box') findInBox(from, last);
+  if (tool === 'box') {
+    if (Math.max(Math.abs(last.x - from.x), Math.abs(last.y - from.y)) < LEAST_BOX) {
+      toast('drag from one corner of the box to the other', true);
+      undoOnce();
+    } else findInBox(from, last);
+  }
   redraft(); show();
 });
 view.addEventListener('pointercancel', () => { if (stroke) { stroke = null; undoOnce(); } });
@@ -331,13 +347,33 @@ async function track() {
   if (finding) await finding;
   if (!frozen || isBusy || !mask.some((id) => id)) return;
   const runs = toRuns(mask);
-  const named = {}, name = $('name').value.trim();
-  if (name) named[chosen()] = names[chosen()] = name;
+  const named = {}, used = new Set(mask);
+  for (const [id, name] of Object.entries(typed)) if (name.trim() && used.has(Number(id))) named[id] = name.trim();
   isBusy = true;
   show();
   const ok = await order({type: 'prompt', stamp: frozen.stamp, runs, names: named});
   isBusy = false;
-  if (ok) { const used = new Set(mask); live(); nextId(used); } else show();
+  view.focus();   // keys are for the tools again, not for the name
+  if (ok) { Object.assign(names, named); typed = {}; live(); nextId(used); } else show();
+  return ok;
+}
+
+// Start from what is followed now: for the eraser, the brush, or Find
+function correct(id) {
+  choose(id);
+  if (!freeze()) return;
+  const row = (frozen.ids || []).indexOf(id) + 1;
+  if (!row || !frozen.index) return;
+  remember();
+  marks = null;
+  const {width, height, shown: [wide, high], index} = frozen;
+  for (let y = 0; y < height; y++) {
+    const from = Math.floor(y * high / height) * wide;
+    for (let x = 0; x < width; x++) {
+      if (index[from + Math.floor(x * wide / width)] === row) mask[y * width + x] = id;
+    }
+  }
+  redraft(); show();
 }
 
 function nextId(used = new Set()) {
@@ -345,12 +381,11 @@ function nextId(used = new Set()) {
   let id = 1;
   while (taken.has(id)) id++;
   choose(id);
-  $('name').value = '';
 }
 
 function choose(id) {
   $('id').value = id;
-  $('name').value = names[id] || '';
+  $('name').value = typed[id] ?? names[id] ?? '';
   show();
 }
 
@@ -399,7 +434,7 @@ function draw() {
   } else if (cursor && tool !== 'box') {
     for (const [colour, wide] of [['#000', 3], [tool === 'eraser' ? '#fff' : css(chosen()), 1.5]]) {
       ink.strokeStyle = colour; ink.lineWidth = wide;
-      ink.beginPath(); ink.arc((cursor.x + .5) * k, (cursor.y + .5) * k, Math.max(1, brush() / 2 * k), 0, 7); ink.stroke();
+      ink.beginPath(); ink.arc((cursor.x + .5) * k, (cursor.y + .5) * k, Math.max(1, (isFinding() ? pen() : brush()) / 2 * k), 0, 7); ink.stroke();
     }
   }
 }
@@ -423,10 +458,24 @@ function show() {
   $('mode').textContent = frozen ? `FROZEN ${((performance.now() - frozenAt) / 1000).toFixed(0)} s` :
     isSilent ? 'CHECK' : status.mode === 'clip' ? (status.state || 'CLIP').toUpperCase() : 'LIVE';
   $('mode').className = `badge ${frozen ? 'frozen' : isSilent ? 'silent' : ''}`;
-  $('hint').textContent = !frozen ? 'Paint over an object: the picture freezes' :
-    painted ? 'Enter: track, Esc: back to live' : tool === 'box' ? 'Draw a box around the object' : tool === 'find' ? 'Draw on the object' :
-      tool === 'not' ? 'Draw on what is not the object' : 'Paint over the object';
+  $('hint').textContent = painted ? hintToSend() : hintFor(known);
   draw();
+}
+
+// Whether a clip shows something else than the frame that can be painted on
+function isPast() { return status.mode === 'clip' && Boolean(status.state) && status.state !== FIRST; }
+
+function hintToSend() {
+  const word = $('track').textContent;
+  return matchMedia('(pointer: coarse)').matches ? `${word}, or Cancel` : `${word} (Enter), or Cancel (Esc)`;
+}
+
+function hintFor(known) {
+  if (isPast() && !frozen) return 'To paint: First frame';
+  if (tool === 'box') return 'Draw a box around the object';
+  if (tool === 'not') return 'Draw on what is not the object';
+  const what = known ? `object ${chosen()} anew` : 'an object';
+  return tool === 'find' ? `Draw a line on ${what}` : `Paint over ${what}`;
 }
 
 function showStatus() {
@@ -454,8 +503,9 @@ function showStatus() {
   $('state').textContent = status.state || 'waiting';
   $('state').className = `pill ${worst}`;
   const [p50, p99] = status.latency_ms || [];
+  arrivals = arrivals.filter((t) => performance.now() - t < 3000);
   const pages = arrivals.length > 1 ? (arrivals.length - 1) * 1000 / (arrivals.at(-1) - arrivals[0]) : 0;
-  const figures = [['page', `${pages.toFixed(0)} Hz`]];
+  const figures = status.mode === 'clip' && !pages ? [] : [['page', `${pages.toFixed(0)} Hz`]];
   if (status.rate_hz) figures.push(['camera', `${Number(status.rate_hz).toFixed(0)} Hz`]);
   if (p50) figures.push(['p50', `${Number(p50).toFixed(0)} ms`], ['p99', `${Number(p99).toFixed(0)} ms`]);
   if (status.dropped) figures.push(['dropped', status.dropped]);
@@ -493,8 +543,9 @@ function showObjects() {
     cell(words, 'text');
     cell(sparkline(areas, row.id));
     const again = document.createElement('button'), gone = document.createElement('button');
-    again.textContent = '✎'; again.title = `Paint object ${row.id} anew`; again.onclick = () => choose(row.id);
+    again.textContent = '✎'; again.title = `Correct object ${row.id}`; again.onclick = () => correct(row.id);
     gone.textContent = '✕'; gone.title = `Remove object ${row.id}`; gone.onclick = () => remove(row.id);
+    for (const button of [again, gone]) button.setAttribute('aria-label', button.title);
     const both = document.createElement('div');
     both.style.display = 'flex'; both.style.gap = '.2rem'; both.append(again, gone);
     cell(both);
@@ -504,15 +555,16 @@ function showObjects() {
 
 function sparkline(values, id) {
   const canvas = document.createElement('canvas');
-  canvas.width = 48; canvas.height = 22;
+  canvas.width = 48; canvas.height = 22; canvas.className = 'spark';
   const pen = canvas.getContext('2d'), most = Math.max(1, ...values);
   pen.strokeStyle = css(id); pen.lineWidth = 1.5; pen.beginPath();
-  values.forEach((value, k) => pen.lineTo(48 * k / (HISTORY - 1), 20 - 18 * value / most));
+  values.forEach((value, k) => pen.lineTo(48 * (HISTORY - values.length + k) / (HISTORY - 1), 20 - 18 * value / most));
   pen.stroke();
   return canvas;
 }
 
 function remove(id) {
+  if (!(status.objects || []).some((row) => row.id === id)) { toast(`there is no object ${id}`, true); return; }
   history.delete(id); delete names[id];
   order({type: 'remove', ids: [id]});
 }
@@ -532,13 +584,23 @@ for (const button of document.querySelectorAll('[data-tool]')) {
 $('camera').onchange = () => { if (frozen) live(); picture = null; watch($('camera').value); };
 $('size').oninput = show;
 $('id').oninput = () => choose(chosen());
+$('name').oninput = () => { typed[chosen()] = $('name').value; };
 $('track').onclick = track;
 $('undo').onclick = undoOnce;
 $('discard').onclick = live;
-$('reset').onclick = () => { history.clear(); names = {}; order({type: 'reset'}).then(() => nextId()); };
+$('reset').onclick = () => {
+  // Nothing brings them back, and a finger is soon beside Pause.
+  if ($('reset').dataset.asked) { unask(); history.clear(); names = {}; order({type: 'reset'}).then(() => nextId()); return; }
+  $('reset').dataset.asked = 'yes'; $('reset').textContent = 'Forget all: sure?';
+  setTimeout(unask, 4000);
+};
+function unask() { delete $('reset').dataset.asked; $('reset').textContent = 'Forget all'; }
 $('pause').onclick = () => order({type: 'enable', on: status.state === 'paused'});
-$('run').onclick = () => order({type: 'run'});
-$('first').onclick = () => order({type: 'first'});
+$('run').onclick = async () => {
+  if (mask && mask.some((id) => id)) { if (!await track()) return; } else if (frozen) live();
+  order({type: 'run'});
+};
+$('first').onclick = async () => { if (await order({type: 'first'})) { status.state = FIRST; showStatus(); } };
 window.addEventListener('resize', draw);
 window.addEventListener('keydown', (event) => {
   if (event.target.id === 'name' && event.key !== 'Enter' && event.key !== 'Escape') return;
@@ -552,10 +614,10 @@ window.addEventListener('keydown', (event) => {
   else if (key === '[') resize(1 / 1.15);
   else if (key === ']') resize(1.15);
   else if (key === 'enter' && event.target.tagName !== 'BUTTON') track();
-  else if (key === 'escape') live();
+  else if (key === 'escape') { view.focus(); live(); }
   else if (key === ' ' && event.target.tagName !== 'BUTTON') { if (frozen) live(); else freeze(); }
   else if (key === 'n') nextId();
-  else if (key === 'delete') remove(chosen());
+  else if (key === 'delete' && event.target.tagName !== 'INPUT') remove(chosen());
   else if (/^[1-9]$/.test(key) && event.target.id !== 'id') choose(Number(key));
   else return;
   event.preventDefault();
