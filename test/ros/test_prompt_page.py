@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 import json
+import os
 import re
 import signal
 import struct
@@ -30,8 +31,8 @@ SHAPE = SCENE.shape[:2]
 class Browser:
     """A page's WebSocket in a thread of its own: the newest picture, replies and statuses."""
 
-    def __init__(self, url: str) -> None:
-        self.url = url
+    def __init__(self, url: str, pid: int) -> None:
+        self.url, self.pid = url, pid
         self.pictures: list[dict[str, Any]] = []
         self.status: dict[str, Any] = {}
         self.replies: dict[int, dict[str, Any]] = {}
@@ -108,7 +109,7 @@ def started(tmp_path: Any, *ros_args: str) -> Iterator[Browser]:
         found = re.search(r'open (http\S+)', log.read_text())
         time.sleep(0.05)
     assert found is not None, log.read_text()
-    browser = Browser(found[1])
+    browser = Browser(found[1], process.pid)
     yield browser
     browser.close()
     process.send_signal(signal.SIGINT)
@@ -188,6 +189,49 @@ def test_a_stroke_in_the_browser_becomes_a_tracked_object(
     sending(lambda: page.status.get('state') == 'paused', 'the pause to be shown')
     assert any('paused' in notice['text'] for notice in page.status['notices'])
     assert ask(type='enable', on=True)['ok']
+
+
+def test_each_camera_of_one_trigger_has_its_own_pictures_and_objects(
+    client, start_node, page: Browser, tiny_model
+) -> None:
+    ids = {'/port': 2, '/starboard': 7}
+    images, masks, labels = {}, {}, {}
+    for side in ids:
+        start_node('-r', f'__ns:={side}', model=tiny_model)
+        images[side] = client.publisher(Image, f'{side}/image')
+        masks[side] = client.publisher(Image, f'{side}/init_mask')
+        labels[side] = client.listen(Image, f'{side}/vos/labels')
+
+    def sending(condition: Callable[[], Any], what: str, draws: bool = False) -> Any:
+        def step() -> Any:
+            stamp = client.next_stamp()  # the same for both
+            for side, object_id in ids.items():
+                if draws:
+                    mask = np.zeros(SHAPE, np.uint8)
+                    mask[20:60, 10:50] = object_id
+                    masks[side].publish(image_msg(mask, 'mono8', stamp))
+                images[side].publish(image_msg(SCENE, 'rgb8', stamp))
+            client.executor.spin_once(0.02)
+            return condition()
+
+        return client.wait(step, what)
+
+    def follows(side: str) -> bool:
+        return bool(labels[side]) and bool((to_array(labels[side][-1]) == ids[side]).any())
+
+    sending(lambda: all(map(follows, ids)), 'an object of each camera', draws=True)
+    names = {f'{side}/vos' for side in ids}
+    sending(lambda: names <= set(page.status.get('cameras', ())), 'both in the menu')
+    for side in ('/port', '/starboard', '/port'):
+        sending(page.say(type='watch', camera=f'{side}/vos'), 'an answer')
+        seen = len(page.pictures) + 1  # one of the camera before may still be on its way
+        sending(lambda n=seen: len(page.pictures) > n + 5, 'pictures')
+        assert {i for shown in page.pictures[seen:] for i in shown['ids']} == {ids[side]}
+        assert page.status['camera'] == f'{side}/vos'
+
+
+def test_the_page_goes_behind_the_segmenter_where_processors_are_short(page: Browser) -> None:
+    assert os.getpriority(os.PRIO_PROCESS, page.pid) > os.getpriority(os.PRIO_PROCESS, 0)
 
 
 def test_a_page_lists_only_the_segmenters_that_it_was_told_of(

@@ -2,11 +2,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """`prompt_page`: the program around the node; rclpy is imported once the command line is read."""
 
+import os
 import sys
 
 from vos_ros.interrupts import leave_on_interrupt, raise_on_interrupt
 from vos_ros.ros.node import describe_missing
 
+#: Where processors are short, the segmenter goes first and the page shows fewer pictures.
+_NICE = 10
 _USAGE = """\
 usage: prompt_page [--help] [--ros-args ...]
 
@@ -17,6 +20,7 @@ parameters (-p NAME:=VALUE):
   port = 8420          0 = any that is free
   token = ''           of the address; empty = a random one
   max_rate_hz = 15.0   most pictures per second and page
+  prompt_model = prompt_mb   finds what boxes and strokes mean; '' = GrabCut
   segmenters = ['']    full names of segmenters to show; empty = all that there are"""
 
 
@@ -26,6 +30,7 @@ def main() -> int:
         print(_USAGE)
         return 0
     leave_on_interrupt()
+    os.nice(_NICE)
     try:
         from vos_ros.page import node
     except ImportError as error:
