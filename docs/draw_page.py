@@ -6,6 +6,7 @@ Take docs/images/prompt_page.webp: the page on the clip of `vos demo`, in the sy
 .venv/bin/python docs/draw_page.py
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 import shutil
 import sys
@@ -15,36 +16,44 @@ import cv2
 import numpy as np
 from playwright.sync_api import expect, Page, sync_playwright
 
+from vos_ros.engine.prompter import Prompter
 from vos_ros.engine.segmenter import VideoSegmenter
 from vos_ros.formats.label_png import read_label_png
-from vos_ros.harness.clip import ASTRONAUT, CUP, write_clip
+from vos_ros.harness.clip import CUP, write_clip
 from vos_ros.page.clip import Clip
 from vos_ros.page.server import PageServer
 from vos_ros.sequences import FolderSequence
 
 SIZE = {'width': 1180, 'height': 664}
-NAMES = {CUP: 'cup', ASTRONAUT: 'astronaut'}
 #: How many frames of the clip are used.
 FRAMES = 60
+#: Over the astronaut and over the helmet in her arm, px of the image.
+STROKES = (
+    ((490, 230), (495, 290), (490, 350), (430, 380), (400, 450), (480, 440), (545, 400)),
+    ((545, 400), (560, 460), (560, 440), (590, 420), (610, 460)),
+)
 
 
-def mark(page: Page, name: str, box: tuple[int, ...], size: tuple[int, int]) -> None:
+def drag(page: Page, places: Sequence[tuple[float, float]], size: tuple[int, int]) -> None:
     """
-    Draw a box around an object with the mouse and keep what is found in it.
+    Draw with the mouse.
 
-    :param box: x, y, width, height on the image, px.
+    :param places: on the image, px.
     :param size: height and width of the image, px.
     """
     canvas = page.locator('#view').bounding_box()
     assert canvas is not None
     scale = canvas['width'] / size[1]
-    x, y, width, height = box
-    page.keyboard.press('x')
-    page.mouse.move(canvas['x'] + scale * (x - 4), canvas['y'] + scale * (y - 4))
+    at = [(canvas['x'] + scale * x, canvas['y'] + scale * y) for x, y in places]
+    page.mouse.move(*at[0])
     page.mouse.down()
-    end = canvas['x'] + scale * (x + width + 4), canvas['y'] + scale * (y + height + 4)
-    page.mouse.move(*end, steps=4)
+    for place in at[1:]:
+        page.mouse.move(*place, steps=4)
     page.mouse.up()
+
+
+def keep(page: Page, name: str) -> None:
+    """Name what was found and keep it."""
     expect(page.locator('#track')).to_be_enabled(timeout=30_000)
     page.locator('#name').fill(name)
     page.locator('#track').click()
@@ -52,7 +61,7 @@ def mark(page: Page, name: str, box: tuple[int, ...], size: tuple[int, int]) -> 
 
 
 def main() -> None:
-    """Mark both objects by boxes around their true outlines, run, and take the picture."""
+    """Mark the cup by a box and the astronaut by two strokes, run, and take the picture."""
     out = Path(sys.argv[1] if len(sys.argv) > 1 else 'docs/images/prompt_page.webp')
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -60,7 +69,7 @@ def main() -> None:
         truth = read_label_png(folder / 'Annotations/480p' / clip_name / '00000.png')
         frames = FolderSequence(folder / 'JPEGImages/480p' / clip_name)
         clip = Clip(frames, folder / 'first.png', lambda _: VideoSegmenter.open())
-        server = PageServer(clip)
+        server = PageServer(clip, prompter=Prompter.open())
         server.start()
         with sync_playwright() as started:
             browser = started.chromium.launch(
@@ -69,9 +78,14 @@ def main() -> None:
             page = browser.new_page(viewport=SIZE)
             page.goto(server.url)
             page.wait_for_selector('#view:not([hidden])')
-            for object_id, known in NAMES.items():
-                box = cv2.boundingRect((truth == object_id).astype(np.uint8))
-                mark(page, known, tuple(box), truth.shape)
+            x, y, width, height = cv2.boundingRect((truth == CUP).astype(np.uint8))
+            page.keyboard.press('x')
+            drag(page, [(x - 4, y - 4), (x + width + 4, y + height + 4)], truth.shape)
+            keep(page, 'cup')
+            page.keyboard.press('f')
+            for stroke in STROKES:
+                drag(page, stroke, truth.shape)
+            keep(page, 'astronaut')
             page.keyboard.press('b')
             page.locator('#run').click()
             expect(page.locator('#state')).to_contain_text('result', timeout=120_000)
