@@ -92,6 +92,28 @@ def test_what_a_hand_has_painted_is_certain() -> None:
     assert mask[70, 90]
 
 
+def test_strokes_correct_what_a_box_found() -> None:
+    frame, labels = _scene()
+    network = _Colours()
+    nothing, off = np.zeros((2, 240, 320), np.uint8)
+    off[200:220, 260:300] = 1
+    # Around the large square, and so loose that it takes the green one in, too.
+    box = Box(160, 160, 310, 150)
+    assert Prompter(_Colours()).find(frame, box)[202:218, 262:296].all()
+    mask = Prompter(network).find(frame, Marks(nothing, off, box))
+    assert network.before  # it is shown what it found
+    assert _overlap(mask, (labels == 2) & (off == 0)) > 0.9
+    assert not mask[off > 0].any()
+    assert not mask[:80].any()
+
+
+def test_strokes_without_a_box_must_be_on_the_object() -> None:
+    nothing, off = np.zeros((2, 240, 320), np.uint8)
+    off[200:220, 260:300] = 1
+    with pytest.raises(VosError, match='no stroke is on the object'):
+        Marks(nothing, off)
+
+
 def test_several_objects_become_one_label_map() -> None:
     frame, labels = _scene()
     hints: dict[int, Hint] = {7: Box(90, 60, 64, 44), 300: Points(((26.0, 106.0),))}
@@ -108,6 +130,9 @@ def test_several_objects_become_one_label_map() -> None:
         pytest.param(Points(((320.0, 5.0),)), 'outside of the image', id='click'),
         pytest.param(Points(((5.0, 5.0),), beside=((5.0, 999.0),)), 'outside', id='beside'),
         pytest.param(Marks(np.ones((24, 32), np.uint8)), '32x24', id='strokes'),
+        pytest.param(
+            Marks(np.zeros((240, 320), np.uint8), None, Box(500, 60, 40, 40)), 'box', id='boxed'
+        ),
         pytest.param(Box(200, 30, 40, 40), 'nothing was found', id='nothing there'),
     ],
 )
@@ -127,6 +152,8 @@ def test_without_a_network_grabcut_answers_and_strokes_are_what_was_painted() ->
     assert not prompter.has_network
     assert (prompter.find(frame, box) == draw_box(frame, box)).all()
     assert (prompter.find(frame, Marks(on)) == on).all()
+    boxed = prompter.find(frame, Marks(np.zeros_like(on), on, box))
+    assert (boxed == draw_box(frame, box) * (on == 0)).all()
     assert _overlap(prompter.from_points(frame, [(90, 60)]).label_map, labels == 1) > 0.7
 
 

@@ -169,6 +169,27 @@ def test_a_stroke_of_find_shows_the_object_before_it_is_sent(
     page.close()
 
 
+def test_not_corrects_what_is_found_in_a_box(browser: Any, clip: tuple[str, Path]) -> None:
+    url, _ = clip
+    page, problems = open_page(browser, url, 1280, 800)
+    page.keyboard.press('g')
+    drag(page, (125, 100), (125, 140))
+    expect(page.locator('#toasts')).to_contain_text('draw with one of them first')
+    page.keyboard.press('x')
+    drag(page, (105, 65), (215, 175))
+    expect(page.locator('#track')).to_be_enabled(timeout=30_000)
+    page.keyboard.press('g')
+    drag(page, (125, 85), (125, 155))
+    page.wait_for_function('() => marks !== null && finding === null')
+    assert page.evaluate(f'() => mask[120 * {WIDTH} + 125]') == 0
+    assert page.evaluate(f'() => mask[120 * {WIDTH} + 180]') == 1
+    page.keyboard.press('Control+z')
+    assert page.evaluate(f'() => mask[120 * {WIDTH} + 125]') == 1
+    page.keyboard.press('Escape')
+    assert problems == []
+    page.close()
+
+
 def test_the_pencil_takes_the_mask_of_an_object_to_correct_it(
     browser: Any, clip: tuple[str, Path]
 ) -> None:

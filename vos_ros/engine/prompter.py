@@ -156,17 +156,29 @@ class Prompter:
         _check(hint, frame.size)
         if self._network is None:
             return _without_network(frame, hint)
+        if isinstance(hint, Marks) and hint.box is not None:
+            # As in training: what is found in the box is shown again with the strokes.
+            before = _sigmoid(self._find_by(self._network, frame, hint.box))
+            windows = windows_of(hint, frame.size)
+            logits, _ = self._look(self._network, frame, hint, windows, before)
+            found = put_back(logits[0], windows[0], frame.size)
+        else:
+            found = self._find_by(self._network, frame, hint)
+        return _tidied((found > 0).astype(np.uint8), hint)
+
+    def _find_by(self, network: Network, frame: Frame, hint: Hint) -> Float:
+        """Return logits (H, W) of what a hint means."""
         windows = windows_of(hint, frame.size)
-        logits, quality = self._look(self._network, frame, hint, windows)
+        logits, quality = self._look(network, frame, hint, windows)
         best = int(np.argmax(quality))
         found = put_back(logits[best], windows[best], frame.size)
         again = _closer(found > 0, windows[best], frame.size)
         if again is not None:
             before = _sigmoid(found)
-            closer, of_closer = self._look(self._network, frame, hint, [again], before)
+            closer, of_closer = self._look(network, frame, hint, [again], before)
             if of_closer[0] > quality[best] - _WORSE:
                 found = put_back(closer[0], again, frame.size)
-        return _tidied((found > 0).astype(np.uint8), hint)
+        return found
 
     @staticmethod
     def _look(
@@ -191,18 +203,18 @@ def _check(hint: Hint, size: Size) -> None:
                 raise VosError(
                     f'the point ({x:g}, {y:g}) lies outside of the image of {width}x{height}'
                 )
-    elif isinstance(hint, Marks):
-        if hint.on.shape != size:
-            raise VosError(
-                f'strokes are of {hint.on.shape[1]}x{hint.on.shape[0]}, the image is of '
-                f'{width}x{height}; draw them on the image itself'
-            )
-    else:
-        corners = hint.corners()
+    if isinstance(hint, Marks) and hint.on.shape != size:
+        raise VosError(
+            f'strokes are of {hint.on.shape[1]}x{hint.on.shape[0]}, the image is of '
+            f'{width}x{height}; draw them on the image itself'
+        )
+    box = hint.box if isinstance(hint, Marks) else hint
+    if isinstance(box, Box):
+        corners = box.corners()
         (left, top), (right, bottom) = corners.min(axis=0), corners.max(axis=0)
         if right < 0 or bottom < 0 or left > width - 1 or top > height - 1:
             raise VosError(
-                f'the box around ({hint.x:g}, {hint.y:g}) lies outside of the image of '
+                f'the box around ({box.x:g}, {box.y:g}) lies outside of the image of '
                 f'{width}x{height}; was it drawn on another one?'
             )
 
@@ -213,6 +225,8 @@ def _without_network(frame: Frame, hint: Hint) -> Mask:
     if isinstance(hint, Points):
         return draw_points(frame, hint)
     mask: Mask = (hint.on > 0).astype(np.uint8)
+    if hint.box is not None:
+        mask |= draw_box(frame, hint.box)
     if hint.off is not None:
         mask[hint.off > 0] = 0
     return mask
@@ -228,13 +242,14 @@ def _closer(found: npt.NDArray[np.bool_], window: Window, size: Size) -> Window 
 
 def _tidied(mask: Mask, hint: Hint) -> Mask:
     """Leave out crumbs and what cannot be meant; what a hand has painted is certain."""
-    if isinstance(hint, Box):
+    box = hint.box if isinstance(hint, Marks) else hint
+    if isinstance(box, Box):
         grown = Box(
-            hint.x,
-            hint.y,
-            hint.width * (1 + 2 * _BOX_SLACK),
-            hint.height * (1 + 2 * _BOX_SLACK),
-            hint.theta,
+            box.x,
+            box.y,
+            box.width * (1 + 2 * _BOX_SLACK),
+            box.height * (1 + 2 * _BOX_SLACK),
+            box.theta,
         )
         inside = np.zeros_like(mask)
         corners = np.round(grown.corners()).clip(-(2**14), 2**14)

@@ -92,6 +92,8 @@ def windows_of(hint: Hint, size: Size) -> list[Window]:
 
     :param size: height and width of the image, px.
     """
+    if isinstance(hint, Marks) and hint.box is not None:
+        hint = hint.box
     if isinstance(hint, Box):
         # What of the box lies on the image: no window is to grow with a box of 1e300 px.
         corners = hint.corners().clip(-0.5, (size[1] - 0.5, size[0] - 0.5))
@@ -148,15 +150,16 @@ def maps_of(hint: Hint, window: Window, before: Float | None = None) -> Float:
     :return: (MAPS, SIDE, SIDE) float32, 0..1.
     """
     maps: Float = np.zeros((MAPS, SIDE, SIDE), np.float32)
-    if isinstance(hint, Box):
+    box = hint.box if isinstance(hint, Marks) else hint
+    if isinstance(box, Box):
         maps[OUTSIDE] = 1.0
-        corners = np.round(window.to_input(hint.corners())).clip(-_FAR, _FAR)
+        corners = np.round(window.to_input(box.corners())).clip(-_FAR, _FAR)
         cv2.fillConvexPoly(maps[OUTSIDE], corners.astype(np.int32), 0.0)
-    elif isinstance(hint, Points):
+    if isinstance(hint, Points):
         draw_clicks(maps[ON], window.to_input(np.array(hint.places, np.float64)))
         if hint.beside:
             draw_clicks(maps[OFF], window.to_input(np.array(hint.beside, np.float64)))
-    else:
+    elif isinstance(hint, Marks):
         maps[ON] = _strokes(hint.on, window)
         if hint.off is not None:
             maps[OFF] = _strokes(hint.off, window)

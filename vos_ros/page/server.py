@@ -370,15 +370,18 @@ class PageServer:
         return asyncio.get_running_loop()
 
     def _find_in_box(self, shot: Shot, values: dict[str, Any]) -> dict[str, Any]:
-        x, y, width, height = (float(v) for v in values['box'])
-        box = Box(x + (width - 1) / 2, y + (height - 1) / 2, width, height)
-        return _as_runs(self._prompter.find(shot.read_frame(), box))
+        return _as_runs(self._prompter.find(shot.read_frame(), _read_box(values['box'])))
 
     def _find_under_strokes(self, shot: Shot, values: dict[str, Any]) -> dict[str, Any]:
-        """Find what strokes mean: in the runs, 1 is on the object and 2 is beside it."""
+        """
+        Find what strokes mean: in the runs, 1 is on the object and 2 is beside it.
+
+        Where the object was boxed, they correct what is in the box.
+        """
         frame = shot.read_frame()
         drawn = from_runs(values['runs'], frame.size)
-        marks = Marks((drawn == 1).astype(np.uint8), (drawn == 2).astype(np.uint8))
+        box = None if values.get('box') is None else _read_box(values['box'])
+        marks = Marks((drawn == 1).astype(np.uint8), (drawn == 2).astype(np.uint8), box)
         return _as_runs(self._prompter.find(frame, marks))
 
     def _watch(self, viewer: _Viewer, name: str, width: int) -> None:
@@ -506,6 +509,11 @@ def _as_runs(mask: LabelMap) -> dict[str, Any]:
     runs = to_runs(mask)
     pairs = np.stack((runs >> 24, runs & 0xFFFFFF), axis=1).ravel()
     return {'runs': pairs.tolist()}
+
+
+def _read_box(values: Any) -> Box:
+    x, y, width, height = (float(v) for v in values)
+    return Box(x + (width - 1) / 2, y + (height - 1) / 2, width, height)
 
 
 def _read_prompt(shot: Shot, values: dict[str, Any]) -> tuple[Any, dict[int, str]]:

@@ -21,6 +21,7 @@ let mask = null;       // Uint8Array of ids, of the camera's size
 let draft = document.createElement('canvas');
 let marks = null;      // strokes of Find: 1 on the object, 2 beside it; of one object at a time
 let before = null;     // the mask without what they found
+let boxed = null;      // the box that they correct, its object and the mask without that
 let owner = 0, finding = null, isStale = false;
 let undo = [], tool = 'brush', stroke = null, cursor = null, isBusy = false;
 let status = {}, names = {}, history = new Map(), camera = '', arrivals = [];
@@ -159,7 +160,7 @@ function freeze() {
   }
   frozen = picture;
   mask = new Uint8Array(frozen.width * frozen.height);
-  undo = []; marks = null;
+  undo = []; marks = null; boxed = null;
   draft.width = frozen.width; draft.height = frozen.height;
   ask({type: 'freeze', stamp: frozen.stamp}).then((reply) => {
     if (!reply.ok) { toast(reply.text, true); live(); }
@@ -172,13 +173,13 @@ let frozenAt = 0;
 
 function live() {
   if (frozen && frozen !== picture && frozen.image) frozen.image.close();
-  frozen = null; mask = null; marks = null; undo = []; stroke = null;
+  frozen = null; mask = null; marks = null; boxed = null; undo = []; stroke = null;
   send({type: 'live'});
   show();
 }
 
 function remember() {
-  undo.push({mask: mask.slice(), marks: marks && marks.slice(), before});
+  undo.push({mask: mask.slice(), marks: marks && marks.slice(), before, boxed});
   if (undo.length > UNDO) undo.shift();
 }
 
@@ -201,12 +202,14 @@ function segment(a, b, id, onto = mask, wide = brush()) {
 
 // Find: strokes go to the server, the mask that they mean comes back while they are drawn
 
+const isFound = (id) => Boolean((boxed && boxed.id === id) || (marks && owner === id && marks.includes(1)));
 const isFinding = () => tool === 'find' || tool === 'not';
 const pen = () => Math.max(3 * (frozen || picture).width / 640, brush() / 3);
 
 function scribble(a, b) {
   if (!marks || owner !== chosen()) {
-    marks = new Uint8Array(mask.length); before = mask.slice(); owner = chosen();
+    if (boxed && boxed.id !== chosen()) boxed = null;
+    marks = new Uint8Array(mask.length); before = boxed ? boxed.before : mask.slice(); owner = chosen();
   }
   segment(a, b, tool === 'find' ? 1 : 2, marks, pen());
   find();
@@ -230,8 +233,8 @@ async function find() {
     while (isStale && marks && frozen) {
       isStale = false;
       const asked = marks, id = chosen();
-      if (!asked.includes(1)) break;
-      const reply = await ask({type: 'find', stamp: frozen.stamp, runs: toRuns(asked)});
+      if (!boxed && !asked.includes(1)) break;
+      const reply = await ask({type: 'find', stamp: frozen.stamp, runs: toRuns(asked), box: boxed && boxed.box});
       if (marks !== asked || !frozen) continue;
       if (!reply.ok) { if (!isStale) toast(reply.text, true); continue; }
       mask = before.slice();
@@ -281,9 +284,13 @@ view.addEventListener('pointerdown', (event) => {
   event.preventDefault();
   view.focus();
   view.setPointerCapture(event.pointerId);
+  if (tool === 'not' && !isFound(chosen())) {
+    toast('Not corrects what Find or Box found: draw with one of them first, or take the eraser', true);
+    return;
+  }
   const at = place(event);
   remember();
-  if (!isFinding()) marks = null;
+  if (!isFinding()) { marks = null; boxed = null; }
   stroke = {pointer: event.pointerId, from: at, last: at};
   if (tool === 'brush' || tool === 'eraser') segment(at, at, tool === 'brush' ? chosen() : 0);
   if (isFinding()) scribble(at, at);
@@ -325,20 +332,22 @@ view.addEventListener('wheel', (event) => {
 }, {passive: false});
 
 async function findInBox(a, b) {
-  const box = [Math.min(a.x, b.x), Math.min(a.y, b.y), Math.abs(a.x - b.x) + 1, Math.abs(a.y - b.y) + 1];
+  const box = [Math.min(a.x, b.x), Math.min(a.y, b.y), Math.abs(a.x - b.x) + 1, Math.abs(a.y - b.y) + 1].map(Math.round);
+  const without = mask.slice();
   isBusy = true;
-  const reply = await ask({type: 'box', stamp: frozen.stamp, box: box.map(Math.round)});
+  const reply = await ask({type: 'box', stamp: frozen.stamp, box});
   isBusy = false;
   if (!frozen) return;
   if (!reply.ok) { toast(reply.text, true); undoOnce(); return; }
   const id = chosen();
+  boxed = {box, id, before: without};
   fillRuns(reply.runs, id);
   redraft(); show();
 }
 
 function undoOnce() {
   if (!frozen || !undo.length) return;
-  ({mask, marks, before} = undo.pop());
+  ({mask, marks, before, boxed} = undo.pop());
   redraft(); show();
 }
 
@@ -365,7 +374,7 @@ function correct(id) {
   const row = (frozen.ids || []).indexOf(id) + 1;
   if (!row || !frozen.index) return;
   remember();
-  marks = null;
+  marks = null; boxed = null;
   const {width, height, shown: [wide, high], index} = frozen;
   for (let y = 0; y < height; y++) {
     const from = Math.floor(y * high / height) * wide;
