@@ -33,6 +33,8 @@ def _score(
     for number, (gt, mask) in enumerate(zip(true, found, strict=True)):
         stamp_ns = (number + 1) * _PERIOD_NS if stamped else 0
         scorer.feed(_labels(mask), _labels(gt), stamp_ns)
+    # Asked in between, it must not change what comes after.
+    assert scorer.conclude() == scorer.conclude()
     return scorer.conclude()
 
 

@@ -7,7 +7,15 @@ import pytest
 
 from vos_ros.config import LostConfig
 from vos_ros.errors import VosError
-from vos_ros.harness.occlusions import FRAMES, KINDS, RATE_HZ, render, write_clips
+from vos_ros.harness.occlusions import (
+    FRAMES,
+    KINDS,
+    RATE_HZ,
+    render,
+    traits,
+    WIDTH_PX,
+    write_clips,
+)
 from vos_ros.sequences import open_labelled
 
 pytest.importorskip('skimage', reason='the photographs are inside scikit-image')
@@ -38,6 +46,27 @@ def test_a_seed_gives_the_same_clip_and_another_seed_another() -> None:
 
 def test_a_look_alike_that_nobody_asks_for_is_on_no_label() -> None:
     assert {int(k) for _, labels in render('alike_stays', 0) for k in np.unique(labels)} == {0, 1}
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_what_makes_a_return_difficult_is_what_the_truth_shows(kind: str) -> None:
+    frames, said = FRAMES // 3, traits(kind)
+    areas = _areas(kind, frames)
+    assert ('never returns' in said) == (areas[-1] == 0)
+    if 'never returns' in said:
+        return
+    assert ('elsewhere' in said) != ('same place' in said)
+    growth = areas[-1] / areas[0]
+    assert (growth > 1.4, growth < 0.75) == ('larger' in said, 'smaller' in said)
+
+
+def test_a_look_alike_of_the_same_colours_has_them() -> None:
+    image, labels = next(iter(render('same_colours_stays', 0)))
+    # It stands in the upper fifth of the picture, at a fifth of its width; or in a mirror.
+    x = [int(WIDTH_PX * share) for share in (0.2, 0.8)]
+    own = image[labels == 1].mean(axis=0)
+    apart = [abs(image[55:70, c - 8 : c + 8].mean(axis=(0, 1)) - own).max() for c in x]
+    assert min(apart) < 40
 
 
 def test_clips_are_written_as_a_data_set(tmp_path: Path) -> None:

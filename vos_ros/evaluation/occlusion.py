@@ -150,12 +150,10 @@ class OcclusionScorer:
             known.setdefault(object_id, _Object(object_id, area))
 
     def conclude(self) -> OcclusionFigures:
-        """Give the figures of the sequence."""
+        """Give the figures of the sequence so far."""
         objects = [each for each in self._objects.values() if each.frames]
-        for each in objects:
-            each.conclude()
         return OcclusionFigures(
-            sum(each.returns for each in objects),
+            sum(each.all_returns for each in objects),
             tuple(n for each in objects for n in each.recovery_frames),
             tuple(s for each in objects for s in each.recovery_s),
             sum(each.false_recoveries for each in objects),
@@ -247,10 +245,11 @@ class _Object:
         if self._is_searched or self._absent:
             self._search(true, found, j, stamp_ns)
 
-    def conclude(self) -> None:
-        """Close what is open at the end: a return too short for a mask to be steady is none."""
-        if self._back is not None:
-            self.returns += self.frames - self._back[0] + 1 >= STEADY_FRAMES
+    @property
+    def all_returns(self) -> int:
+        """Returns, one that is open among them: one too short for a mask to be steady is none."""
+        is_open = self._back is not None and self.frames - self._back[0] + 1 >= STEADY_FRAMES
+        return self.returns + is_open
 
     @property
     def until_failure(self) -> float:

@@ -3,10 +3,12 @@
 """
 Drawn clips in which objects are away for long: hidden, out of the picture, and with look-alikes.
 
-Twenty kinds, each drawn by any seed: the seed chooses outline, texture, look-alike, background and
-side. Objects are shapes cut out of photographs inside scikit-image, so nothing is downloaded and
-the truth is exact. Two bystanders are in each of them. A benchmark of finding objects again, not
-of outlines: shapes move, grow and turn in the plane only, or show their other side.
+Each kind is drawn by any seed: the seed chooses outline, texture, look-alike, background and side.
+The last eight kinds are hard ones: what comes back is far from where it left, larger, turned and
+beside a look-alike at once, or the look-alike has its very colours. Objects are shapes cut out of
+photographs inside scikit-image, so nothing is downloaded and the truth is exact. Two bystanders
+are in each of them. A benchmark of finding objects again, not of outlines: shapes move, grow and
+turn in the plane only, or show their other side.
 """
 
 from __future__ import annotations
@@ -46,7 +48,8 @@ class _Actor:
 
     :param path: where it is, between these in straight lines.
     :param object_id: on the labels; 0 = a look-alike that nobody asks for.
-    :param look: 'own' or 'alike'.
+    :param look: 'own'; 'alike', the same in other colours or another piece of the same photograph;
+        'same_colours', another shape and pattern.
     :param turns: when it shows its other side, and when the first one again.
     :param mirrored_from: from then on it is seen in a mirror.
     """
@@ -132,6 +135,8 @@ def _behind(first: float, last: float, until: float = 0.64) -> list[Key]:
 _STAYS = _Actor(
     [(0, 0.2, 0.25, 1, 0), (0.5, 0.24, 0.22, 1, 6), (1, 0.17, 0.27, 1, -4)], 0, 'alike'
 )
+_STAYS_RIGHT = _Actor([(0, 0.8, 0.22, 1, 0), (1, 0.76, 0.26, 1, 8)], 0, 'alike')
+_STAYS_AMID = _Actor([(0, 0.48, 0.16, 1, 0), (1, 0.54, 0.14, 1, 8)], 0, 'alike')
 _ENTERS = _Actor(_enters(), 0, 'alike')
 _ENTERS_LOW = _Actor(_enters(y=0.75), 0, 'alike')
 _LOW = 0.62
@@ -162,7 +167,60 @@ KINDS: Mapping[str, _Plan] = {
         _Actor([(t, 1 - x, y + 0.15, s, a) for t, x, y, s, a in _leaves(back=-0.3)], 2, 'alike'),
         _Actor([(t, x, y - 0.15, s, a) for t, x, y, s, a in _leaves(back=-0.3)]),
     ]),
+    # All at once, and colours that tell nothing. New ones go to the end: a kind's place is a seed.
+    'returns_twice_as_large': _Plan([_Actor(_leaves(back=-0.3, size=0.8, scale=2))]),
+    'alike_stays_returns_larger_turned': _Plan(
+        [_STAYS, _Actor(_leaves(y=_LOW, back=-0.3, scale=1.5, turn=-75))]
+    ),
+    'alike_enters_returns_larger_turned': _Plan(
+        [_ENTERS, _Actor(_leaves(y=_LOW, scale=1.7, turn=120))]
+    ),
+    'two_alike_stay_returns_larger_turned': _Plan(
+        [_STAYS, _STAYS_RIGHT, _Actor(_leaves(y=_LOW, back=-0.3, scale=1.5, turn=90))]
+    ),
+    'alike_stays_hidden_comes_out_elsewhere': _Plan(
+        [_STAYS_AMID, _Actor(_behind(0.8, 0.2))], panels=[(0.08, 0.32), (0.68, 0.92)]
+    ),
+    'same_colours_stays': _Plan(
+        [replace(_STAYS, look='same_colours'), _Actor(_leaves(y=_LOW, back=-0.3))]
+    ),
+    'same_colours_enters': _Plan([replace(_ENTERS, look='same_colours'), _Actor(_leaves(y=_LOW))]),
+    'same_colours_enters_returns_larger_turned': _Plan([
+        replace(_ENTERS, look='same_colours'), _Actor(_leaves(y=_LOW, scale=1.5, turn=75)),
+    ]),
 }  # fmt: skip
+
+
+def traits(kind: str) -> tuple[str, ...]:
+    """
+    Return what makes the return of the first object difficult; a clip may have several of them.
+
+    :param kind: one of KINDS.
+    """
+    plan = KINDS[kind]
+    actor = next(a for a in plan.actors if a.object_id == 1)
+    t, x, _, size, turn = np.array(actor.path, float).T
+    if t[-1] < 1:
+        return ('never returns',)
+    gone, back = int(np.searchsorted(t, 0.3)), int(np.searchsorted(t, 0.301))
+    looks = {other.look for other in plan.actors} | {
+        'alike' for other in plan.actors if other.object_id > 1
+    }
+    found = {
+        'elsewhere': abs(x[gone] - x[back]) > 0.5 or plan.pan > 0,
+        'same place': abs(x[gone] - x[back]) <= 0.5 and plan.pan == 0,
+        'larger': size[-1] > 1.2 * size[0],
+        'smaller': size[-1] < 0.8 * size[0],
+        'turned': abs(turn[back] - turn[gone]) >= 45 or actor.mirrored_from < 1,
+        'other side': bool(actor.turns),
+        'darker': plan.dark_from < 1,
+        'look-alike': 'alike' in looks,
+        'look-alike of the same colours': 'same_colours' in looks,
+    }
+    found['all at once'] = (found['larger'] or found['turned']) and (
+        found['look-alike'] or found['look-alike of the same colours']
+    )
+    return tuple(name for name, is_so in found.items() if is_so)
 
 
 def render(kind: str, seed: int, frames: int = FRAMES) -> Iterator[tuple[Image, Image]]:
@@ -204,6 +262,12 @@ class _Stage:
             name: (Cutout(one, outline, _MIDDLE), Cutout(two, outline, _MIDDLE))
             for name, (one, two) in pictures.items()
         }
+        if any(actor.look == 'same_colours' for actor in self.plan.actors):
+            shape = _outline(random)
+            cutout = Cutout(
+                _in_colours_of(front, outline, photos[6], shape, random), shape, _MIDDLE
+            )
+            self.sides['same_colours'] = cutout, cutout
         # Bystanders: things of the same kind of size that look like nothing else here.
         self._others: list[tuple[Cutout, tuple[float, float]]] = []
         for place in ((0.82, 0.8), (0.1, 0.85)):
@@ -335,6 +399,17 @@ def _piece(
         pieces.append(tinted[y : y + _PATCH_PX, x : x + _PATCH_PX])
     best = max(pieces, key=lambda piece: float(piece[outline > 0].std(axis=0).mean()))
     return np.ascontiguousarray(best), hue
+
+
+def _in_colours_of(
+    front: Image, outline: Image, photo: Image, shape: Image, random: np.random.Generator
+) -> Image:
+    """Choose a piece (128, 128, 3) of another photograph; give it the colours of `front`."""
+    piece = _piece(photo, shape, random)[0].astype(np.float64)
+    own, other = front[outline > 0].astype(np.float64), piece[shape > 0]
+    towards, away = (np.linalg.cholesky(np.cov(c.T) + 4 * np.eye(3)) for c in (own, other))
+    moved = (piece - other.mean(axis=0)) @ np.linalg.inv(away).T @ towards.T + own.mean(axis=0)
+    return np.asarray(np.clip(moved, 0, 255), np.uint8)
 
 
 def write_clips(root: Path, seeds: Sequence[int], kinds: Sequence[str] = tuple(KINDS)) -> int:
