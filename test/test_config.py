@@ -11,6 +11,7 @@ from vos_ros.config import (
     MemoryConfig,
     NodeConfig,
     Objects3dConfig,
+    read_settings,
     RuntimeConfig,
     SegmenterConfig,
     settings,
@@ -76,3 +77,27 @@ def test_misspelt_setting_is_refused_with_the_known_ones() -> None:
 
 def test_whole_number_is_taken_for_a_real_one() -> None:
     assert InitConfig(wait_s=2).wait_s == 2
+
+
+def test_settings_of_a_command_line_have_the_type_of_their_default() -> None:
+    given = ['redetect.enabled=true', 'memory.mem_every=2', 'redetect.max_distance=1']
+    values = read_settings(SegmenterConfig, given)
+    config = from_settings(SegmenterConfig, values)
+    assert (config.redetect.enabled, config.memory.mem_every) == (True, 2)
+    assert config.redetect.max_distance == 1
+    assert read_settings(RuntimeConfig, ['model=3']) == {'model': '3'}
+
+
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        ('redetect.enabled', 'NAME=VALUE'),
+        ('redetect.enabled=yes', 'must be bool'),
+        ('redetect.enabled=1', 'must be bool'),
+        ('memory.mem_every=2.5', 'must be int'),
+        ('memory.mem_evry=2', 'unknown setting'),
+    ],
+)
+def test_a_wrong_setting_of_a_command_line_is_refused(text: str, message: str) -> None:
+    with pytest.raises(VosError, match=message):
+        from_settings(SegmenterConfig, read_settings(SegmenterConfig, [text]))

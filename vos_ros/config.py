@@ -9,8 +9,9 @@ tested against) these classes, so a default cannot exist twice.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, Field, field, fields, is_dataclass
+import json
 import math
 import re
 from typing import Any, get_type_hints, TypeVar
@@ -642,6 +643,27 @@ def from_settings(cls: type[C], values: Mapping[str, object]) -> C:
             raise VosError(f'unknown setting {name!r}; known are {", ".join(known)}')
         check_value(name, value, known[name])
     return _build(cls, values)
+
+
+def read_settings(cls: type, given: Iterable[str]) -> dict[str, object]:
+    """
+    Read settings as they are given on a command line.
+
+    :param given: each NAME=VALUE, the name dotted; true or false where it is a switch.
+    :return: by name; `from_settings` checks them.
+    :raises VosError: it is no NAME=VALUE, or its value is of another type.
+    """
+    known, values = dict(settings(cls)), dict[str, object]()
+    for text in given:
+        name, equals, value = text.partition('=')
+        if not equals:
+            raise VosError(f'a setting is NAME=VALUE, as redetect.enabled=true, not {text!r}')
+        kind = type(known[name].default) if name in known else str
+        try:
+            values[name] = value if kind is str else json.loads(value)
+        except ValueError as error:
+            raise VosError(f'{name} must be {kind.__name__}, not {value!r}') from error
+    return values
 
 
 def _build(cls: type[C], values: Mapping[str, object]) -> C:

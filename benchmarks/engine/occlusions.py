@@ -23,7 +23,6 @@ import argparse
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-import json
 from pathlib import Path
 import sys
 from time import thread_time
@@ -33,7 +32,7 @@ import cv2
 import numpy as np
 from record import parse_args, percentiles, save, table
 
-from vos_ros.config import from_settings, RuntimeConfig, SegmenterConfig, settings
+from vos_ros.config import from_settings, read_settings, RuntimeConfig, SegmenterConfig
 from vos_ros.datatypes import Frame, LabelMap, Segmentation
 from vos_ros.engine.segmenter import VideoSegmenter
 from vos_ros.evaluation.evaluate import prompt_for_new
@@ -128,14 +127,6 @@ def follow(segmenters: Mapping[str, VideoSegmenter], kind: str, seed: int) -> di
         for each in turns if number % 2 else turns[::-1]:
             each.step(frame, gt)
     return found
-
-
-def setting_of(text: str) -> tuple[str, object]:
-    """Read NAME=VALUE by the type of the setting's default."""
-    name, _, value = text.partition('=')
-    known = dict(settings(SegmenterConfig))
-    kind = type(known[name].default) if name in known else str
-    return name, kind(json.loads(value)) if kind is not str else value
 
 
 def cells(figures: OcclusionFigures) -> list[object]:
@@ -233,7 +224,7 @@ def main() -> int:
         return 0
 
     cv2.setNumThreads(1)
-    given = dict(map(setting_of, args.set))
+    given = read_settings(SegmenterConfig, args.set)
     models = args.model or [RuntimeConfig().model]
     segmenters = {}
     for model in models:

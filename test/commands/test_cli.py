@@ -293,6 +293,16 @@ def test_eval_json_is_the_report(davis: Path, tmp_path: Path, capsys: Captured) 
     assert printed['baselines'] == {}
 
 
+def test_eval_takes_settings_and_says_so(davis: Path, tmp_path: Path, capsys: Captured) -> None:
+    options = ['--no-baselines', '--out', str(tmp_path), *FAST]
+    assert main(['eval', str(davis), '--set', 'redetect.enabled=true', *options]) == 0
+    report = json.loads((tmp_path / 'report.json').read_text())
+    assert report['settings'] == ['redetect.enabled=true']
+    capsys.readouterr()
+    assert main(['eval', str(davis), '--set', 'redetect.enabeld=true', *options]) == 2
+    assert 'unknown setting' in capsys.readouterr().err
+
+
 def test_eval_without_score_still_runs(tmp_path: Path, capsys: Captured) -> None:
     write_sequence(tmp_path / 'd', 'car', [label_map((1, 9, 9, 20, 20)), None, None])
     out = tmp_path / 'out'

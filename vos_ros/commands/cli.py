@@ -54,6 +54,7 @@ from vos_ros.commands.shared import (
     PROMPT_MODEL,
     read_hints,
     scores,
+    SET,
     SIZE,
     spend,
     THREADS,
@@ -272,6 +273,7 @@ def eval_command(
     threads: int = THREADS,
     backend: str = BACKEND,
     precision: str = PRECISION,
+    given: list[str] = SET,
     as_json: bool = JSON,
 ) -> None:
     """Score a model by J, F and J&F as DAVIS defines them, beside two baselines."""
@@ -295,7 +297,7 @@ def eval_command(
     opened = open_labelled(root, split=split, names=names, image_range=parse_range(image_range))
     make_folder(out)
     held = max_objects or most_objects(opened)
-    segmenter = open_segmenter(model, size, threads, backend, precision, held, memory)
+    segmenter = open_segmenter(model, size, threads, backend, precision, held, memory, given)
     methods: dict[str, Callable[[], Stepper]] = {segmenter.manifest.name: lambda: segmenter}
     if baselines:
         methods |= {CopyFirstMask.name: CopyFirstMask, FlowWarp.name: FlowWarp}
@@ -326,6 +328,7 @@ def eval_command(
                 for name, part in zip([*methods][1:], (r.to_dict() for r in baseline_reports))
             },
             **describe_model(segmenter, size),
+            'settings': given,
             **describe_run(),
         }
         write_json(out / 'report.json', result)

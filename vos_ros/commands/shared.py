@@ -26,7 +26,15 @@ from rich.progress import (
 import typer
 
 from vos_ros.budget import Budget
-from vos_ros.config import InitConfig, MemoryConfig, RuntimeConfig, SegmenterConfig
+from vos_ros.config import (
+    from_settings,
+    InitConfig,
+    MemoryConfig,
+    read_settings,
+    RuntimeConfig,
+    SegmenterConfig,
+    to_settings,
+)
 from vos_ros.errors import VosError
 
 if TYPE_CHECKING:
@@ -72,6 +80,12 @@ PRECISION = typer.Option(
     RuntimeConfig().precision,
     '--precision',
     help='What it computes with: auto, fp32, fp16 or bf16.',
+)
+SET = typer.Option(
+    [],
+    '--set',
+    metavar='NAME=VALUE',
+    help='A setting of the segmenter as in config/vos.yaml: redetect.enabled=true. Repeatable.',
 )
 BOX = typer.Option(
     [],
@@ -149,20 +163,24 @@ def open_segmenter(
     precision: str,
     max_objects: int,
     memory: MemoryConfig,
+    given: Sequence[str] = (),
 ) -> VideoSegmenter:
     """
     Open a model; parameters as the options of the same name.
 
     :param max_objects: above 0.
     :param memory: see `spend`.
+    :param given: further settings, NAME=VALUE each; they win.
 
     :raises VosError: the model or a setting is wrong.
     """
     from vos_ros.engine.segmenter import VideoSegmenter
 
+    config = SegmenterConfig(input_size=size, max_objects=max_objects, memory=memory)
+    values = to_settings(config) | read_settings(SegmenterConfig, given)
     return VideoSegmenter.open(
         model,
-        config=SegmenterConfig(input_size=size, max_objects=max_objects, memory=memory),
+        config=from_settings(SegmenterConfig, values),
         runtime=RuntimeConfig(model=model, threads=threads, backend=backend, precision=precision),
     )
 
