@@ -99,6 +99,7 @@ class SpaceHealth:
         matcher: Matcher,
         camera: Camera | None,
         *,
+        early: int,
         silence_s: float,
         hints: Mapping[str, str],
         mismatches: Sequence[str],
@@ -109,6 +110,7 @@ class SpaceHealth:
 
         :param matcher: with its counts.
         :param camera: None = no camera_info yet.
+        :param early: labels with depth that wait for camera_info.
         :param silence_s: that is an error.
         :param hints: input -> what may be the reason for its silence.
         :param mismatches: topics on which somebody's QoS does not match.
@@ -144,6 +146,7 @@ class SpaceHealth:
             matched=matcher.matched,
             depth_missing=matcher.depth_missing,
             depth_dropped=matcher.depth_dropped,
+            waiting_for_camera_info=early,
             camera_info_missing=self._totals[f'{CAMERA_INFO}_missing'],
             **{f'{name}_unusable': self._unusable[name] for name in self._arrivals},
             offset_ms=f'{self._offset_ms:.1f}',

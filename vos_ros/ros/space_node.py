@@ -7,6 +7,7 @@ One thread: each callback takes a few milliseconds, and what comes meanwhile wai
 middleware. The matching is in `space/matching`, the geometry in `space/objects`.
 """
 
+from collections import deque
 from collections.abc import Callable
 from copy import copy
 import time
@@ -39,6 +40,8 @@ from vos_ros.space.objects import areas_of, locate_all
 
 #: Topic of the labels: the segmenter's, as it is called where nobody renames it.
 LABELS_TOPIC = 'vos/labels'
+#: Pairs of labels and depth image that wait for the first camera_info.
+_MOST_EARLY = 4
 #: How often to look whether labels have waited long enough.
 _POLL_S = 0.01
 _NAMES = [name for name, _ in settings(Objects3dConfig)]
@@ -60,6 +63,22 @@ class _Depth(NamedTuple):
 
     msg: Any
     stored: np.ndarray
+
+
+class _Pair(NamedTuple):
+    """
+    Labels with their depth image.
+
+    :param depth: of the labels.
+    :param fitted: (H, W) ids, at its size.
+    :param offset_ms: stamp of the depth image less that of the labels.
+    :param spent_ms: on them so far; what they wait for camera_info is not the node's time.
+    """
+
+    depth: _Depth
+    fitted: np.ndarray
+    offset_ms: float
+    spent_ms: float
 
 
 class Objects3dNode(Node):
@@ -85,6 +104,7 @@ class Objects3dNode(Node):
         self._info: Any = None  # as it came last
         self._camera: Camera | None = None
         self._fitted: Camera | None = None  # to the size of the depth image
+        self._early: deque[_Pair] = deque()  # came before camera_info
         self._notes: dict[str, str] = {}  # what is odd at present, by kind
         self._subscribe()
         # A simulated clock may stand still or go back: no timer may.
@@ -202,6 +222,9 @@ class Objects3dNode(Node):
                 'rectified, set distortion to none',
                 once=True,
             )
+        early, self._early = self._early, deque()
+        for pair in early:
+            self._take(LABELS, lambda pair=pair: self._locate(pair))
 
     # Work
 
@@ -233,28 +256,49 @@ class Objects3dNode(Node):
             self._outputs.publish_depth(
                 stored, msg.encoding, fitted, config.mapping.dilate_px, msg.header
             )
+        spent_ms = (time.perf_counter() - began) * 1e3
+        pair = _Pair(match.depth, fitted, match.offset_ms, spent_ms)
+        if self._camera is None:
+            self._hold(pair)
+        else:
+            self._locate(pair)
+
+    def _hold(self, pair: _Pair) -> None:
+        """Keep the newest few until camera_info is there: it may come after the first images."""
+        self.error_log.warn(
+            f'no camera_info on {self._inputs[CAMERA_INFO].topic_name}: objects cannot be '
+            'placed; remap camera_info to that of the depth image'
+        )
+        self._early.append(pair)
+        most, early = self._config.sync.buffer_mib * 2**20, self._early
+        while len(early) > 1 and (len(early) > _MOST_EARLY or self._early_bytes > most):
+            early.popleft()
+            self._health.missing(CAMERA_INFO)
+
+    @property
+    def _early_bytes(self) -> int:
+        return sum(nbytes_of(each.depth.msg) + each.fitted.nbytes for each in self._early)
+
+    def _locate(self, pair: _Pair) -> None:
+        began = time.perf_counter()
+        (msg, stored), config = pair.depth, self._config
         camera = self._take(CAMERA_INFO, lambda: self._camera_of(stored.shape))
         if camera is None:
             self._health.missing(CAMERA_INFO)
             return
         self._outputs.publish_camera_info(copy(self._info), msg.header)
         limit = config.max_objects
-        objects = locate_all(fitted, stored, camera, config.geometry, limit)
+        objects = locate_all(pair.fitted, stored, camera, config.geometry, limit)
         found = tuple(each.object_id for each in objects)
-        self._note_excess(fitted, len(found), limit)
+        self._note_excess(pair.fitted, len(found), limit)
         self._outputs.match_objects(found, time.monotonic(), config)
         self._outputs.publish(objects, msg.header, config)
-        latency_ms = (time.perf_counter() - began) * 1e3
-        self._health.located(objects, match.offset_ms, latency_ms)
+        latency_ms = pair.spent_ms + (time.perf_counter() - began) * 1e3
+        self._health.located(objects, pair.offset_ms, latency_ms)
 
-    def _camera_of(self, shape: tuple[int, int]) -> Camera | None:
-        """Return the camera for images of (height, width); None while none is known."""
-        if self._camera is None:
-            self.error_log.warn(
-                f'no camera_info on {self._inputs[CAMERA_INFO].topic_name}: objects cannot be '
-                'placed; remap camera_info to that of the depth image'
-            )
-            return None
+    def _camera_of(self, shape: tuple[int, int]) -> Camera:
+        """Return the camera for images of (height, width)."""
+        assert self._camera is not None, 'pairs wait until there is one'
         if self._fitted is None or (self._fitted.height, self._fitted.width) != shape:
             self._fitted = self._camera.scaled(shape[1], shape[0])
         return self._fitted
@@ -311,6 +355,7 @@ class Objects3dNode(Node):
             'input': self._health.input_status(
                 self._matcher,
                 self._camera,
+                early=len(self._early),
                 silence_s=self._config.report.silence_s,
                 hints={name: self._why_silent(name) for name in self._inputs},
                 mismatches=self._watch.mismatches(),
