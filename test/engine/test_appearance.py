@@ -63,6 +63,19 @@ def test_distance_is_symmetric_and_zero_to_itself() -> None:
     assert distance(one, other) == pytest.approx(distance(other, one))
 
 
+@pytest.mark.parametrize('radius_px', [14, 30], ids=['38 cells', '170 cells'])
+def test_what_is_behind_does_not_change_a_look_even_of_a_small_object(radius_px: int) -> None:
+    picture, looks = _texture(20), []
+    disc = np.zeros((64, 64), np.float32)
+    cv2.circle(disc, (32, 32), radius_px, 1.0, -1)
+    # As an image that was enlarged shows it: colours run into each other over some pixels.
+    inside = cv2.GaussianBlur(disc, (0, 0), 1.5)[..., None]
+    cells = disc.reshape(16, 4, 16, 4).mean(axis=(1, 3)) > 0.5
+    for behind in ((250.0, 10.0, 10.0), (10.0, 10.0, 250.0)):
+        looks.append(_look(inside * picture + (1 - inside) * np.float32(behind), cells))
+    assert distance(*looks) < _ALIKE
+
+
 def test_only_what_is_inside_the_mask_counts() -> None:
     picture = _texture(20)
     mask = np.zeros((16, 16), bool)

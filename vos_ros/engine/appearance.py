@@ -25,8 +25,6 @@ Array = npt.NDArray[np.float64]
 
 #: Cells of a mask below which its colours tell nothing.
 LEAST_CELLS = 12
-#: Cells from which the rim, a mixture with what is behind, can be left out.
-_RIM_CELLS = 48
 #: Variance that is added: noise of a camera, and no two frames are equal.
 _FLOOR = 3e-4
 #: What brightness weighs against the shares of red and green.
@@ -65,10 +63,10 @@ def look_at(image: Float, mask: Mask, mean: Array, std: Array) -> Look | None:
     cells = int(np.count_nonzero(inside))
     if cells < LEAST_CELLS:
         return None
-    if cells >= _RIM_CELLS:
-        framed = cv2.copyMakeBorder(inside.view(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT)
-        core = cv2.erode(framed, np.ones((3, 3), np.uint8))[1:-1, 1:-1] > 0
-        inside = core if np.count_nonzero(core) >= LEAST_CELLS else inside
+    # The rim is a mixture with what is behind. Of a small object, half of the cells are rim.
+    framed = cv2.copyMakeBorder(inside.view(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT)
+    core = cv2.erode(framed, np.ones((3, 3), np.uint8))[1:-1, 1:-1] > 0
+    inside = core if np.count_nonzero(core) >= LEAST_CELLS else inside
     part = image[:, 4 * top : 4 * (top + height), 4 * left : 4 * (left + width)]
     # The middle of each cell: four pixels.
     middle = sum(part[:, y::4, x::4] for y in (1, 2) for x in (1, 2))
