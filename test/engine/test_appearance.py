@@ -72,7 +72,8 @@ def test_what_is_behind_does_not_change_a_look_even_of_a_small_object(radius_px:
     inside = cv2.GaussianBlur(disc, (0, 0), 1.5)[..., None]
     cells = disc.reshape(16, 4, 16, 4).mean(axis=(1, 3)) > 0.5
     for behind in ((250.0, 10.0, 10.0), (10.0, 10.0, 250.0)):
-        looks.append(_look(inside * picture + (1 - inside) * np.array(behind, np.float32), cells))
+        around = (1 - inside) * np.array(behind, np.float32)
+        looks.append(_look((inside * picture + around).astype(np.float32), cells))
     assert distance(*looks) < _ALIKE
 
 
