@@ -204,6 +204,29 @@ def times(clips: Mapping[str, Mapping[str, Sequence[Followed]]]) -> tuple[str, d
     return table(head, rows), raw
 
 
+def report(clips: Mapping[str, Mapping[str, Sequence[Followed]]]) -> tuple[str, dict[str, Any]]:
+    """Return the report's text and numbers on clips by segmenter and kind."""
+    rows, texts = [], []
+    timed, parts = times(clips)
+    raw: dict[str, Any] = {'times': parts}
+    for name, of in clips.items():
+        overall = figures_of([clip for each in of.values() for clip in each])
+        rows.append([name, *cells(overall)])
+        by_kind = [[k, *cells(figures_of(each))] for k, each in of.items()]
+        texts.append(f'By kind, {name}:\n\n{table(HEAD, by_kind)}')
+        raw[name] = {
+            'overall': overall.to_dict(),
+            **{k: [figures_of([clip]).to_dict() for clip in each] for k, each in of.items()},
+        }
+    count = [len(each) for each in next(iter(clips.values())).values()]
+    text = (
+        f'{len(count)} kinds, {sum(count)} clips, 90 frames of 320x240 at {RATE_HZ:.0f} Hz.\n\n'
+        f'{table(HEAD, rows)}'
+    )
+    away = f'While an object is out of sight:\n\n{timed}'
+    return '\n\n'.join([text, by_trait(clips), away, *texts]), raw
+
+
 def main() -> int:
     """Measure, print and write the report."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[1])
@@ -235,33 +258,20 @@ def main() -> int:
             name = ', '.join([segmenter.manifest.name, *(f'{k} {v}' for k, v in changed.items())])
             segmenters[name] = segmenter
     clips: dict[str, dict[str, list[Followed]]] = {name: {} for name in segmenters}
-    for kind in kinds:
+    options = [*(f'--model {m}' for m in models), *(f'--set {s}' for s in args.set)]
+    options += [f'--size {args.size}'] if args.size else []
+    options += [f'--seeds {args.seeds}'] if args.seeds != len(SEEDS) else []
+    for done, kind in enumerate(kinds, 1):
         for seed in seeds:
             for name, followed in follow(segmenters, kind, seed).items():
                 clips[name].setdefault(kind, []).append(followed)
                 print(kind, seed, name, *cells(figures_of([followed])), sep='\t', flush=True)
-
-    rows, raw, texts = [], {}, []
-    for name, of in clips.items():
-        overall = figures_of([clip for each in of.values() for clip in each])
-        rows.append([name, *cells(overall)])
-        print(*rows[-1], sep='\t', flush=True)
-        by_kind = [[k, *cells(figures_of(each))] for k, each in of.items()]
-        texts.append(f'By kind, {name}:\n\n{table(HEAD, by_kind)}')
-        raw[name] = {
-            'overall': overall.to_dict(),
-            **{k: [figures_of([clip]).to_dict() for clip in each] for k, each in of.items()},
-        }
-    timed, raw['times'] = times(clips)
-    texts = [by_trait(clips), f'While an object is out of sight:\n\n{timed}', *texts]
-    print(*texts[:2], sep='\n\n')
-    text = (
-        f'{len(kinds)} kinds, {args.seeds} clips of each, 90 frames of 320x240 at {RATE_HZ:.0f} '
-        f'Hz.\n\n{table(HEAD, rows)}\n\n' + '\n\n'.join(texts)
-    )
-    given_as = ' '.join([*(f'--model {m}' for m in models), *(f'--set {s}' for s in args.set)])
-    size = f' --size {args.size}' if args.size else ''
-    print(save('occlusions', f'python benchmarks occlusions {given_as}{size}', text, raw))
+        text, raw = report(clips)
+        only = [f'--kinds {",".join(kinds[:done])}'] if kinds[:done] != list(KINDS) else []
+        command = ' '.join(['python benchmarks occlusions', *options, *only])
+        # After each kind: a run that is ended loses nothing, and says what it has.
+        folder = save('occlusions', command, text, raw)
+    print(text, folder, sep='\n\n')
     return 0
 
 
