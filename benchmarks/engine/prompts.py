@@ -49,6 +49,7 @@ from vos_ros.sequences import DavisSequence, open_davis
 #: Smaller objects cannot be pointed at, px of the image.
 _LEAST_PIXELS = 30
 TRUE = 'mask'
+#: Who answers; GrabCut takes strokes as the pixels painted, as *Brush* on the page does.
 NETWORK, GRABCUT = 'network', 'GrabCut'
 
 #: Row of the table -> hand -> object id -> J.
@@ -205,7 +206,7 @@ def main() -> int:
     parser.add_argument('--tracked', type=int, default=2, help='of them are followed')
     parser.add_argument('--sample', type=int, default=0, help='frames at most, spread; 0 = all')
     parser.add_argument('--threads', type=int, default=1)
-    parser.add_argument('--no-grabcut', action='store_true', help='the network alone')
+    parser.add_argument('--by', choices=('both', NETWORK, GRABCUT), default='both')
     parser.add_argument('--parts', type=Path, help='folder: a file for each sequence; goes on')
     parser.add_argument('--minutes', type=float, default=0, help='begin no sequence after that')
     args = parse_args(parser)
@@ -213,10 +214,12 @@ def main() -> int:
     settings = {
         'model': load_manifest(args.model).sha256,
         **{k: getattr(args, k) for k in ('prompt_model', 'kinds', 'hands', 'tracked', 'sample')},
-        'grabcut': not args.no_grabcut,
+        'by': args.by,
     }
-    prompters = {NETWORK: Prompter.open(args.prompt_model)}
-    if not args.no_grabcut:
+    prompters = {}
+    if args.by != GRABCUT:
+        prompters[NETWORK] = Prompter.open(args.prompt_model)
+    if args.by != NETWORK:
         prompters[GRABCUT] = Prompter(None)
     segmenters, pool = open_many(args.model, args.threads), list[VideoSegmenter]()
     parts: dict[str, dict[str, Any]] = {}
@@ -259,10 +262,11 @@ def main() -> int:
         return 0
     sets = ' '.join(f'--davis {n}=ROOT' for n in names)
     options = f'--kinds "{args.kinds}" --hands {args.hands} --tracked {args.tracked}'
-    options += f' --sample {args.sample}' * bool(args.sample) + ' --no-grabcut' * args.no_grabcut
+    options += f' --sample {args.sample}' * bool(args.sample) + f' --by {args.by}'
     for part in parts.values():
         part['ms'] = {row: percentiles(values) for row, values in part['ms'].items()}
-    print(save('prompts', f'python benchmarks prompts {sets} {options}', text, {'parts': parts}))
+    section = 'prompts' if args.by == 'both' else f'prompts_{args.by.lower()}'
+    print(save(section, f'python benchmarks prompts {sets} {options}', text, {'parts': parts}))
     return 0
 
 
