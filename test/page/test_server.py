@@ -11,6 +11,7 @@ import json
 import socket
 import struct
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 import numpy as np
@@ -295,7 +296,9 @@ def test_beyond_this_host_a_token_is_needed(source: FakeSource) -> None:
     server = PageServer(source, host='0.0.0.0')
     server.start()
     try:
-        url = server.url.replace('0.0.0.0', '127.0.0.1')
+        shown = urlsplit(server.url)
+        assert shown.hostname != '0.0.0.0'  # nobody can open that on a phone
+        url = server.url.replace(str(shown.hostname), '127.0.0.1')
         bare = url.partition('?')[0]
         assert '?token=' in url
         for wrong in (bare, f'{bare}?token=x', f'{bare}ws', f'{bare}static/page.js'):
@@ -320,6 +323,8 @@ def test_what_is_no_message_is_refused_and_the_next_one_answered(
         {'type': 'box', 'stamp': str(STAMP), 'box': [1e300, 0, 1e300, 5]},
         {'type': 'find', 'stamp': str(STAMP), 'runs': [1, 5]},
         {'type': 'find', 'stamp': str(STAMP)},
+        {'type': 'find', 'stamp': str(STAMP), 'runs': mask_runs(), 'box': [0, 0, 'a', 0]},
+        {'type': 'find', 'stamp': str(STAMP), 'runs': mask_runs(), 'box': 7},
         {'type': 'remove', 'ids': 'all'},
         {'type': 'remove', 'ids': [-1]},
         {'type': 'shutdown'},

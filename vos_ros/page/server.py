@@ -19,6 +19,7 @@ import ipaddress
 import json
 from pathlib import Path
 import secrets
+import socket
 import struct
 import threading
 import time
@@ -160,7 +161,8 @@ class PageServer:
     @property
     def url(self) -> str:
         """Where the page is, with the token where one is needed."""
-        host = f'[{self._host}]' if ':' in self._host else self._host
+        host = _reachable(self._host)
+        host = f'[{host}]' if ':' in host else host
         query = '' if self._is_local else f'?token={self._token}'
         return f'http://{host}:{self._port}/{query}'
 
@@ -533,6 +535,20 @@ async def _answer(future: Any) -> str:
         return str(await asyncio.wait_for(asyncio.wrap_future(future), 5.0))
     except asyncio.TimeoutError:
         raise VosError('no answer within 5 s') from None
+
+
+def _reachable(host: str) -> str:
+    """Return the address that others can open, where it listens on all that there are."""
+    if host not in ('0.0.0.0', '::'):
+        return host
+    family, far = (
+        (socket.AF_INET6, '2001:db8::1') if ':' in host else (socket.AF_INET, '192.0.2.1')
+    )
+    # Which interface leads outside; a datagram socket that is connected sends nothing.
+    with contextlib.suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
+        probe.connect((far, 9))
+        return str(probe.getsockname()[0])
+    return socket.gethostname()
 
 
 def is_loopback(host: str) -> bool:
