@@ -37,7 +37,7 @@ SHARE = Path(__file__).resolve().parent.parent
 FROM_FILE = 'as in params_file'
 FLAG = ['true', 'false']
 #: Who has set one of these has decided how Fast DDS sends images; camera and node must agree.
-#: Fast DDS 2 reads the first of them, Fast DDS 3 the second.
+#: Fast DDS 2 reads the first of them, Fast DDS 3 the second (Kilted's the first, too).
 FAST_DDS = (
     'FASTRTPS_DEFAULT_PROFILES_FILE',
     'FASTDDS_DEFAULT_PROFILES_FILE',
@@ -282,7 +282,9 @@ def middleware() -> tuple[list, dict]:
     """
     rmw = os.environ.get('RMW_IMPLEMENTATION', '') or 'rmw_fastrtps_cpp'
     if 'fastrtps' in rmw and not any(os.environ.get(name) for name in FAST_DDS):
-        profile = str(SHARE / 'config' / 'fastdds_large_images.xml')
+        # Fast DDS 3 reads both variables, and complains of a file that is a link (colcon build
+        # --symlink-install): it takes that for a second one.
+        profile = str((SHARE / 'config' / 'fastdds_large_images.xml').resolve())
         variables = {name: profile for name in FAST_DDS if name.endswith('_FILE')}
         what = 'Fast DDS: 16 MiB of shared memory for images.'
     elif 'cyclonedds' in rmw and not os.environ.get('CYCLONEDDS_URI'):

@@ -318,6 +318,19 @@ def test_what_a_user_has_set_for_cameras_does_not_reach_the_demo_s_processes(
     assert env['FASTRTPS_DEFAULT_PROFILES_FILE'] == str(play.find_profile())
 
 
+def test_a_profile_that_is_a_link_is_given_as_the_file_that_it_leads_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As colcon build --symlink-install has it; Fast DDS 3 would read it twice and complain.
+    target = play.find_profile()
+    share = tmp_path / 'share' / 'vos_ros'
+    (share / play.PROFILE).parent.mkdir(parents=True)
+    (share / play.PROFILE).symlink_to(target)
+    monkeypatch.setenv('AMENT_PREFIX_PATH', str(tmp_path))
+    monkeypatch.setattr(play, '__file__', str(tmp_path / 'lib' / 'vos_ros' / 'play.py'))
+    assert play.find_profile() == target
+
+
 def test_the_demo_s_processes_listen_on_loopback_alone(tmp_path: Path) -> None:
     pytest.importorskip('rclpy')
     if not Path('/proc/net/udp').exists():

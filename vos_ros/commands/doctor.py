@@ -683,7 +683,8 @@ def _shipped(file: str) -> Path:
     here = Path(__file__).resolve()
     prefixes = [*here.parents, Path(sys.prefix)]
     folders = [here.parents[2], *(prefix / 'share' / 'vos_ros' for prefix in prefixes)]
-    return next((f / file for f in folders if (f / file).is_file()), Path(file))
+    found = next((f / file for f in folders if (f / file).is_file()), None)
+    return Path(file) if found is None else found.resolve()  # of a link Fast DDS 3 complains
 
 
 def _profile_hint() -> str:

@@ -188,7 +188,7 @@ def find_profile() -> Path:
     shares = [p / 'share' / 'vos_ros' for p in (*prefixes, *here.parents, Path(sys.prefix))]
     for folder in (here.parents[2], *shares):
         if (folder / PROFILE).is_file():
-            return folder / PROFILE
+            return (folder / PROFILE).resolve()  # of a link Fast DDS 3 complains
     raise VosError(f'{PROFILE} is not installed; install the package again: pip install .')
 
 
