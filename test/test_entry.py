@@ -151,9 +151,12 @@ def test_an_interrupt_while_it_loads_ends_it_with_0(
 def test_tests_that_interrupt_can_be_run_in_the_background() -> None:
     case = 'test_an_interrupt_while_it_loads_ends_it_with_0[numpy-segmenter]'
     done = subprocess.run(
-        [sys.executable, '-m', 'pytest', '-q', '-p', 'no:cacheprovider', f'{__file__}::{case}'],
+        [sys.executable, '-m', 'pytest', '-q', f'{__file__}::{case}'],
         capture_output=True,
         text=True,
+        cwd=ROOT,
+        # Colcon's are for the run around this one.
+        env={**os.environ, 'PYTEST_ADDOPTS': ''},
         timeout=120,
         # As a shell starts what stands before a `&`.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
