@@ -188,7 +188,7 @@ class RedetectConfig(_Validated):
     """How an object that was away is recognised, and looked for."""
 
     enabled: bool = setting(
-        False,
+        True,
         'what is found of an object that was away must look like it, or it is not believed; it is '
         'searched for with views kept while it was well seen, too',
     )

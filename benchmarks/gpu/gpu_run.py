@@ -38,7 +38,7 @@ from vos_ros.backends.cuda_backend import cuda_provider
 from vos_ros.backends.frame_graph import layout_of
 from vos_ros.backends.onnx_backend import CPU, Provider, session_options
 from vos_ros.backends.tensorrt_backend import TENSORRT
-from vos_ros.config import RuntimeConfig, SegmenterConfig
+from vos_ros.config import RedetectConfig, RuntimeConfig, SegmenterConfig
 from vos_ros.engine.one_graph import OneGraphSegmenter, TOLERANCE
 from vos_ros.engine.segmenter import VideoSegmenter
 from vos_ros.errors import VosError
@@ -170,7 +170,9 @@ def measure(
     args: argparse.Namespace,
 ) -> tuple[list[list[object]], dict[str, Any]]:
     """Compare, then time both forms; rows of the table and figures."""
-    config = SegmenterConfig(max_objects=case.objects)
+    # One graph has no redetect; both do the same work.
+    off = RedetectConfig(enabled=False)
+    config = SegmenterConfig(max_objects=case.objects, redetect=off)
     size = f'{case.camera[1]}x{case.camera[0]}'
     head = [size, case.objects, f'{runtime.backend} {runtime.precision}']
     forms: dict[str, VideoSegmenter] = {}

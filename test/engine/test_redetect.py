@@ -153,7 +153,7 @@ def test_views_are_bounded_and_counted_before(make_segmenter: MakeSegmenter) -> 
     assert sizes[-1] == max(sizes)
     assert len(segmenter._redetector._known[1].views) == 2
     assert len(segmenter._redetector._known[1].looks) <= 8
-    off = SegmenterConfig()
+    off = SegmenterConfig(redetect=RedetectConfig(enabled=False))
     assert views_nbytes(segmenter.manifest, off, segmenter.input_size) == 0
     assert footprint(segmenter.manifest, off, (480, 640)) < footprint(
         segmenter.manifest, replace(off, redetect=RedetectConfig(enabled=True)), (480, 640)

@@ -12,7 +12,7 @@ late masks) goes by the three graphs, as always; the memory is fetched for it an
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import cast
@@ -99,10 +99,10 @@ class OneGraphSegmenter(VideoSegmenter):
     A VideoSegmenter that sends a frame through one graph whenever that can take it.
 
     It can not: at the frame of a prompt, at another size of camera or network, with another order
-    of channels, with ids above 254, with `redetect`, and while objects read more different pairs
-    of frames than the graph has groups. Such frames cost what they cost with three graphs, and
-    moving the memory.
-    `whole_frames` counts the others.
+    of channels, with ids above 254, and while objects read more different pairs of frames than
+    the graph has groups. Such frames cost what they cost with three graphs, and moving the memory.
+    `whole_frames` counts the others. There is no `redetect`: it looks at pixels between reading
+    and labelling, which never leave the device here.
     """
 
     def __init__(
@@ -112,7 +112,8 @@ class OneGraphSegmenter(VideoSegmenter):
         config: SegmenterConfig = SegmenterConfig(),
         graph: FrameGraph | None = None,
     ) -> None:
-        super().__init__(manifest, open_for, config)
+        off = replace(config.redetect, enabled=False)
+        super().__init__(manifest, open_for, replace(config, redetect=off))
         self.graph = graph
         self.whole_frames = 0
         self._seen: _Seen | None = None
@@ -286,7 +287,6 @@ class OneGraphSegmenter(VideoSegmenter):
         layout, known = graph.layout, self.object_ids
         return (
             bool(known)
-            and self._redetector is None  # it looks at pixels between reading and labelling
             and frame.size == layout.camera
             and self.input_size == layout.input_size
             and frame.encoding == layout.encoding
