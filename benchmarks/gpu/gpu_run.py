@@ -161,6 +161,11 @@ def floors_of(
     return [products / 1e6, both / 1e6]
 
 
+def config_of(case: Case) -> SegmenterConfig:
+    """Return how all forms segment: one graph has no redetect, and all do the same work."""
+    return SegmenterConfig(max_objects=case.objects, redetect=RedetectConfig(enabled=False))
+
+
 def measure(
     case: Case,
     runtime: RuntimeConfig,
@@ -170,9 +175,7 @@ def measure(
     args: argparse.Namespace,
 ) -> tuple[list[list[object]], dict[str, Any]]:
     """Compare, then time both forms; rows of the table and figures."""
-    # One graph has no redetect; both do the same work.
-    off = RedetectConfig(enabled=False)
-    config = SegmenterConfig(max_objects=case.objects, redetect=off)
+    config = config_of(case)
     size = f'{case.camera[1]}x{case.camera[0]}'
     head = [size, case.objects, f'{runtime.backend} {runtime.precision}']
     forms: dict[str, VideoSegmenter] = {}
@@ -298,7 +301,7 @@ def main() -> int:
             clip = fit_clip(read_clip('', '', CLIP), case.camera)
             reference = VideoSegmenter.open(
                 case.folder,
-                config=SegmenterConfig(max_objects=case.objects),
+                config=config_of(case),
                 runtime=RuntimeConfig(backend='cpu', precision='fp32'),
             )
             expected = labels_of(reference, clip, case.objects, args.parity_frames)

@@ -55,7 +55,6 @@ def train(
     """
     if threads:
         torch.set_num_threads(threads)
-    torch.set_flush_denormal(True)  # gradients of attention underflow, and x86 is slow with them
     settings = Recipe.read(recipe)
     validation = Validation(parse_sets(val or []), val_every, val_side, val_nth, val_keep)
     if init:
