@@ -9,7 +9,8 @@ Starts a segmenter, the page and the system's chromium, which shows the page in 
 of a round; the camera (30 Hz) runs in this process. The browser is on the same processors here,
 so that it costs, too: `--viewer socket` takes all pictures as a page does, but draws none, as if
 the browser were on another machine. The ratio is that of p99 with the page open and closed in the
-same round. Set ROS_DOMAIN_ID to one of your own.
+same round. All processes use the Fast DDS profile that is shipped; without it images are lost on the
+way, to the node and to the page.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from contextlib import contextmanager
+import os
 from pathlib import Path
 import re
 import subprocess
@@ -34,6 +36,7 @@ from sensor_msgs.msg import Image
 
 from vos_ros.config import RuntimeConfig
 from vos_ros.harness.clip import render
+from vos_ros.harness.play import environment
 from vos_ros.ros.conversions import stamp_ns_of, to_color_msg, to_label_msg
 
 _SHOW = Path(__file__).with_name('page_viewer.py')
@@ -117,6 +120,7 @@ def main() -> int:
 def _programs(args: argparse.Namespace, folder: Path) -> Iterator[Path]:
     """Run the segmenter and the page; give the file that the page writes its lines to."""
     log = folder / 'page.txt'
+    os.environ.update(environment(folder))  # rclpy reads it from there, in this process too
     given = [f'model:={args.model}', *([f'input_size:={args.size}'] if args.size else [])]
     options = [part for each in given for part in ('-p', each)]
     started = [
@@ -199,7 +203,8 @@ def _measure(args: argparse.Namespace, log: Path) -> list[dict[str, Any]]:
             for way in ('closed', 'open') if number % 2 == 0 else ('open', 'closed'):
                 viewer.begin(way)
                 camera.play(3.0)  # opening and closing is not measured
-                before = viewer.answer()
+                viewer.answer()
+                before = viewer.tell('count') if way == 'open' else 0
                 began = time.monotonic()
                 camera.play(args.seconds)
                 passed = time.monotonic() - began

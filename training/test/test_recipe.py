@@ -46,6 +46,8 @@ def test_every_key_that_is_a_number_has_bounds_that_its_default_is_in(
         ('clip: {real: 2.0}', r'clip\.real must lie in 0.0 .. 1.0'),
         ('memory: none', 'memory must be one of finite, infinite, not'),
         ('labels: all', 'labels must be one of gt, teacher, mixed, not'),
+        ('{teacher: truth, representation_weight: 0.0, labels: mixed}', 'a teacher that is a net'),
+        ('teacher: truth', 'truth has logits alone; set representation_weight: 0'),
         ('clip:', 'clip must be keys and values, not None'),
         ('clip: 3', 'clip must be keys and values, not 3'),
         ('clip: {gap_schedule: [3]}', r'clip\.gap_schedule must be points'),

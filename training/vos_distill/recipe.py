@@ -14,6 +14,8 @@ from vos_distill.clip_config import ABOVE_0, ClipConfig, FROM_0, FROM_1, LEAST, 
 from vos_ros.config import check_value, setting
 from vos_ros.errors import VosError
 
+#: In a teacher's place: the true masks, by the same loss. What a teacher gains has to be more.
+TRUTH = 'truth'
 MAX_BAD_SHARE = 0.1  # of a data set that cannot be used, before it is refused
 # What may differ when a run goes on: how long and how fast, not what is learnt from which clip.
 FREE_TO_CHANGE = ('steps', 'save_every', 'log_every', 'workers', 'max_bad_share')
@@ -46,7 +48,8 @@ class Recipe:
     )
     teacher: str = setting(
         '',
-        "`student.pt` of a trained teacher (or student), or ''",
+        "`student.pt` of a trained teacher (or student); `truth`, the true masks in its place, "
+        "which is the control of distilled logits; or ''",
     )
     teacher_until: float = setting(
         1.0,
@@ -318,6 +321,8 @@ class Recipe:
             _check_value(path, f'clip.{name}', value, clip_known[name])
         if raw.get('labels', 'gt') != 'gt' and not raw.get('teacher'):
             raise ValueError(f'{path}: labels: {raw["labels"]} needs a teacher')
+        if raw.get('teacher') == TRUTH:
+            _check_truth(path, raw)
         try:
             return cls(clip=ClipConfig(**clip), **raw)
         except ValueError as error:  # points of gap_schedule out of order
@@ -338,6 +343,17 @@ def _flat(recipe: Recipe) -> dict[str, Any]:
     keys: dict[str, Any] = yaml.safe_load(yaml.safe_dump(asdict(recipe)))
     clip = keys.pop('clip')
     return {**keys, **{f'clip.{k}': v for k, v in clip.items()}}
+
+
+def _check_truth(path: str, raw: dict[str, Any]) -> None:
+    """Refuse what needs the features of a network, or its opinion, where there is none."""
+    if raw.get('labels', 'gt') != 'gt':
+        raise ValueError(f'{path}: labels: {raw["labels"]} needs a teacher that is a network')
+    needs = ('representation_weight', 'attention_weight', 'intra_weight', 'inter_weight')
+    defaults = {f.name: f.default for f in fields(Recipe)}
+    for name in needs:
+        if raw.get(name, defaults[name]):
+            raise ValueError(f'{path}: teacher: {TRUTH} has logits alone; set {name}: 0')
 
 
 def _check_value(path: str, name: str, value: object, item: Field[Any]) -> None:

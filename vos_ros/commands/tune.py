@@ -217,10 +217,17 @@ def tune(
     :param note: called with a line for what is measured and left out.
     :raises VosError: nothing runs.
     """
+    said: set[str] = set()
+
+    def note_once(line: str) -> None:  # what is missing is missing at every size
+        if line not in said:
+            said.add(line)
+            note(line)
+
     sizes = ladder(input_size or load_manifest(model).short_side)
     everything: dict[Setting, list[float]] = {}
     for size in sizes:
-        times = measure(settings(model, size, backends), camera, objects, rounds, note)
+        times = measure(settings(model, size, backends), camera, objects, rounds, note_once)
         everything |= times
         for setting, values in times.items():
             note(f'{setting}: {median(values):.1f} ms')

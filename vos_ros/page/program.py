@@ -19,7 +19,7 @@ parameters (-p NAME:=VALUE):
   host = 127.0.0.1     address to listen on; beyond loopback a token is needed
   port = 8420          0 = any that is free
   token = ''           of the address; empty = a random one
-  max_rate_hz = 15.0   most pictures per second and page
+  max_rate_hz = 10.0   most pictures per second and page
   prompt_model = prompt_mb   finds what boxes and strokes mean; '' = GrabCut
   segmenters = ['']    full names of segmenters to show; empty = all that there are"""
 

@@ -140,7 +140,7 @@ class PageServer:
         host: str = '127.0.0.1',
         port: int = 0,
         token: str = '',
-        max_rate_hz: float = 15.0,
+        max_rate_hz: float = 10.0,
         prompter: Prompter | None = None,
     ) -> None:
         self._source, self._host, self._port = source, host, port
@@ -423,6 +423,7 @@ class PageServer:
     async def _send_shots(self, viewer: _Viewer) -> None:
         """Send the newest picture whenever the one before has been seen."""
         last: _Key | None = None
+        due = time.monotonic()
         while not viewer.socket.closed:
             camera = viewer.camera
             is_free = viewer.acked >= viewer.sequence or (
@@ -435,7 +436,8 @@ class PageServer:
                 await asyncio.sleep(0.01)
                 continue
             last = key
-            began = time.monotonic()
+            # A picture that came late does not delay the next: so many a second is the mean.
+            due = max(due, time.monotonic() - self._period_s) + self._period_s
             try:
                 body, head = await self._in_drawer(self._draw, shot, key)
             except VosError:  # the diagnostics of the node say what is wrong with its images
@@ -449,7 +451,7 @@ class PageServer:
             text = json.dumps({**head, 'sequence': viewer.sequence}).encode()
             with contextlib.suppress(ConnectionError, RuntimeError):
                 await viewer.socket.send_bytes(struct.pack('<I', len(text)) + text + body)
-            await asyncio.sleep(max(0.0, self._period_s - (time.monotonic() - began)))
+            await asyncio.sleep(max(0.0, due - time.monotonic()))
 
     def _draw(self, shot: Shot, key: _Key) -> tuple[bytes, dict[str, Any]]:
         """Make the bytes of a picture: jpeg, then runs of its labels; once for all viewers."""

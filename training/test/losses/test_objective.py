@@ -162,6 +162,34 @@ def test_a_teacher_that_has_had_its_time_is_asked_no_more(monkeypatch: pytest.Mo
     assert len(asked) == 3
 
 
+def test_the_truth_in_a_teachers_place_is_the_same_loss_against_the_masks() -> None:
+    settings = recipe(teacher='truth', representation_weight=0.0, boundary=False, logit_weight=0.5)
+    clips = two_clips()
+    found = clip_loss(student(), clips, settings, 0.5)[1]['distil']
+
+    class Right(Teacher):
+        def outputs(self, images: object, masks: object, exists: object, *, alone: bool = False):
+            at = clips.labels.long()[:, 1:, 2::4, 2::4]
+            sure = torch.nn.functional.one_hot(at, 3).movedim(-1, 2).float()
+            return [StepOutput(t + 1, sure[:, t, 1:], sure[:, t], {}) for t in range(3)]
+
+    always_right = Right(student(1), is_infinite=False)
+    taught = replace(settings, teacher='student.pt')
+    assert found == pytest.approx(
+        clip_loss(student(), clips, taught, 0.5, always_right)[1]['distil'], rel=1e-5
+    )
+    assert found > 0.1
+    until = replace(settings, teacher_until=0.4)
+    assert clip_loss(student(), clips, until, 0.5)[1]['distil'] == 0.0
+
+
+def test_the_truth_teaches_nothing_where_it_is_void() -> None:
+    settings = recipe(teacher='truth', representation_weight=0.0, boundary=False)
+    clips = two_clips()
+    clips.labels[:, 1:] = 255
+    assert clip_loss(student(), clips, settings, 0.5)[1]['distil'] == pytest.approx(0.0, abs=1e-6)
+
+
 def test_a_representation_loss_without_weight_is_not_computed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -48,7 +48,7 @@ from vos_distill.processes.distributed import (
     StopRequest,
     together,
 )
-from vos_distill.recipe import FREE_TO_CHANGE, Recipe
+from vos_distill.recipe import FREE_TO_CHANGE, Recipe, TRUTH
 
 log = logging.getLogger(__name__)
 MOST_BAD_STEPS = 20  # one after the other, whose gradient is not finite
@@ -100,6 +100,10 @@ def _frozen(student: Student, recipe: Recipe) -> Iterator[nn.Module]:
     stages = student.backbone.stages()
     for modules in stages[: recipe.frozen_stages]:
         yield from modules
+
+
+def _load_teacher(recipe: Recipe) -> Teacher | None:
+    return None if recipe.teacher in ('', TRUTH) else Teacher.load(Path(recipe.teacher))
 
 
 def set_batch_norm(student: Student, recipe: Recipe) -> None:
@@ -394,7 +398,7 @@ def train(
     if saved is not None:
         state.restore(saved)
         log.info('resumed %s at step %d', run, state.step)
-    teacher = together(lambda: Teacher.load(Path(recipe.teacher)) if recipe.teacher else None)
+    teacher = together(lambda: _load_teacher(recipe))
     if teacher is not None:
         teacher.network.to(fabric.device)
     objective, optimiser = fabric.setup(Objective(student, recipe, teacher), state.optimiser)

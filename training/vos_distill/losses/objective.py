@@ -38,7 +38,7 @@ from vos_distill.networks.student import Student
 from vos_distill.networks.teacher import infinite_rollout
 from vos_distill.networks.weights import is_infinite, load_network
 from vos_distill.processes.distributed import largest, mean
-from vos_distill.recipe import Recipe
+from vos_distill.recipe import Recipe, TRUTH
 
 ATTENTION = ('attention_long', 'attention_short')
 ATTENTION_WARMUP = 0.1  # share of the run; CKA of two networks that match nothing yet is noise
@@ -106,6 +106,24 @@ def pseudo_labels(labels: Tensor, teacher_outputs: list[StepOutput], chosen: Ten
             chosen[:, None, None], found, labels[:, teacher_out.frame]
         )
     return labels
+
+
+def truth_outputs(outputs: list[StepOutput], labels: Tensor) -> list[StepOutput]:
+    """
+    Give what a teacher would that is always right and always sure: the control of distillation.
+
+    :param outputs: of the student; where the labels are void its own answer is taken, so that
+        nothing is learnt there.
+    :param labels: (B, T, S, S).
+    """
+    found = []
+    for out in outputs:
+        grid = labels[:, out.frame, 2::4, 2::4]
+        void = grid == VOID
+        sure = F.one_hot(torch.where(void, 0, grid), out.prob.shape[1]).movedim(-1, 1)
+        prob = torch.where(void[:, None], out.prob.detach(), sure.to(out.prob.dtype))
+        found.append(StepOutput(out.frame, out.logits.detach(), prob, {}))
+    return found
 
 
 def ignorant_from(draws: list[torch.Generator], images: Tensor, share: float) -> Tensor | None:
@@ -330,6 +348,8 @@ def clip_loss(
             chosen = heads < (1.0 if recipe.labels == 'teacher' else 0.5)
             labels = pseudo_labels(labels, teacher_outputs, chosen)
             masks = one_hot(labels, objects)
+    elif recipe.teacher == TRUTH and progress < recipe.teacher_until:
+        teacher_outputs = truth_outputs(outputs, labels)
     ramp = (progress - recipe.hard_from) / max(0.75 - recipe.hard_from, 1e-6)
     share = 1.0 - (1.0 - recipe.hard_share) * min(max(ramp, 0.0), 1.0)
     entropy = overlap = carried = torch.zeros((), device=images.device)
@@ -357,7 +377,7 @@ def clip_loss(
     n = len(outputs)
     loss = (entropy + recipe.dice_weight * overlap + recipe.propagated_weight * carried) / n
     distilled = torch.zeros((), device=images.device)
-    if teacher is not None:
+    if teacher_outputs:
         distilled = distillation_loss(outputs, teacher_outputs, labels, recipe, draws)
         distilled = distilled + relation_loss(outputs, teacher_outputs, exists, recipe, progress)
         loss = recipe.segmentation_weight * loss + distilled

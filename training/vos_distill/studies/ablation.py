@@ -33,7 +33,7 @@ import torch
 from vos_distill.evaluation.evaluate import evaluate_finite, evaluate_infinite
 from vos_distill.loop.train import train
 from vos_distill.processes.isolation import isolated
-from vos_distill.recipe import read_yaml, Recipe
+from vos_distill.recipe import read_yaml, Recipe, TRUTH
 from vos_ros.evaluation.evaluate import EvalReport
 
 log = logging.getLogger(__name__)
@@ -212,7 +212,7 @@ def _write_json(path: Path, content: object) -> None:
 
 def _origin_of(recipe: Recipe, data: Path) -> dict[str, str]:
     """Name what a run is made from, beside its recipe."""
-    teacher = _hash(Path(recipe.teacher)) if recipe.teacher else ''
+    teacher = recipe.teacher if recipe.teacher in ('', TRUTH) else _hash(Path(recipe.teacher))
     return {'data': str(data.resolve()), 'teacher': teacher}
 
 

@@ -127,27 +127,30 @@ function note(head) {
 }
 
 function drawLabels(runs, head) {
-  const [width, height] = head.shown;
-  const made = new ImageData(width, height), pixels = made.data;
-  const index = new Uint8Array(width * height);
-  let at = 0;
-  for (let i = 0; i + 4 <= runs.byteLength; i += 4) {
-    const run = runs.getUint32(i, true), k = run >>> 24, length = run & 0xffffff;
-    if (k) index.fill(k, at, at + length);
-    at += length;
+  // Only the rows that objects are in are drawn, and in them only the objects: the browser may
+  // share the processor with the segmenter.
+  const [width, height] = head.shown, index = new Uint8Array(width * height), parts = [];
+  for (let i = 0, at = 0; i + 4 <= runs.byteLength; i += 4) {
+    const run = runs.getUint32(i, true), k = run >>> 24, end = at + (run & 0xffffff);
+    if (k) { index.fill(k, at, end); parts.push([k, at, end]); }
+    at = end;
   }
-  for (let i = 0; i < index.length; i++) {
-    const k = index[i];
-    if (!k) continue;
-    const rim = index[i - 1] !== k || index[i + 1] !== k || index[i - width] !== k || index[i + width] !== k;
-    const [r, g, b] = colourOf(head.ids[k - 1]);
-    pixels[4 * i] = r; pixels[4 * i + 1] = g; pixels[4 * i + 2] = b;
-    pixels[4 * i + 3] = rim ? 255 : 105;
+  if (!parts.length) return {overlay: null, index};
+  const top = Math.floor(parts[0][1] / width), rows = Math.floor((parts[parts.length - 1][2] - 1) / width) - top + 1;
+  const made = new ImageData(width, rows), pixels = new Uint32Array(made.data.buffer), from = top * width;
+  // ImageData is red, green, blue, alpha in this order; every browser there is runs on little-endian.
+  const tints = head.ids.map((id) => { const [r, g, b] = colourOf(id); return (b << 16 | g << 8 | r) >>> 0; });
+  for (const [k, start, end] of parts) {
+    const rim = (0xff000000 | tints[k - 1]) >>> 0, inside = (105 << 24 | tints[k - 1]) >>> 0;
+    for (let i = start; i < end; i++) {
+      const isRim = index[i - 1] !== k || index[i + 1] !== k || index[i - width] !== k || index[i + width] !== k;
+      pixels[i - from] = isRim ? rim : inside;
+    }
   }
   const canvas = document.createElement('canvas');
-  canvas.width = width; canvas.height = height;
+  canvas.width = width; canvas.height = rows;
   canvas.getContext('2d').putImageData(made, 0, 0);
-  return {overlay: canvas, index};
+  return {overlay: canvas, top, index};
 }
 
 // Painting: a mask of the camera's own pixels; what is seen is what is sent
@@ -414,8 +417,10 @@ function draw() {
   const stage = $('stage'), ratio = window.devicePixelRatio || 1;
   const scale = Math.min(stage.clientWidth / shown.width, stage.clientHeight / shown.height);
   const width = Math.round(shown.width * scale), height = Math.round(shown.height * scale);
-  if (view.style.width !== `${width}px` || view.style.height !== `${height}px` || view.width !== Math.round(width * ratio)) {
-    view.width = Math.round(width * ratio); view.height = Math.round(height * ratio);
+  // Lines are drawn in the pixels of the screen; a picture alone is scaled once, by the browser.
+  const fine = frozen || cursor || stroke ? [width * ratio, height * ratio].map(Math.round) : [shown.image.width, shown.image.height];
+  if (view.style.width !== `${width}px` || view.style.height !== `${height}px` || view.width !== fine[0] || view.height !== fine[1]) {
+    [view.width, view.height] = fine;
     view.style.width = `${width}px`; view.style.height = `${height}px`;
   }
   ink.setTransform(1, 0, 0, 1, 0, 0);
@@ -423,7 +428,8 @@ function draw() {
   ink.drawImage(shown.image, 0, 0, view.width, view.height);
   if (shown.overlay) {
     ink.globalAlpha = frozen ? 0.45 : 1;
-    ink.drawImage(shown.overlay, 0, 0, view.width, view.height);
+    const y = view.height / shown.shown[1];
+    ink.drawImage(shown.overlay, 0, shown.top * y, view.width, shown.overlay.height * y);
     ink.globalAlpha = 1;
   }
   if (frozen) {
