@@ -9,8 +9,8 @@ Starts a segmenter, the page and the system's chromium, which shows the page in 
 of a round; the camera (30 Hz) runs in this process. The browser is on the same processors here,
 so that it costs, too: `--viewer socket` takes all pictures as a page does, but draws none, as if
 the browser were on another machine. The ratio is that of p99 with the page open and closed in the
-same round. All processes use the Fast DDS profile that is shipped; without it images are lost on the
-way, to the node and to the page.
+same round. All processes use the Fast DDS profile that is shipped; without it images are lost on
+the way, to the node and to the page.
 """
 
 from __future__ import annotations
