@@ -48,7 +48,7 @@ class Recipe:
     )
     teacher: str = setting(
         '',
-        "`student.pt` of a trained teacher (or student); `truth`, the true masks in its place, "
+        '`student.pt` of a trained teacher (or student); `truth`, the true masks in its place, '
         "which is the control of distilled logits; or ''",
     )
     teacher_until: float = setting(
