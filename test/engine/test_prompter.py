@@ -72,6 +72,24 @@ def test_a_small_object_is_looked_at_again_from_near() -> None:
     assert _overlap(mask, labels == 3) > 0.8
 
 
+def test_what_a_box_found_is_shown_to_the_network_to_correct() -> None:
+    frame, labels = _scene()
+
+    class Corrects(_Colours):
+        """Finds the left half; the whole once it is shown that."""
+
+        def __call__(self, image: Float, maps: Float) -> tuple[Float, Float]:
+            logits, quality = super().__call__(image, maps)
+            if not maps[:, BEFORE].any():
+                logits[..., logits.shape[-1] // 2 :] = -5
+            return logits, quality
+
+    network = Corrects()
+    mask = Prompter(network).find(frame, Box(90, 60, 64, 44))
+    assert network.looks == [1, 1]
+    assert _overlap(mask, labels == 1) > 0.9
+
+
 def test_crumbs_go_and_what_is_under_a_click_stays() -> None:
     frame, labels = _scene()
     frame.image[5:9, 5:9] = _RED

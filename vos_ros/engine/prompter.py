@@ -172,6 +172,10 @@ class Prompter:
         logits, quality = self._look(network, frame, hint, windows)
         best = int(np.argmax(quality))
         found = put_back(logits[best], windows[best], frame.size)
+        if isinstance(hint, Box):
+            # Shown what it found, the network corrects it. Not so with clicks: no gain was seen.
+            logits, quality = self._look(network, frame, hint, windows, _sigmoid(found))
+            found = put_back(logits[best], windows[best], frame.size)
         again = _closer(found > 0, windows[best], frame.size)
         if again is not None:
             before = _sigmoid(found)
