@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`prompt_page`: the program around the node; rclpy is imported once the command line is read."""
 
+import contextlib
 import os
 import sys
 
@@ -28,7 +29,8 @@ def _step_back() -> None:
     os.nice(_NICE)
     if sys.platform == 'linux':
         # What wakes up for each image does not interrupt the network in the middle of a frame.
-        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+        with contextlib.suppress(OSError):  # a sandbox may forbid it; the page works without
+            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 
 
 def main() -> int:
