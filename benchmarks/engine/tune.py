@@ -18,12 +18,11 @@ import sys
 from record import parse_args, save, table
 
 from vos_ros.backends import load_manifest
-from vos_ros.commands.tune import best_of, measure, median, NEARLY, Setting, settings
+from vos_ros.commands.tune import measure, median, NEARLY, Setting, settings, tune
 from vos_ros.config import RuntimeConfig
 
 CAMERA = (480, 640)
 BACKENDS = ('cpu', 'openvino')
-ADVICE_ROUNDS = 6  # of vos doctor --tune
 
 
 def main() -> int:
@@ -38,20 +37,20 @@ def main() -> int:
     texts, raw = [], {}
     for model in args.model:
         size = args.size or load_manifest(model).short_side
-        wanted = settings(model, size, BACKENDS)
         for objects in args.objects:
-            text, values = compare(wanted, objects, args.times, args.rounds)
+            text, values = compare(model, size, objects, args.times, args.rounds)
             texts.append(f'{model}, {size} px, {objects} object(s), camera 640x480\n\n{text}')
             raw[f'{model} {objects}'] = values
             print(texts[-1], flush=True)
     command = f'python benchmarks tune --model {" ".join(args.model)} --objects '
-    command += f'{" ".join(map(str, args.objects))} --times {args.times} --rounds {args.rounds}'
+    command += f'{" ".join(map(str, args.objects))} --size {args.size}'
+    command += f' --times {args.times} --rounds {args.rounds}'
     print(save('tune', command, '\n\n'.join(texts), raw))
     return 0
 
 
 def compare(
-    wanted: list[Setting], objects: int, times: int, rounds: int
+    model: str, size: int, objects: int, times: int, rounds: int
 ) -> tuple[str, dict[str, object]]:
     """Return a table of all settings with how often each was advised, and the figures."""
     asked: list[Setting] = []
@@ -59,11 +58,18 @@ def compare(
 
     def ask(count: int) -> None:
         for _ in range(count):
-            short = measure(wanted, CAMERA, objects, ADVICE_ROUNDS, left_out.add)
-            asked.append(best_of(short))
+            advice = tune(
+                model,
+                camera=CAMERA,
+                objects=objects,
+                input_size=size,
+                backends=BACKENDS,
+                note=lambda line: None,
+            )
+            asked.append(advice.setting)
 
     ask(times // 2)
-    long = measure(wanted, CAMERA, objects, rounds, left_out.add)
+    long = measure(settings(model, size, BACKENDS), CAMERA, objects, rounds, left_out.add)
     ask(times - times // 2)
     medians = {setting: median(values) for setting, values in long.items()}
     fastest = min(medians.values())
