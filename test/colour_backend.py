@@ -7,7 +7,7 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from vos_ros.backends.base import Features, Size
+from vos_ros.backends.base import Features, Size, Window
 from vos_ros.datatypes import Float
 from vos_ros.engine.segmenter import VideoSegmenter
 
@@ -24,6 +24,7 @@ class ColourBackend:
 
     def __init__(self, size: Size) -> None:
         self.fallbacks: tuple[str, ...] = ()
+        self.takes_windows = False
         self.size = size
         self.calls: list[str] = []
 
@@ -39,10 +40,20 @@ class ColourBackend:
             'small': np.ascontiguousarray(small.transpose(2, 0, 1)),
         }
 
-    def segment(self, features: Features, memory_key: Float, memory_value: Float) -> Float:
-        self.calls.append(f'segment {len(memory_value)}')
+    def segment(
+        self,
+        features: Features,
+        memory_key: Float,
+        memory_value: Float,
+        window: Window | None = None,
+    ) -> Float:
+        self.calls.append(f'segment {len(memory_value)}{"" if window is None else " in a window"}')
         colours = memory_value.mean(axis=(1, 3))  # (objects, 3) over both rows and all tokens
-        difference = features['small'][None] - colours[:, :, None, None]
+        small = features['small']
+        if window is not None:
+            assert self.takes_windows
+            small = window.cut(small, (self.size[0] // 16, self.size[1] // 16))
+        difference = small[None] - colours[:, :, None, None]
         logits: Float = 10.0 - 40.0 * np.abs(difference).sum(axis=1)
         return logits.astype(np.float32)
 

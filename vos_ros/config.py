@@ -117,6 +117,11 @@ class MemoryConfig(_Validated):
         unit='short sides/s',
         limits=(0.0, 1000.0),
     )
+    windowed: bool = setting(
+        True,
+        'an object is looked for only near to where it was, as far as max_speed, model and '
+        'backend allow: less work for the same masks',
+    )
     min_score: float = setting(
         0.55,
         'an object below this mean probability is not memorised, for that is how drift starts',

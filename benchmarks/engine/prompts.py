@@ -63,7 +63,7 @@ class Shared:
         self._backend = backend
         self._image: Float | None = None
         self._features: Features = {}
-        self.fallbacks = backend.fallbacks
+        self.fallbacks, self.takes_windows = backend.fallbacks, backend.takes_windows
         self.segment, self.encode_mask = backend.segment, backend.encode_mask
 
     @property

@@ -38,7 +38,7 @@ from vos_ros.backends.cuda_backend import cuda_provider
 from vos_ros.backends.frame_graph import layout_of
 from vos_ros.backends.onnx_backend import CPU, Provider, session_options
 from vos_ros.backends.tensorrt_backend import TENSORRT
-from vos_ros.config import RedetectConfig, RuntimeConfig, SegmenterConfig
+from vos_ros.config import MemoryConfig, RedetectConfig, RuntimeConfig, SegmenterConfig
 from vos_ros.engine.one_graph import OneGraphSegmenter, TOLERANCE
 from vos_ros.engine.segmenter import VideoSegmenter
 from vos_ros.errors import VosError
@@ -162,8 +162,12 @@ def floors_of(
 
 
 def config_of(case: Case) -> SegmenterConfig:
-    """Return how all forms segment: one graph has no redetect, and all do the same work."""
-    return SegmenterConfig(max_objects=case.objects, redetect=RedetectConfig(enabled=False))
+    """Return how all forms segment: one graph has no redetect nor windows; all do the same."""
+    return SegmenterConfig(
+        max_objects=case.objects,
+        memory=MemoryConfig(windowed=False),
+        redetect=RedetectConfig(enabled=False),
+    )
 
 
 def measure(

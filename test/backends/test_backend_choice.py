@@ -205,10 +205,14 @@ def test_options_of_the_providers_are_those_asked_for(job: Job) -> None:
 
 def test_profiles_name_exactly_the_inputs_that_grow(tiny_model: Path) -> None:
     """TensorRT wants a range for every input with a free dimension; others must not have one."""
-    from vos_ros.backends.base import object_shapes
+    from vos_ros.backends.base import GRAPHS, object_shapes
+    from vos_ros.backends.onnx_backend import OnnxBackend, Registry
 
     manifest = load_manifest(tiny_model)
-    backend: Any = open_backend(manifest, RuntimeConfig(backend='cpu', threads=1), (64, 96))
+    job = Job(manifest, RuntimeConfig(threads=1), (64, 96), 3)
+    providers: dict[str, Any] = dict.fromkeys(GRAPHS, ((CPU, {}),))
+    backend = OnnxBackend(job, name='static', providers=providers, registry=Registry())
+    assert not backend.takes_windows
     for graph, shapes in object_shapes(manifest, (64, 96), 3).items():
         free = {
             node.name: tuple(3 if dim == 'objects' else dim for dim in node.shape)

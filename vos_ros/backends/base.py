@@ -7,11 +7,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 import os
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from vos_ros.backends.machine import cpu_quota
 from vos_ros.config import RuntimeConfig
@@ -19,6 +21,45 @@ from vos_ros.datatypes import Float
 from vos_ros.errors import VosError
 
 Size = tuple[int, int]  # height, width
+T = TypeVar('T', bound=np.generic)
+
+
+class Window(NamedTuple):
+    """A part of the grid of tokens: rows top:bottom, columns left:right."""
+
+    top: int
+    left: int
+    bottom: int
+    right: int
+
+    @property
+    def area(self) -> int:
+        """Tokens in it."""
+        return (self.bottom - self.top) * (self.right - self.left)
+
+    def cut(self, planes: npt.NDArray[T], grid: Size) -> npt.NDArray[T]:
+        """
+        Return what it shows of planes (..., h, w) that are so many times as fine as the grid.
+
+        :param grid: rows and columns of tokens.
+        """
+        down, across = planes.shape[-2] // grid[0], planes.shape[-1] // grid[1]
+        rows = slice(self.top * down, self.bottom * down)
+        return planes[..., rows, self.left * across : self.right * across]
+
+
+@lru_cache(maxsize=16)
+def token_places(rows: int, columns: int) -> Float:
+    """
+    Return (x, y) of each token of a grid, (2, rows, columns), in cells from the grid's centre.
+
+    What a graph that can read a window is told in `place` and `memory_place`; not to be changed.
+    """
+    y, x = np.mgrid[:rows, :columns].astype(np.float32)
+    places: Float = np.stack([x - (columns - 1) / 2, y - (rows - 1) / 2]).astype(np.float32)
+    places.flags.writeable = False
+    return places
+
 
 # What encode_image found on one frame, by tensor name; 'image' and 'key' are always there.
 Features = dict[str, Float]
@@ -96,6 +137,9 @@ class Backend(Protocol):
     fallbacks: tuple[str, ...]
     """Why something better is not used; empty when nothing better was expected."""
 
+    takes_windows: bool
+    """`segment` can be asked for a part of the frame."""
+
     def encode_image(self, image: Float) -> Features:
         """
         Encode one frame, once for all objects.
@@ -104,13 +148,22 @@ class Backend(Protocol):
         :return: features, valid until the next call of encode_image.
         """
 
-    def segment(self, features: Features, memory_key: Float, memory_value: Float) -> Float:
+    def segment(
+        self,
+        features: Features,
+        memory_key: Float,
+        memory_value: Float,
+        window: Window | None = None,
+    ) -> Float:
         """
         Read the memory and decode all objects of one group.
 
         :param memory_key: (2, key_dim, tokens); row 0 the prompted frame, row 1 the recent one.
         :param memory_value: (objects, 2, value_dim, tokens).
-        :return: logits (objects, h4, w4), each object against its own background.
+        :param window: find them there only; None = on the whole frame. Only where
+            `takes_windows`.
+        :return: logits (objects, h4, w4), each object against its own background; of the window
+            only, where there is one.
         """
 
     def encode_mask(self, features: Features, masks: Float, others: Float) -> Float:
@@ -129,9 +182,29 @@ class NamedInputs(ABC):
     _inputs: Mapping[str, Iterable[str]]
     """Per graph, the names of what it reads."""
 
-    def segment(self, features: Features, memory_key: Float, memory_value: Float) -> Float:
+    def segment(
+        self,
+        features: Features,
+        memory_key: Float,
+        memory_value: Float,
+        window: Window | None = None,
+    ) -> Float:
         """Read the memory and decode; see Backend."""
-        offered = {**features, 'memory_key': memory_key, 'memory_value': memory_value}
+        rows, columns = features['key'].shape[2:]
+        places = token_places(rows, columns)
+        seen = {**features, 'place': places}
+        if window is not None:
+            seen = {
+                name: window.cut(seen[name], (rows, columns))
+                for name in self._inputs['segment']
+                if name in seen
+            }
+        offered = {
+            **seen,
+            'memory_place': places.reshape(2, -1),
+            'memory_key': memory_key,
+            'memory_value': memory_value,
+        }
         return self._run('segment', self._feeds('segment', offered))
 
     def encode_mask(self, features: Features, masks: Float, others: Float) -> Float:
@@ -188,7 +261,7 @@ def check_roles(
     features = {'image', *outputs['encode_image']}
     offered = {
         'encode_image': {'image'},
-        'segment': features | {'memory_key', 'memory_value'},
+        'segment': features | {'memory_key', 'memory_value', 'place', 'memory_place'},
         'encode_mask': features | {'masks', 'others'},
     }
     for graph in GRAPHS:

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The vos_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The network through onnxruntime: three sessions, each made static for one input size."""
+"""The network through onnxruntime: three sessions, made static for one input size."""
 
 from __future__ import annotations
 
@@ -54,17 +54,18 @@ class Registry:
             )
 
 
-def session_options(size: Size, threads: int) -> ort.SessionOptions:
+def session_options(size: Size, threads: int, *, windowed: bool = False) -> ort.SessionOptions:
     """
     Return the settings that every session gets.
 
     :param size: network input (H, W), multiples of 16; makes all shapes but `objects` static.
     :param threads: 0 = the processors there are, at most 4.
+    :param windowed: the sides of the features stay free, too; the memory's do not.
     """
     options = _plain_options(threads)
     height, width = size
     dims = {'height': height, 'width': width, 'tokens': (height // 16) * (width // 16)}
-    for stride in (4, 8, 16):
+    for stride in () if windowed else (4, 8, 16):
         dims |= {f'h{stride}': height // stride, f'w{stride}': width // stride}
     for name, value in dims.items():
         options.add_free_dimension_override_by_name(name, value)
@@ -116,6 +117,9 @@ class OnnxBackend(NamedInputs):
     :param name: for reports.
     :param providers: per graph, the best provider first. That one must really start:
         onnxruntime itself would go on without it and say nothing.
+    :param windowed: the shapes of `segment` may change from frame to frame at no cost (measured:
+        it is no slower than with static ones), so that a part of a frame can be asked for where
+        the graph is told where its tokens lie.
     """
 
     def __init__(
@@ -125,13 +129,17 @@ class OnnxBackend(NamedInputs):
         name: str,
         providers: Mapping[str, Sequence[Provider]],
         registry: Registry,
+        windowed: bool = False,
     ) -> None:
         self.name = name
         self.precision = job.precision
         self.fallbacks: tuple[str, ...] = ()
-        options = session_options(job.size, job.runtime.threads)
+        static = session_options(job.size, job.runtime.threads)
+        free = session_options(job.size, job.runtime.threads, windowed=windowed)
+        options = dict.fromkeys(GRAPHS, static) | {'segment': free}
         self.sessions = {
-            graph: _open(job, graph, providers[graph], options, registry) for graph in GRAPHS
+            graph: _open(job, graph, providers[graph], options[graph], registry)
+            for graph in GRAPHS
         }
         self._inputs = {
             graph: tuple(node.name for node in session.get_inputs())
@@ -143,6 +151,8 @@ class OnnxBackend(NamedInputs):
         }
         self._features = outputs['encode_image']
         check_roles(job.manifest, self._inputs, outputs)
+        is_free = job.manifest.fixed is None and 'place' in self._inputs['segment']
+        self.takes_windows = windowed and is_free
 
     def encode_image(self, image: Float) -> Features:
         """Encode one frame; see Backend."""
@@ -187,5 +197,9 @@ def open_cpu(job: Job, registry: Registry | None = None) -> OnnxBackend:
     registry.require(CPU, 'pip install onnxruntime')
     providers: Sequence[Provider] = ((CPU, {}),)
     return OnnxBackend(
-        job, name='cpu', providers=dict.fromkeys(GRAPHS, providers), registry=registry
+        job,
+        name='cpu',
+        providers=dict.fromkeys(GRAPHS, providers),
+        registry=registry,
+        windowed=True,
     )

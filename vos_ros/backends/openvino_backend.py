@@ -36,6 +36,7 @@ class OpenVinoBackend(NamedInputs):
     """
 
     name = 'openvino'
+    takes_windows = False  # a new shape is compiled mid-stream
 
     def __init__(self, job: Job) -> None:
         self.precision = job.precision
@@ -106,6 +107,8 @@ def _fix_shapes(job: Job, models: dict[str, Any]) -> None:
     height, width = job.size
     stride = job.manifest.stride
     tokens = (height // stride) * (width // stride)
+    shapes['place'] = ov.PartialShape([2, height // stride, width // stride])
+    shapes['memory_place'] = ov.PartialShape([2, tokens])
     shapes['memory_key'] = ov.PartialShape([2, job.manifest.key_dim, tokens])
     objects = ov.Dimension(1, job.max_objects)
     for graph, growing in object_shapes(job.manifest, job.size, 1).items():

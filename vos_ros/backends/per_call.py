@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from vos_ros.backends.base import Backend, Features
+from vos_ros.backends.base import Backend, Features, Window
 from vos_ros.datatypes import Float
 
 
@@ -22,6 +22,7 @@ class ObjectsPerCall:
     def __init__(self, backend: Backend, count: int, *, is_fixed: bool) -> None:
         self._backend, self._count, self._is_fixed = backend, count, is_fixed
         self.fallbacks = backend.fallbacks
+        self.takes_windows = backend.takes_windows
 
     @property
     def name(self) -> str:
@@ -37,11 +38,18 @@ class ObjectsPerCall:
         """See Backend."""
         return self._backend.encode_image(image)
 
-    def segment(self, features: Features, memory_key: Float, memory_value: Float) -> Float:
+    def segment(
+        self,
+        features: Features,
+        memory_key: Float,
+        memory_value: Float,
+        window: Window | None = None,
+    ) -> Float:
         """See Backend; objects of different calls do not know of each other."""
 
         def call(part: slice) -> Float:
-            return self._backend.segment(features, memory_key, self._filled(memory_value[part]))
+            values = self._filled(memory_value[part])
+            return self._backend.segment(features, memory_key, values, window)
 
         return self._gather(len(memory_value), call)
 

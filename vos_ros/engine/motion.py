@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 import math
 
@@ -33,6 +33,10 @@ _LEAST = 8
 _CRUMB = 0.2
 #: Probability that must be left for anything else, or what is taken from an object is background.
 LEAST_REST = 0.05
+#: An object moves farther than this share of its reach in a frame only seldom.
+_NEAR = 1 / 3
+#: With this share of its usual area an object is seen as a whole.
+_WHOLE = 0.7
 #: Cells that a crumb may spread in a frame at least.
 _LEAST_SPREAD = 1.5
 
@@ -45,11 +49,20 @@ class Reach:
     :param cells: (h, w), the cells within reach.
     :param hidden_below: with fewer cells of its mask within reach it is hidden or gone from there,
     :param moved_from: and with so many outside, or more, it has moved.
+    :param near: (h, w), where it is as good as always; None = it was not seen as large as usual on
+        the last frame, so that parts of it may come into view anywhere within reach.
+    :param is_hidden: it was not seen at all there.
     """
 
     cells: npt.NDArray[np.bool_]
     hidden_below: float
     moved_from: float
+    near: npt.NDArray[np.bool_] | None = None
+    is_hidden: bool = False
+
+    def is_left_by(self, mask: npt.NDArray[np.bool_]) -> bool:
+        """Return whether next to nothing of a mask (h, w) is within reach."""
+        return int(np.count_nonzero(mask & self.cells)) < self.hidden_below
 
 
 @dataclass
@@ -59,6 +72,7 @@ class _Track:
     centre: tuple[float, float] | None  # of the newest mask, row and column
     crumbs: npt.NDArray[np.float32] | None = None  # (h, w) cells, distance from them; None = none
     crumb: float = 0.0  # cells that the largest one covers
+    seen: float = 0.0  # cells of the newest mask
 
 
 class MotionGate:
@@ -83,7 +97,11 @@ class MotionGate:
         self._tracks: dict[int, _Track] = {}
 
     def apply(
-        self, prob: Float, object_ids: Sequence[int], seconds: float = LEAST_S
+        self,
+        prob: Float,
+        object_ids: Sequence[int],
+        seconds: float = LEAST_S,
+        reaches: Mapping[int, Reach] | None = None,
     ) -> tuple[int, ...]:
         """
         Give what is out of an object's reach to whatever else it may be, in place.
@@ -94,15 +112,17 @@ class MotionGate:
         :param prob: (K + 1, h, w), row 0 = background; still sums to 1 afterwards.
         :param object_ids: K ids, in the order of the rows; unknown ones are left alone.
         :param seconds: since the frame of the last `update`.
+        :param reaches: those of `reaches` at that time, where they are known already.
         :return: objects that are gone from their reach and were found elsewhere.
         """
-        if self._speed <= 0:
+        reaches = self.reaches(object_ids, seconds) if reaches is None else reaches
+        if not reaches:
             return ()
         moved = []
         best = prob.max(axis=0)
         taken = np.zeros_like(best)
         for object_id, plane in zip(object_ids, prob[1:]):
-            reach = self.reach(object_id, seconds)
+            reach = reaches.get(object_id)
             if reach is None:
                 continue
             mask = plane >= best
@@ -132,10 +152,23 @@ class MotionGate:
         track = self._tracks.get(object_id)
         if track is None or self._speed <= 0:
             return None
-        cells = track.distance <= self._radius(track.area, seconds)
+        radius = self._radius(track.area, seconds)
+        cells = track.distance <= radius
         if track.crumbs is not None:
             cells |= track.crumbs <= max(_LEAST_SPREAD, _own_speed(track.crumb, seconds))
-        return Reach(cells, _hidden_below(track.area), max(_LEAST, _MOVED * track.area))
+        near = track.distance <= _NEAR * radius if track.seen >= _WHOLE * track.area else None
+        return Reach(
+            cells,
+            _hidden_below(track.area),
+            max(_LEAST, _MOVED * track.area),
+            near,
+            track.centre is None,
+        )
+
+    def reaches(self, object_ids: Iterable[int], seconds: float = LEAST_S) -> dict[int, Reach]:
+        """Return where objects can be by now, of those that cannot be anywhere; see `reach`."""
+        found = {k: self.reach(k, seconds) for k in object_ids}
+        return {k: reach for k, reach in found.items() if reach is not None}
 
     def update(
         self,
@@ -176,9 +209,11 @@ class MotionGate:
             area = float(np.count_nonzero(mask))
             track = self._tracks.get(object_id)
             if track is None:
-                self._tracks[object_id] = _Track(_distance_to(mask), area, _centre(mask))
+                self._tracks[object_id] = _Track(
+                    _distance_to(mask), area, _centre(mask), seen=area
+                )
                 continue
-            track.area = max(_DECAY * track.area, area)
+            track.area, track.seen = max(_DECAY * track.area, area), area
             if area < _hidden_below(track.area):
                 track.distance = track.distance - np.float32(self._radius(track.area, seconds))
                 track.centre = None

@@ -113,7 +113,8 @@ class OneGraphSegmenter(VideoSegmenter):
         graph: FrameGraph | None = None,
     ) -> None:
         off = replace(config.redetect, enabled=False)
-        super().__init__(manifest, open_for, replace(config, redetect=off))
+        whole = replace(config.memory, windowed=False)  # shapes in a graph do not change
+        super().__init__(manifest, open_for, replace(config, redetect=off, memory=whole))
         self.graph = graph
         self.whole_frames = 0
         self._seen: _Seen | None = None

@@ -21,7 +21,7 @@ from vos_ros.datatypes import Float, Frame, LabelMap, ObjectState, Prompt, Segme
 from vos_ros.engine.keyframes import KeyFrame, resize_prob
 from vos_ros.engine.labels import aggregate, Labeler, masks_at_stride, paint
 from vos_ros.engine.memory import MemoryBank
-from vos_ros.engine.motion import LEAST_S
+from vos_ros.engine.motion import LEAST_S, Reach
 from vos_ros.engine.prompting import accept, Accepted, merge
 from vos_ros.engine.redetect import put_in, Redetector
 from vos_ros.engine.sizes import carry_over, Sizes
@@ -133,10 +133,11 @@ class VideoSegmenter:
         features = work.backend.encode_image(image)
         encode_ms = watch.lap_ms()
 
-        # Read the memory, decode each object, let them compete for the pixels.
-        prob = aggregate(work.read_and_decode(features))
+        # Read the memory, decode each object where it can be, let them compete for the pixels.
         seconds = self._seconds_since(frame)
-        moved = work.gate.apply(prob, object_ids, seconds)
+        reaches = work.gate.reaches(object_ids, seconds)
+        prob = self._decide(features, object_ids, reaches)
+        moved = work.gate.apply(prob, object_ids, seconds, reaches)
         likeness = self._prove(prob, object_ids, moved)
         guide = work.guide(prob, frame) if object_ids and self.config.guided else None
         segment_ms = watch.lap_ms()
@@ -145,6 +146,20 @@ class VideoSegmenter:
         label_map = self._labeler(prob, object_ids, frame.size, guide)
         timing = StepTiming(preprocess_ms, encode_ms, segment_ms, watch.lap_ms())
         return _Found(features, prob, label_map, seconds, timing, likeness)
+
+    def _decide(
+        self, features: Features, object_ids: Sequence[int], reaches: Mapping[int, Reach]
+    ) -> Float:
+        """Return probabilities (K + 1, h4, w4); an object has 0 where it was not looked for."""
+        work = self._work
+        windows = work.lookout.where(reaches) if self.takes_windows else {}
+        logits = work.read_and_decode(features, windows)
+        prob = aggregate(logits)
+        again = work.lookout.again(prob, object_ids, reaches, windows) if windows else {}
+        if again:
+            work.look(features, again, logits)
+            prob = aggregate(logits)
+        return prob
 
     def _prove(
         self, prob: Float, object_ids: Sequence[int], moved: Sequence[int]
@@ -554,6 +569,11 @@ class VideoSegmenter:
     def backend_name(self) -> str:
         """Name of what runs the network, for reports."""
         return self._work.backend.name
+
+    @property
+    def takes_windows(self) -> bool:
+        """Objects are looked for near to where they were only (`memory.windowed`)."""
+        return self.config.memory.windowed and self._work.backend.takes_windows
 
     @property
     def precision(self) -> str:

@@ -4,19 +4,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import cv2
 import numpy as np
 
-from vos_ros.backends.base import Backend, Features, Manifest, Size
+from vos_ros.backends.base import Backend, Features, Manifest, Size, Window
 from vos_ros.config import SegmenterConfig
 from vos_ros.datatypes import Float, Frame
 from vos_ros.engine.guided import Guide
-from vos_ros.engine.labels import sum_of_others
-from vos_ros.engine.memory import MemoryBank
+from vos_ros.engine.labels import MAX_LOGIT, sum_of_others
+from vos_ros.engine.memory import Group, MemoryBank
 from vos_ros.engine.motion import MotionGate
 from vos_ros.engine.preprocess import halved, Normalizer, prepare
+from vos_ros.engine.windows import Call, Lookout, plan, whole
+
+NOWHERE: Mapping[int, Window] = MappingProxyType({})
 
 
 def mask_size(manifest: Manifest, size: Size) -> Size:
@@ -38,15 +42,17 @@ class Workspace:
         self.backend = backend
         self.size = size
         self.mask_size = mask_size(manifest, size)
+        self.grid: Size = (size[0] // manifest.stride, size[1] // manifest.stride)
         self.image: Float = np.empty((1, 3, *size), np.float32)
         self.memory = MemoryBank(
             max_objects=config.max_objects,
             max_prompted_frames=config.memory.max_prompted_frames,
             key_dim=manifest.key_dim,
             value_dim=manifest.value_dim,
-            tokens=(size[0] // manifest.stride) * (size[1] // manifest.stride),
+            tokens=self.grid[0] * self.grid[1],
         )
         self.gate = MotionGate(config.memory.max_speed * min(self.mask_size))
+        self.lookout = Lookout(self.grid)
         self._manifest = manifest
         self._normalizer = Normalizer(manifest.mean, manifest.std)
 
@@ -72,14 +78,47 @@ class Workspace:
             cv2.resize(plane, self.size[::-1], dst=out, interpolation=mode)
         return self.image
 
-    def read_and_decode(self, features: Features) -> Float:
-        """Return the logits (K, h4, w4) of all objects, in the order of their ids."""
-        row_of = {object_id: row for row, object_id in enumerate(self.memory.object_ids)}
-        logits = np.empty((len(row_of), *self.mask_size), np.float32)
-        for group in self.memory.groups():
-            rows = [row_of[object_id] for object_id in group.object_ids]
-            logits[rows] = self.backend.segment(features, group.keys, group.values)
+    def read_and_decode(
+        self, features: Features, windows: Mapping[int, Window] = NOWHERE
+    ) -> Float:
+        """
+        Return the logits (K, h4, w4) of all objects, in the order of their ids.
+
+        :param windows: of objects that need not be looked for elsewhere; only where the backend
+            `takes_windows`. Outside of it an object is as unlikely as it can be.
+        """
+        logits = np.full((len(self.memory.object_ids), *self.mask_size), -MAX_LOGIT, np.float32)
+        everywhere = dict.fromkeys(self.memory.object_ids, whole(self.grid))
+        self.look(features, {**everywhere, **windows}, logits)
         return logits
+
+    def look(self, features: Features, windows: Mapping[int, Window], logits: Float) -> None:
+        """
+        Look for some of the objects.
+
+        :param windows: where, by id.
+        :param logits: as from `read_and_decode`; changed there, in the rows of these objects.
+        """
+        row_of = {object_id: row for row, object_id in enumerate(self.memory.object_ids)}
+        for group in self.memory.groups():
+            wanted = {k: windows[k] for k in group.object_ids if k in windows}
+            for call in plan(wanted, self.grid):
+                found = self._segment(features, group, call)
+                for object_id, plane in zip(call.object_ids, found):
+                    whole_plane = logits[row_of[object_id]]
+                    if call.window is None:
+                        whole_plane[:] = plane
+                    else:
+                        call.window.cut(whole_plane, self.grid)[:] = plane
+
+    def _segment(self, features: Features, group: Group, call: Call) -> Float:
+        values = group.values
+        if len(call.object_ids) < len(group.object_ids):
+            rows = [group.object_ids.index(k) for k in call.object_ids]
+            values = values[rows[0] : rows[0] + 1] if len(rows) == 1 else values[rows]
+        if call.window is None:
+            return self.backend.segment(features, group.keys, values)
+        return self.backend.segment(features, group.keys, values, call.window)
 
     def encode(
         self, features: Features, prob: Float, object_ids: Sequence[int], chosen: Sequence[int]

@@ -85,9 +85,11 @@ def tiny() -> Path:
 
 def _config(**settings: Any) -> SegmenterConfig:
     off = RedetectConfig(enabled=False)  # there is none in one graph
-    return replace(
+    config = replace(
         SegmenterConfig(max_objects=OBJECTS, input_size=INPUT, redetect=off), **settings
     )
+    # nor are there windows
+    return replace(config, memory=replace(config.memory, windowed=False))
 
 
 @pytest.fixture
@@ -292,6 +294,7 @@ def test_there_is_no_redetection_in_one_graph(
     one, three = both(redetect=RedetectConfig(enabled=True))
     assert three.config.redetect.enabled
     assert not one.config.redetect.enabled
+    assert not one.config.memory.windowed
     prompts = {0: Prompt(frames[0][1])}
     for _, expected, found in _pairs(one, three, frames[:4], prompts):
         np.testing.assert_array_equal(found.label_map, expected.label_map)

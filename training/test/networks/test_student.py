@@ -11,7 +11,7 @@ torch = pytest.importorskip('torch', reason='the training package needs torch')
 
 from vos_distill.networks.backbones import BACKBONES, load_imagenet  # noqa: E402
 from vos_distill.networks.presets import build_student, count_parameters, PRESETS  # noqa: E402
-from vos_distill.networks.student import FastStudent, MobileVosStudent, Student  # noqa: E402
+from vos_distill.networks.student import cell_grid, FastStudent, MobileVosStudent, Student  # noqa: E402
 
 # The paper publishes 8.1, 2.5 and 1.9 M (CVPR 2023); widths are derived from those.
 PUBLISHED = {'resnet18': 8.1e6, 'mobilenet_v2': 2.5e6, 'mobilenet_v2_no_aspp': 1.9e6}
@@ -249,3 +249,33 @@ def test_options_of_the_fast_family_keep_the_contract(options: dict[str, str | i
     assert value.shape == (2, 3, 40, 4 * 6)
     assert logits.shape == (2, 3, 16, 24)
     assert bool(torch.isfinite(logits).all())
+
+
+@torch.no_grad()
+@pytest.mark.parametrize('kernel', [1, 3])
+def test_a_window_is_segmented_as_the_whole_frame_is(kernel: int) -> None:
+    student = fast(readout_kernel=kernel)
+    assert student.takes_places
+    features = student.encode_image(torch.randn(1, 3, 256, 320))
+    masks = torch.rand(1, 2, 64, 80)
+    value = student.encode_mask(features, masks, masks.flip(1))
+    memory = torch.stack([features['key'].flatten(2)] * 2, 1), torch.stack([value] * 2, 2)
+    whole, _ = student.segment(features, *memory)
+    grid = cell_grid(16, 20, whole)
+    rows, columns = slice(0, 14), slice(3, 20)
+    cut = {
+        name: x[..., : 14 * (x.shape[2] // 16), 3 * (x.shape[3] // 20) :]
+        for name, x in features.items()
+    }
+    here = grid.unflatten(1, (16, 20))[:, rows, columns].flatten(1)
+    part, _ = student.segment(cut, *memory, (here, grid))
+    expected = whole[..., :56, 12:]
+    assert part.shape == expected.shape
+    # as far from the new border as convolutions see
+    torch.testing.assert_close(
+        part[..., :-24, 24:], expected[..., :-24, 24:], rtol=1e-3, atol=1e-3
+    )
+
+
+def test_a_pooled_memory_takes_no_places() -> None:
+    assert not fast(pooled='prompted').takes_places

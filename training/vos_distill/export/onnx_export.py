@@ -22,7 +22,7 @@ from torch import nn, Tensor
 from vos_distill.networks.aggregation import others_of, soft_aggregate
 from vos_distill.networks.presets import count_parameters
 from vos_distill.networks.student import Features, Student
-from vos_ros.backends.base import GRAPHS
+from vos_ros.backends.base import GRAPHS, token_places
 
 # The newest that TensorRT 8.6 takes (its parser: up to 17; that of 10.0: 9 to 20), so that one
 # file serves both. A test holds the operators in use against the list of 8.6.
@@ -32,6 +32,8 @@ _AXES: dict[str, dict[int, str]] = {
     'key': {2: 'h16', 3: 'w16'},
     'memory_key': {2: 'tokens'},
     'memory_value': {0: 'objects', 3: 'tokens'},
+    'place': {1: 'h16', 2: 'w16'},
+    'memory_place': {1: 'tokens'},
     'masks': {0: 'objects', 1: 'h4', 2: 'w4'},
     'others': {0: 'objects', 1: 'h4', 2: 'w4'},
     'logits': {0: 'objects', 1: 'h4', 2: 'w4'},
@@ -86,8 +88,14 @@ class _Segment(nn.Module):
     def forward(self, *inputs: Tensor) -> Tensor:
         names = ('key', *self.student.segment_features)
         features = dict(zip(names, inputs[: len(names)], strict=True))
-        memory_key, memory_value = inputs[len(names) :]
-        return self.student.segment(features, memory_key[None], memory_value[None])[0][0]
+        memory_key, memory_value, *places = inputs[len(names) :]
+        memory = memory_key[None], memory_value[None]
+        if not places:
+            return self.student.segment(features, *memory)[0][0]
+        here, there = places
+        segment: Any = self.student.segment  # takes places, see `Student.takes_places`
+        logits: Tensor = segment(features, *memory, (here.flatten(1), there))[0][0]
+        return logits
 
 
 class _EncodeMask(nn.Module):
@@ -171,6 +179,10 @@ def export_graphs(
     tokens = features['key'].flatten(2)
     memory_key = torch.cat([tokens, tokens])
     memory_value = torch.stack([value, value], dim=1)
+    places = {}
+    if student.takes_places:
+        grid = torch.tensor(token_places(h // 16, w // 16))
+        places = {'place': grid, 'memory_place': grid.flatten(1)}
     jobs: dict[str, tuple[nn.Module, dict[str, Tensor], dict[str, Tensor]]] = {
         'encode_image': (
             _EncodeImage(student, image_outputs),
@@ -184,6 +196,7 @@ def export_graphs(
                 **{n: features[n] for n in student.segment_features},
                 'memory_key': memory_key,
                 'memory_value': memory_value,
+                **places,
             },
             {'logits': masks},
         ),
@@ -238,6 +251,9 @@ class OnnxStudent:
     def run(self, graph: str, feeds: dict[str, np.ndarray[Any, Any]]) -> dict[str, Any]:
         """Run one graph; it takes from `feeds` what it names."""
         session = self.sessions[graph]
+        if 'key' in feeds:
+            grid = token_places(*feeds['key'].shape[2:])
+            feeds = {**feeds, 'place': grid, 'memory_place': grid.reshape(2, -1)}
         wanted = {i.name: feeds[i.name] for i in session.get_inputs()}
         names = [o.name for o in session.get_outputs()]
         return dict(zip(names, session.run(names, wanted), strict=True))

@@ -34,7 +34,7 @@ from onnxruntime.quantization import (
 )
 
 from vos_ros.backends import Backend, Features, load_manifest, Manifest, open_backend
-from vos_ros.backends.base import GRAPHS, Size
+from vos_ros.backends.base import GRAPHS, Size, token_places, Window
 from vos_ros.config import RuntimeConfig, SegmenterConfig
 from vos_ros.datatypes import Float, Prompt
 from vos_ros.engine.segmenter import VideoSegmenter
@@ -112,15 +112,29 @@ class _Recorder:
         self._backend, self._keep = backend, tape.keep
         self.name, self.precision = backend.name, backend.precision
         self.fallbacks = backend.fallbacks
+        self.takes_windows = False  # whole frames say more of the range of an activation
 
     def encode_image(self, image: Float) -> Features:
         self._keep('encode_image', {'image': image})
         return self._backend.encode_image(image)
 
-    def segment(self, features: Features, memory_key: Float, memory_value: Float) -> Float:
-        offered = {**features, 'memory_key': memory_key, 'memory_value': memory_value}
+    def segment(
+        self,
+        features: Features,
+        memory_key: Float,
+        memory_value: Float,
+        window: Window | None = None,
+    ) -> Float:
+        places = token_places(*features['key'].shape[2:])
+        offered = {
+            **features,
+            'place': places,
+            'memory_place': places.reshape(2, -1),
+            'memory_key': memory_key,
+            'memory_value': memory_value,
+        }
         self._keep('segment', offered)
-        return self._backend.segment(features, memory_key, memory_value)
+        return self._backend.segment(features, memory_key, memory_value, window)
 
     def encode_mask(self, features: Features, masks: Float, others: Float) -> Float:
         self._keep('encode_mask', {**features, 'masks': masks, 'others': others})

@@ -24,6 +24,8 @@ from vos_distill.networks.attention import attend, closeness
 from vos_distill.networks.backbones import BACKBONES
 
 Features = dict[str, Tensor]
+#: (x, y) of the query's tokens (2, N) and of the memory's (2, M), in cells from the grid's centre.
+Places = tuple[Tensor, Tensor]
 
 
 def per_object(x: Tensor, objects: int) -> Tensor:
@@ -90,6 +92,7 @@ class Student(nn.Module, ABC):
     value_dim: int
     max_objects: int = 0  # in one call of `segment`; 0 = any number
     segment_features: tuple[str, ...] = ()  # what `segment` reads beside the key
+    takes_places: bool = False  # `segment` can be told where its tokens lie, see FastStudent
     mask_features: tuple[str, ...] = ()  # what `encode_mask` reads
     mean: tuple[float, float, float] = (123.675, 116.28, 103.53)
     std: tuple[float, float, float] = (58.395, 57.12, 57.375)
@@ -216,6 +219,7 @@ class FastStudent(Student):
         c4, c8, c16 = self.take_backbone(backbone)
         d16, d8, d4 = decoder
         self.key_dim = key_dim
+        self.takes_places = not pooled  # pooling needs the whole grid
         self.stored_width = stored_width or value_width
         self.value_dim = self.stored_width + 16
         self.key_proj = nn.Conv2d(c16, key_dim, 3, 1, 1)
@@ -275,12 +279,18 @@ class FastStudent(Student):
         return torch.cat([x, fine.to(x.dtype)], dim=1).flatten(2).unflatten(0, (b, k))
 
     def _dot(
-        self, key: Tensor, memory_key: Tensor, scale: Tensor, pooled: bool
+        self,
+        key: Tensor,
+        memory_key: Tensor,
+        scale: Tensor,
+        pooled: bool,
+        places: Places | None = None,
     ) -> tuple[Tensor, Tensor]:
         """
         Compare every query token with every memory token.
 
         :param scale: (R,) weight of the distance between positions.
+        :param places: where the tokens lie; None = both on the same whole grid.
         :return: (B, R, N query, N memory), |q|^2 minus the squared distance; |q|^2 (B, R, N).
         """
         b, rows = memory_key.shape[:2]
@@ -288,19 +298,24 @@ class FastStudent(Student):
         temper = self.key_dim**-0.25  # methods: squared distance / sqrt(Ck)
         query = key.flatten(2).float() * temper
         memory = memory_key.float() * temper
-        position = scale.view(1, rows, 1, 1) * cell_grid(h, w, key)
-        position = position.expand(b, -1, -1, -1)
+        here, there = places or (cell_grid(h, w, key),) * 2
+        position = (scale.view(1, rows, 1, 1) * here).expand(b, -1, -1, -1)
         query = torch.cat([query[:, None].expand(-1, rows, -1, -1), position], dim=2)
+        if here is not there:
+            position = (scale.view(1, rows, 1, 1) * there).expand(b, -1, -1, -1)
         memory = torch.cat([memory, position], dim=2)
         if pooled:
             memory = _pooled(memory, h, w)
         return closeness(query, memory), query.square().sum(2)
 
-    def affinity(self, key: Tensor, memory_key: Tensor) -> tuple[Tensor, Tensor]:
+    def affinity(
+        self, key: Tensor, memory_key: Tensor, places: Places | None = None
+    ) -> tuple[Tensor, Tensor]:
         """
         Attention of every query token over the prompted frame, and over all later frames together.
 
         :param key: (B, Ck, h16, w16).
+        :param places: see `segment`.
         :param memory_key: (B, R, Ck, N); row 0 the prompted frame, then R - 1 >= 1 later ones:
             one, the most recent, in a student, all of them in a teacher with infinite memory.
         :return: affinity (B, R, N query, N memory): row 0 sums to 1 over the memory, so do all
@@ -311,7 +326,7 @@ class FastStudent(Student):
         scale = torch.cat(
             [torch.zeros_like(self.position_scale), self.position_scale.expand(rows - 1)]
         )
-        dot, square = self._dot(key, memory_key, scale, self.pooled == 'both')
+        dot, square = self._dot(key, memory_key, scale, self.pooled == 'both', places)
         best = dot.amax(dim=-1)
         if rows == 2:
             affinity = attend(dot, best)
@@ -323,7 +338,7 @@ class FastStudent(Student):
         return affinity, torch.exp(-(square[:, :2] - best).clamp(min=0))
 
     def _read(
-        self, key: Tensor, memory_key: Tensor, values: Tensor
+        self, key: Tensor, memory_key: Tensor, values: Tensor, places: Places | None = None
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """
         Read the memory.
@@ -338,7 +353,7 @@ class FastStudent(Student):
         if self.pooled == 'prompted':
             return self._read_pooled_and_later(key, memory_key, values)
         with torch.autocast(key.device.type, enabled=False):
-            affinity, match = self.affinity(key, memory_key)
+            affinity, match = self.affinity(key, memory_key, places)
         if self.pooled == 'both':
             values = _pooled(values, h, w)
         readout = values @ affinity.to(values.dtype).transpose(2, 3)
@@ -369,13 +384,22 @@ class FastStudent(Student):
         return torch.stack(read, dim=1), match, long, short
 
     def segment(
-        self, features: Features, memory_key: Tensor, memory_value: Tensor
+        self,
+        features: Features,
+        memory_key: Tensor,
+        memory_value: Tensor,
+        places: Places | None = None,
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """See the base class."""
+        """
+        See the base class.
+
+        :param places: for features that are a window of a frame: where the tokens of the key and
+            those of the memory lie.
+        """
         b, k = memory_value.shape[:2]
         h, w = features['key'].shape[-2:]
         values = memory_value.transpose(1, 2).flatten(2, 3)
-        readout, match, long, short = self._read(features['key'], memory_key, values)
+        readout, match, long, short = self._read(features['key'], memory_key, values, places)
         readout = readout.unflatten(2, (k, self.value_dim)).transpose(1, 2)
         match_map = match.unflatten(-1, (h, w)).to(memory_value.dtype)
         if b == 1:
