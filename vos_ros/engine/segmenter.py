@@ -51,7 +51,7 @@ class _Found:
 
 class VideoSegmenter:
     """
-    Follows prompted objects through a video, with finite memory and a constant cost per frame.
+    Follows prompted objects through a video, with finite memory and a bounded cost per frame.
 
     segment() and memorize() are two verbs, so that a label map can be published before the
     frame is memorised; step() does both. Not for several threads at once.
