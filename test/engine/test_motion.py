@@ -219,3 +219,35 @@ def test_a_small_object_has_a_reach_too(cells: int) -> None:
     seen = prob(leak)
     gate.apply(seen, [1])
     np.testing.assert_array_equal(seen[1] > 0.5, there)
+
+
+def test_near_are_the_body_and_the_crumbs_of_an_object_that_is_seen_as_a_whole() -> None:
+    gate = MotionGate(speed=180)  # six cells from frame to frame
+    prob = scene((1, 10, 10))
+    gate.update(prob, [1], prompted=[1])
+    prob[1, 12, 40], prob[0, 12, 40] = 0.9, 0.1
+    gate.update(prob, [1])
+    reach = gate.reach(1)
+    assert reach is not None
+    assert reach.near is not None
+    rows, columns = np.nonzero(reach.near & ~(np.indices((H, W))[1] > 30))
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (8, 19, 8, 19)
+    assert reach.near[12, 40]
+    assert not (reach.near & ~reach.cells).any()
+
+
+def test_nothing_is_near_where_a_part_is_missing() -> None:
+    gate = MotionGate(speed=180)
+    gate.update(scene((1, 10, 10)), [1], prompted=[1])
+    half = scene((1, 10, 10))
+    half[:, :, 14:] = np.array([1.0, 0.0])[:, None, None]
+    gate.update(half, [1])
+    reach = gate.reach(1)
+    assert reach is not None
+    assert reach.near is None
+    assert not reach.is_hidden
+    half[:] = np.array([1.0, 0.0])[:, None, None]
+    gate.update(half, [1])
+    hidden = gate.reach(1)
+    assert hidden is not None
+    assert hidden.is_hidden

@@ -154,9 +154,12 @@ class MotionGate:
             return None
         radius = self._radius(track.area, seconds)
         cells = track.distance <= radius
-        if track.crumbs is not None:
-            cells |= track.crumbs <= max(_LEAST_SPREAD, _own_speed(track.crumb, seconds))
         near = track.distance <= _NEAR * radius if track.seen >= _WHOLE * track.area else None
+        if track.crumbs is not None:
+            around = track.crumbs <= max(_LEAST_SPREAD, _own_speed(track.crumb, seconds))
+            cells |= around
+            if near is not None:
+                near |= around
         return Reach(
             cells,
             _hidden_below(track.area),

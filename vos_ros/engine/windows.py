@@ -28,8 +28,6 @@ _STEP = 4
 #: that, in units of the last. `fast_mb_slim` at 864x480 on two threads: 20 ms with one object on
 #: the whole frame, 56 ms with five, 1.7 ms with one in a window of 8x8 tokens.
 _CALL, _TOKEN, _OBJECT = 120.0, 1.25, 1.0
-
-
 #: A small window saves less than looking twice may cost, unless it is so much smaller.
 _WORTH = 0.6
 #: After an object came to the border of its window it is looked for in its reach for so long.
