@@ -127,6 +127,14 @@ def test_each_object_is_in_one_call_that_holds_its_window(seed: int) -> None:
             assert window.right >= inner.right
 
 
+def test_many_large_ones_are_together_though_no_two_of_them_gain_by_it() -> None:
+    large = {1: Window(0, 0, 30, 38), 2: Window(0, 16, 30, 54), 3: Window(4, 0, 25, 54)}
+    (call,) = plan(large, GRID)
+    assert (call.window, call.object_ids) == (None, (1, 2, 3))
+    for pair in ((1, 2), (1, 3), (2, 3)):
+        assert len(plan({k: large[k] for k in pair}, GRID)) == 2
+
+
 # In the network
 
 

@@ -36,7 +36,7 @@ class OpenVinoBackend(NamedInputs):
     """
 
     name = 'openvino'
-    takes_windows = False  # a new shape is compiled mid-stream
+    takes_windows = False  # shapes are static: a new one costs time mid-stream
 
     def __init__(self, job: Job) -> None:
         self.precision = job.precision

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 import numpy.typing as npt
@@ -157,7 +158,8 @@ def plan(windows: Mapping[int, Window], grid: Size) -> list[Call]:
     Share out objects among calls, so that all of them together cost little.
 
     Begins with a call for each object and joins the two whose union saves most, as long as any
-    does.
+    does. Where many large windows are left, of which no two are worth joining, all of them may
+    be: so it never costs more than one call for everything.
 
     :param windows: where each object has to be looked for; those that read the same frames.
     :return: calls in no special order; every object is in one. In each, objects are in the order
@@ -181,9 +183,13 @@ def plan(windows: Mapping[int, Window], grid: Size) -> list[Call]:
         new = len(calls) - 1
         savings |= {(k, new): _saving(calls[k], calls[new]) for k in alive}
         alive.add(new)
+    chosen = [calls[k] for k in sorted(alive)]
+    together = reduce(_joined, chosen)
+    if _cost(*together) < sum(_cost(*call) for call in chosen):
+        chosen = [together]
     return [
         Call(None if window == everything else window, tuple(sorted(ids, key=order.index)))
-        for window, ids in (calls[k] for k in sorted(alive))
+        for window, ids in chosen
     ]
 
 
