@@ -3,7 +3,7 @@
 """
 What it gives, and takes, to look for objects only near to where they were.
 
-python benchmarks windows ROOT [ROOT ...] [--model M] [--threads N] [--objects 1 3 5]
+python benchmarks windows ROOT [ROOT ...] [--model M] [--threads N] [--objects 1 3 5] [--backend B]
 
 J&F and latency of every sequence of data sets in DAVIS layout, each with `memory.windowed` and
 without. Then steps with more objects, on the demo's clip and on the first sequence of each set,
@@ -34,7 +34,7 @@ WAYS = {'near': True, 'everywhere': False}
 
 def open_both(args: argparse.Namespace) -> dict[str, VideoSegmenter]:
     """Open the model with and without windows."""
-    runtime = RuntimeConfig(backend='cpu', threads=args.threads)
+    runtime = RuntimeConfig(backend=args.backend, precision=args.precision, threads=args.threads)
     return {
         name: VideoSegmenter.open(
             args.model,
@@ -95,6 +95,8 @@ def main() -> int:
     parser.add_argument('roots', nargs='+', type=Path, metavar='ROOT', help='data set')
     parser.add_argument('--model', default=RuntimeConfig().model)
     parser.add_argument('--threads', type=int, default=2)
+    parser.add_argument('--backend', default='cpu', choices=('cpu', 'openvino'))
+    parser.add_argument('--precision', default='auto')
     parser.add_argument('--objects', type=int, nargs='+', default=[1, 3, 5])
     parser.add_argument('--rounds', type=int, default=8, help='blocks of each')
     args = parse_args(parser)
@@ -125,7 +127,8 @@ def main() -> int:
     model = next(iter(segmenters.values()))
     text = '\n\n'.join(
         [
-            f'{model_line(model)}, {args.threads} threads, cpu. Ratios: near to where they were / '
+            f'{model_line(model)}, {args.threads} threads, {model.backend_name} '
+            f'{model.precision}. Ratios: near to where they were / '
             'everywhere.',
             table(['sequence', 'J&F everywhere', 'near', 'p50 ratio', 'p95', 'p99'], lines),
             'A step, 854x480, the first mask cut into so many objects:',
@@ -133,7 +136,9 @@ def main() -> int:
         ]
     )
     command = f'python benchmarks windows {" ".join(f"DATA/{root.name}" for root in args.roots)}'
-    print(save('windows', f'{command} --threads {args.threads}', text, raw))
+    command += f' --threads {args.threads} --backend {args.backend}'
+    name = 'windows' if args.backend == 'cpu' else f'windows-{args.backend}'
+    print(save(name, command, text, raw))
     return 0
 
 

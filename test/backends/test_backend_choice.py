@@ -12,18 +12,21 @@ from dataclasses import replace
 from functools import partial
 import logging
 from pathlib import Path
+from time import sleep
 from typing import Any
 
 from fake_onnxruntime import fail, FakeRuntime, nan, noise, Spoil
 import pytest
 
 from vos_ros.backends import AUTO, BACKENDS, load_manifest, open_backend
-from vos_ros.backends.base import Backend, Job, NotInstalledError, Verify
+from vos_ros.backends.base import Backend, Features, Job, NotInstalledError, Verify
 from vos_ros.backends.choice import choose, Kind
 from vos_ros.backends.cuda_backend import CUDA, open_cuda
 from vos_ros.backends.onnx_backend import CPU, open_cpu, Registry
+from vos_ros.backends.probe import time_against
 from vos_ros.backends.tensorrt_backend import open_tensorrt, TENSORRT
 from vos_ros.config import RuntimeConfig
+from vos_ros.datatypes import Float
 from vos_ros.errors import VosError
 
 _BOTH = (TENSORRT, CUDA)
@@ -177,6 +180,41 @@ def test_a_precision_that_the_processor_lacks_is_passed_over_unless_asked_for(jo
     assert named.precision == 'fp32'
     with pytest.raises(VosError, match='no bfloat16'):
         _choose(job, FakeRuntime(), openvino=_fp32_only, backend='openvino', precision='bf16')
+
+
+@pytest.mark.parametrize(('share', 'name'), [(0.6, 'openvino'), (1.2, 'cpu')])
+def test_auto_takes_another_way_on_the_processor_only_where_it_is_quicker(
+    share: float,
+    name: str,
+    job: Job,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def opened(job: Job, verify: Verify) -> Backend:
+        backend = open_cpu(job)
+        backend.name = 'openvino'
+        return backend
+
+    monkeypatch.setattr('vos_ros.backends.choice.time_against', lambda *backends: share)
+    caplog.set_level(logging.INFO)
+    backend = _choose(job, FakeRuntime(), installed=[], openvino=opened)
+    assert (backend.name, backend.fallbacks) == (name, ())
+    said = 'openvino in bf16 is not used: a frame takes 1.20 times as long as by cpu here'
+    assert (said in caplog.messages) == (name == 'cpu')
+    assert _choose(job, FakeRuntime(), openvino=opened, backend='openvino').name == 'openvino'
+
+
+def test_what_takes_longer_is_found_to(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    slow, plain = open_cpu(job), open_cpu(job)
+    encode = slow.encode_image
+
+    def encode_image(image: Float) -> Features:
+        sleep(0.1)
+        return encode(image)
+
+    monkeypatch.setattr(slow, 'encode_image', encode_image)
+    assert time_against(plain, slow, job) > 1
+    assert time_against(slow, plain, job) < 1
 
 
 def test_auto_looks_for_what_has_the_precision(job: Job) -> None:

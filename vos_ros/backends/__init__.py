@@ -242,8 +242,8 @@ BACKENDS: dict[str, Kind] = {
     'openvino': Kind(_open_openvino, ('bf16', 'fp32')),
     'cpu': Kind(_open_cpu),
 }
-# What auto tries, best first. OpenVINO counts in bf16 only, about 0.6 of the processor's time: in
-# fp32 it gains nothing (docs/backends.md has the figures).
+# What auto tries, best first. OpenVINO is timed: a frame in bf16 takes 0.6 of the processor's time
+# on one machine and more than 1 on another, in fp32 0.9 to 1.1 (docs/backends.md).
 AUTO = ('tensorrt', 'cuda', 'openvino', 'cpu')
 
 

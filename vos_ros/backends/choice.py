@@ -11,10 +11,12 @@ import logging
 
 from vos_ros.backends.base import Backend, Job, NotInstalledError, Verify
 from vos_ros.backends.machine import gpu_names
-from vos_ros.backends.probe import verify_against
+from vos_ros.backends.probe import time_against, verify_against
 from vos_ros.errors import VosError
 
 _LOG = logging.getLogger(__name__)
+#: What 'auto' takes in place of the processor's reference must need less of its time than this.
+_WORTH = 0.95
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,13 @@ class Kind:
     precisions: tuple[str, ...] = ('fp32',)
     is_gpu: bool = False
 
+    def automatic(self, precision: str) -> tuple[str, ...]:
+        """Return what to try for `precision`, best first, where no backend was asked for."""
+        if precision != 'auto':
+            return (precision,) if precision in self.precisions else ()
+        # How much a processor gains by a precision differs so much that all are timed.
+        return self.precisions[:1] if self.is_gpu else self.precisions
+
 
 def choose(
     job: Job,
@@ -41,8 +50,9 @@ def choose(
     """
     Open the backend that `job.runtime` asks for.
 
-    With 'auto', the first of `order` that opens and passes the probe. The last one, the
-    processor, is what the others are compared with. Whatever was there but failed is named in
+    With 'auto', the first of `order` that opens and passes the probe, and that is quicker here
+    than the last one if it is no GPU. The last one, the processor, is what the others are
+    compared with. Whatever was there but failed is named in
     the backend's `fallbacks` and logged; so is a GPU that nothing installed can use.
 
     :param kinds: all backends by name.
@@ -66,18 +76,24 @@ def choose(
     absent: list[str] = []
     for name in order[:-1]:
         kind = kinds[name]
-        if job.runtime.precision not in ('auto', *kind.precisions):
-            continue
-        try:
-            backend = kind.open(_with_precision(job, name, kind), verify)
-        except NotInstalledError as error:
-            if kind.is_gpu:
-                absent.append(str(error))
-        except Exception as error:  # a driver that is broken must not keep the processor from it
-            kind_of = '' if isinstance(error, VosError) else f'{type(error).__name__}: '
-            failed.append(f'{name} is not used: {kind_of}{error}')
-        else:
-            return _loud(backend, failed)
+        for precision in kind.automatic(job.runtime.precision):
+            try:
+                backend = kind.open(replace(job, precision=precision), verify)
+            except NotInstalledError as error:
+                if kind.is_gpu:
+                    absent.append(str(error))
+            except Exception as error:  # a broken driver must not keep the processor from it
+                kind_of = '' if isinstance(error, VosError) else f'{type(error).__name__}: '
+                failed.append(f'{name} is not used: {kind_of}{error}')
+                break
+            else:
+                share = 0.0 if kind.is_gpu else time_against(open_reference(), backend, job)
+                if share < _WORTH:
+                    return _loud(backend, failed)
+                _LOG.info(
+                    '%s in %s is not used: a frame takes %.2f times as long as by %s here',
+                    *(name, precision, share, last),
+                )
     if job.runtime.precision not in ('auto', *kinds[last].precisions):
         failed.append(
             f'auto found nothing that runs in {job.runtime.precision}; {last} runs in fp32'

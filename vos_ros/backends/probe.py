@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from time import perf_counter
+
 import numpy as np
 
 from vos_ros.backends.base import Backend, Features, first_line, Job, object_shapes
@@ -14,6 +16,8 @@ from vos_ros.errors import VosError
 # fp32 and 0.05 in bf16; fp16 has 8 times finer steps than bf16. A provider that computes
 # something else is off by 1, or gives no number.
 TOLERANCE = {'fp32': 1e-3, 'fp16': 3e-2, 'bf16': 1e-1}
+
+_TURNS = 5
 
 
 def verify_against(reference: Backend, backend: Backend, job: Job) -> None:
@@ -31,6 +35,31 @@ def verify_against(reference: Backend, backend: Backend, job: Job) -> None:
             f'{worst:.2g} of its size, {limit:g} is allowed in {backend.precision}; take another '
             'precision or backend'
         )
+
+
+def time_against(reference: Backend, backend: Backend, job: Job) -> float:
+    """
+    Return how long a frame with one object takes, as a share of what it takes the reference.
+
+    Both take turns, so that whatever else the machine does meets them alike; medians. The first
+    turn only warms up.
+    """
+    rng = np.random.default_rng(0)
+    image = rng.standard_normal((1, 3, *job.size)).astype(np.float32)
+    objects = 1 if job.manifest.fixed is None else job.manifest.fixed[2]
+    shape = object_shapes(job.manifest, job.size, objects)['encode_mask']['masks']
+    masks = rng.random(shape).astype(np.float32) / objects
+    times: dict[Backend, list[float]] = {reference: [], backend: []}
+    for number in range(_TURNS + 1):
+        for one in (reference, backend) if number % 2 else (backend, reference):
+            began = perf_counter()
+            features = one.encode_image(image)
+            value = one.encode_mask(features, masks, masks)
+            key = features['key'].reshape(job.manifest.key_dim, -1)
+            one.segment(features, np.stack([key, key]), np.stack([value, value], axis=1))
+            times[one].append(perf_counter() - began)
+    medians = {one: float(np.median(seen[1:])) for one, seen in times.items()}
+    return medians[backend] / medians[reference]
 
 
 def _largest_difference(reference: Backend, backend: Backend, job: Job) -> tuple[float, str]:
