@@ -48,7 +48,7 @@ def time_against(reference: Backend, backend: Backend, job: Job) -> float:
     image = rng.standard_normal((1, 3, *job.size)).astype(np.float32)
     objects = 1 if job.manifest.fixed is None else job.manifest.fixed[2]
     shape = object_shapes(job.manifest, job.size, objects)['encode_mask']['masks']
-    masks = rng.random(shape).astype(np.float32) / objects
+    masks = rng.random(shape, dtype=np.float32) * np.float32(1 / objects)
     times: dict[Backend, list[float]] = {reference: [], backend: []}
     for number in range(_TURNS + 1):
         for one in (reference, backend) if number % 2 else (backend, reference):
