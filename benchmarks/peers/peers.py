@@ -141,8 +141,8 @@ class Ours:
 
 
 def open_ours(args: argparse.Namespace) -> list[Ours]:
-    """Open the models on the processor, and on OpenVINO in bf16 where it is there."""
-    kinds = [('cpu', 'auto'), ('openvino', 'bf16')]
+    """Open the models on the processor, and on OpenVINO where it is there."""
+    kinds = [('cpu', 'auto'), ('openvino', 'fp32'), ('openvino', 'bf16')]
     if args.device == 'cuda':
         kinds = [('cuda', 'auto'), ('tensorrt', 'auto')]
     wanted = [(model, *kind) for kind in kinds for model in args.model]
