@@ -124,6 +124,14 @@ def test_rounding_of_the_precision_is_allowed_and_no_more(job: Job) -> None:
         _choose(job, fake, backend='cuda')
 
 
+def test_int8_may_be_rounded_in_another_way(job: Job) -> None:
+    content = {**job.manifest.content, 'precision': 'int8'}
+    job = replace(job, manifest=replace(job.manifest, content=content))
+    assert _choose(job, FakeRuntime(spoil={CUDA: noise(0.03)}), backend='cuda').name == 'cuda'
+    with pytest.raises(VosError, match='computes something else'):
+        _choose(job, FakeRuntime(spoil={CUDA: noise(0.5)}), backend='cuda')
+
+
 def test_a_plain_machine_gets_the_processor_without_a_word(
     job: Job, caplog: pytest.LogCaptureFixture
 ) -> None:
