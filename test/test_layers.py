@@ -50,7 +50,14 @@ _OWNERS = {
     'aiohttp': ('page/server.py',),
     'rosbags': ('bag',),
     # Threads belong to the worker, the node and the page; engine and pipeline compute.
-    'threading': ('stream/backlog.py', 'stream/worker.py', 'ros', 'page', *_PROCESSES),
+    'threading': (
+        'stream/backlog.py',
+        'stream/worker.py',
+        'stream/carrying.py',
+        'ros',
+        'page',
+        *_PROCESSES,
+    ),
 }
 
 

@@ -391,6 +391,19 @@ class OverlayConfig(_Validated):
 
 
 @dataclass(frozen=True)
+class CarryConfig(_Validated):
+    """Labels for images that the network has not seen yet."""
+
+    enabled: bool = setting(True, 'offer ~/carried_labels; computed only where someone subscribes')
+    max_age_ms: float = setting(
+        500.0,
+        'labels of an image so much older than the newest one are not carried to it',
+        unit='ms',
+        limits=(1.0, 10_000.0),
+    )
+
+
+@dataclass(frozen=True)
 class DiagnosticsConfig(_Validated):
     """The node's report on itself."""
 
@@ -444,6 +457,7 @@ class NodeConfig(_Validated):
     init: InitConfig = field(default_factory=InitConfig)
     publish: PublishConfig = field(default_factory=PublishConfig)
     overlay: OverlayConfig = field(default_factory=OverlayConfig)
+    carry: CarryConfig = field(default_factory=CarryConfig)
     diagnostics: DiagnosticsConfig = field(default_factory=DiagnosticsConfig)
 
     def __post_init__(self) -> None:

@@ -38,8 +38,9 @@ in:   image (sensor_msgs/Image), or image/compressed;  init_mask (sensor_msgs/Im
       pixel), init_mask/compressed (png), init_boxes (vision_msgs/Detection2DArray);
       init_points (geometry_msgs/PointStamped), init_click (geometry_msgs/Point);
       remove_objects (std_msgs/UInt16MultiArray)
-out:  ~/labels, ~/object_<id>/mask, ~/confidence, ~/overlay (sensor_msgs/Image),
-      ~/overlay/compressed;  ~/object_states, /diagnostics (diagnostic_msgs/DiagnosticArray);
+out:  ~/labels, ~/carried_labels, ~/object_<id>/mask, ~/confidence, ~/overlay
+      (sensor_msgs/Image), ~/overlay/compressed;  ~/object_states, /diagnostics
+      (diagnostic_msgs/DiagnosticArray);
       ~/objects, ~/label_info (vision_msgs, where installed)
 do:   ~/reset (std_srvs/Trigger), ~/enable (std_srvs/SetBool), the lifecycle services
 

@@ -16,7 +16,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from vos_ros.config import NodeConfig, OverlayConfig
-from vos_ros.datatypes import Frame, ObjectState, Segmentation
+from vos_ros.datatypes import Frame, LabelMap, ObjectState, Segmentation
 from vos_ros.ros import conversions, detections, raw_image, states
 from vos_ros.ros.camera_info import CameraInfoRelay
 from vos_ros.ros.classes import ClassTable
@@ -65,6 +65,8 @@ class Outputs:
             'object_states': (DiagnosticArray, 2),
             'events': (DiagnosticArray, 32),
         }
+        if config.carry.enabled:
+            kinds['carried_labels'] = (Image, 2)
         if config.overlay.enabled:
             kinds |= {'overlay': (Image, 1), 'overlay/compressed': (CompressedImage, 1)}
         self._publishers = {
@@ -114,10 +116,28 @@ class Outputs:
         :param segmentation: what was found.
         :param frame: on it.
         """
-        if self._is_wanted('labels'):
+        if self.is_wanted('labels'):
             self._publishers['labels'].publish(
                 raw_image.write_labels(segmentation.label_map, frame.source)
             )
+
+    def is_wanted(self, name: str) -> bool:
+        """
+        Return whether somebody subscribes.
+
+        :param name: of a topic below the node's name; may be none that is offered.
+        """
+        publisher = self._publishers.get(name)
+        return publisher is not None and publisher.get_subscription_count() > 0
+
+    def publish_carried(self, label_map: LabelMap, frame: conversions.CameraFrame) -> None:
+        """
+        Publish labels that were carried to an image; in the carrying thread.
+
+        :param label_map: (H, W) uint8 or uint16.
+        :param frame: the image.
+        """
+        self._publishers['carried_labels'].publish(raw_image.write_labels(label_map, frame.source))
 
     def publish_rest(
         self,
@@ -136,10 +156,10 @@ class Outputs:
         """
         labels, header = segmentation.label_map, frame.header
         self._publish_names(segmentation, names, header)
-        if self._is_wanted('class_labels'):
+        if self.is_wanted('class_labels'):
             classes = self._classes.to_class_map(labels)
             self._publishers['class_labels'].publish(raw_image.write_labels(classes, frame.source))
-        if self._is_wanted('labels/compressed'):
+        if self.is_wanted('labels/compressed'):
             self._publishers['labels/compressed'].publish(conversions.to_png_msg(labels, header))
         if self._infos is not None:
             self._infos.publish(header, labels.shape)
@@ -147,19 +167,19 @@ class Outputs:
             for object_id, publisher in self._object_publishers.items():
                 if publisher.get_subscription_count() > 0:
                     publisher.publish(conversions.to_mask_msg(labels, object_id, header))
-        if self._is_wanted('objects'):
+        if self.is_wanted('objects'):
             self._publishers['objects'].publish(
                 detections.to_objects_msg(self._vision, segmentation, names, header)
             )
-        if self._is_wanted('object_states'):
+        if self.is_wanted('object_states'):
             self._publishers['object_states'].publish(
                 states.to_states_msg(segmentation, names, header)
             )
         # Noted for nobody, too: whoever comes late must not hear of what was before.
         event = self._events.note(segmentation, names, header)
-        if event is not None and self._is_wanted('events'):
+        if event is not None and self.is_wanted('events'):
             self._publishers['events'].publish(event)
-        if self._is_wanted('confidence'):
+        if self.is_wanted('confidence'):
             self._publishers['confidence'].publish(
                 conversions.to_mono_msg(conversions.to_confidence(segmentation), header)
             )
@@ -188,10 +208,6 @@ class Outputs:
                 with self._lock:
                     self._object_publishers[object_id] = publisher
 
-    def _is_wanted(self, name: str) -> bool:
-        publisher = self._publishers.get(name)
-        return publisher is not None and publisher.get_subscription_count() > 0
-
     def _publish_overlay(
         self,
         segmentation: Segmentation,
@@ -199,7 +215,7 @@ class Outputs:
         names: Mapping[int, str],
         overlay: OverlayConfig,
     ) -> None:
-        wanted = [n for n in ('overlay', 'overlay/compressed') if self._is_wanted(n)]
+        wanted = [n for n in ('overlay', 'overlay/compressed') if self.is_wanted(n)]
         now = time.perf_counter()
         is_early = overlay.max_rate_hz > 0 and now - self._overlay_at < 1 / overlay.max_rate_hz
         if not wanted or is_early:

@@ -14,7 +14,7 @@ from sensor_msgs.msg import CompressedImage, Image
 
 from vos_ros.budget import Budget
 from vos_ros.config import NodeConfig, parse_range
-from vos_ros.datatypes import Prompt, Segmentation
+from vos_ros.datatypes import LabelMap, Prompt, Segmentation
 from vos_ros.engine.prompter import Prompter
 from vos_ros.engine.segmenter import VideoSegmenter
 from vos_ros.errors import VosError
@@ -34,6 +34,7 @@ from vos_ros.ros.qos import BEST_EFFORT, profile, QosWatch, RELIABLE
 from vos_ros.ros.raw_image import check_texts, nbytes_of, read_image
 from vos_ros.ros.reporting import image_topic
 from vos_ros.ros.results import Results
+from vos_ros.stream.carrying import Carrying
 from vos_ros.stream.overload import OverloadLimits, OverloadStatus
 from vos_ros.stream.worker import Worker
 
@@ -99,7 +100,8 @@ class Session:
         self._is_closed = False
         self._has_joined = True
         self._images: dict[Any, GapCounter] = {}  # the camera's subscription, once there is one
-        self._worker = _worker(config, loaded)
+        carrying = self._carrying = _carrying(node.context, config, loaded, error_log)
+        self._worker = _worker(config, loaded, carrying)
         self._intake = Intake(node.context, group)
         with ExitStack() as opened:
             results = loaded.results
@@ -114,6 +116,9 @@ class Session:
             self._worker.start()
             opened.callback(self._join, self._worker)
             opened.callback(self._boxes.stop, 0.0)  # it ends while the worker does
+            if carrying is not None:
+                opened.callback(self._join, carrying)
+                carrying.start()
             self._opened = opened.pop_all()
 
     def listen(self) -> str:
@@ -158,7 +163,7 @@ class Session:
             self._is_closed = True
         return self._has_joined
 
-    def _join(self, thread: Worker | BoxDrawer) -> None:
+    def _join(self, thread: Worker | BoxDrawer | Carrying) -> None:
         self._has_joined = thread.stop(_JOIN_S) and self._has_joined
 
     @property
@@ -256,9 +261,34 @@ class Session:
         self._health.image_arrived(encoding, item.stamp_ns)
         self._worker.submit_frame(item)
         self._boxes.put_image(item)
+        if self._carrying is not None and self._outputs.is_wanted('carried_labels'):
+            self._carrying.put_image(item)
 
 
-def _worker(config: NodeConfig, loaded: Loaded) -> Worker[Arrival]:
+def _carrying(
+    context: Any, config: NodeConfig, loaded: Loaded, error_log: ErrorLog
+) -> Carrying[Arrival] | None:
+    """Make the thread that carries labels, if they are offered."""
+    if not config.carry.enabled:
+        return None
+    outputs = loaded.outputs
+
+    def on_carried(label_map: LabelMap, frame: CameraFrame) -> None:
+        if context.ok():
+            outputs.publish_carried(label_map, frame)
+
+    def on_error(error: Exception) -> None:
+        if not isinstance(error, VosError):  # what is wrong with an image is said by the worker
+            error_log.report(error)
+
+    grey = GreyRange(parse_range(config.image_range))
+    to_frame = partial(conversions.to_any_frame, grey=grey)
+    return Carrying(to_frame, on_carried, on_error, config.carry.max_age_ms)
+
+
+def _worker(
+    config: NodeConfig, loaded: Loaded, carrying: Carrying[Arrival] | None
+) -> Worker[Arrival]:
     """Make the worker; what it calls must not lead back to it, or the model would stay."""
     results, prompts = loaded.results, loaded.prompts
     grey = GreyRange(parse_range(config.image_range))
@@ -266,6 +296,8 @@ def _worker(config: NodeConfig, loaded: Loaded) -> Worker[Arrival]:
 
     def on_result(result: Segmentation, frame: CameraFrame) -> None:
         results.publish(result, frame, prompts.names)
+        if carrying is not None:
+            carrying.put_labels(result.label_map, result.stamp_ns)
         prompts.sightings.note(result)
 
     return Worker(

@@ -1,0 +1,184 @@
+# SPDX-FileCopyrightText: 2026 The vos_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Labels of an image carried to a newer one by optical flow, which takes a few milliseconds.
+
+While the network works, the camera goes on: its labels are two or three images old when they come.
+Flow from each image to the one before it is found as images arrive (DIS, Kroeger et al., ECCV
+2016), so what is left to do for new labels is to follow it back through the images since theirs.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from vos_ros.datatypes import Float, Frame, LabelMap
+
+#: Of the reduced images, px. On nine real clips at 24 Hz, J&F after two frames: 0.594 without
+#: flow, 0.696 with 180 px, 0.710 with 240.
+_SHORT_SIDE = 240
+#: Images that flow is kept of, 0.6 MB each.
+_MOST = 32
+#: Around what is carried, px of the reduced images: what the reduction has rounded away.
+_MARGIN = 2
+
+Grey = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """
+    One image.
+
+    :param flow: (h, w, 2) where each of its pixels was on the image before, as a displacement in
+        px of the reduced image; None = there is none before.
+    """
+
+    stamp_ns: int
+    flow: Float | None
+
+
+class Carrier:
+    """
+    Carries the newest labels to the newest image.
+
+    :param max_age_ns: older labels are not carried: too much has changed.
+    """
+
+    def __init__(self, max_age_ns: int) -> None:
+        self._max_age_ns = max_age_ns
+        self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin anew: another camera, or another time."""
+        self._grey: Grey | None = None
+        self._size = (0, 0)
+        self._seen: deque[_Seen] = deque(maxlen=_MOST)
+        self._labels: LabelMap | None = None
+        self._labels_ns = 0
+        self._since: Float | None = None  # (h, w, 2) from the newest image to that of the labels
+
+    def see(self, frame: Frame) -> None:
+        """
+        Take in the next image.
+
+        After one of another size, or a stamp that is not newer, nothing of before is known.
+        """
+        if frame.size != self._size or (self._seen and frame.stamp_ns <= self._seen[-1].stamp_ns):
+            self.forget()
+        self._size = frame.size
+        grey = _reduced(frame)
+        flow: Float | None = None
+        if self._grey is not None:
+            found = self._flow.calc(grey, self._grey, None)  # type: ignore[call-overload]  # no hint
+            flow = np.asarray(found, np.float32)
+            if self._since is not None:
+                self._since = _through(flow, self._since)
+        self._grey = grey
+        self._seen.append(_Seen(frame.stamp_ns, flow))
+
+    def know(self, label_map: LabelMap, stamp_ns: int) -> None:
+        """
+        Take in the newest labels.
+
+        :param label_map: (H, W) of the size of the images; not to be changed afterwards.
+        :param stamp_ns: of their image. If that was not seen, the last one before it counts.
+        """
+        later: list[Float] = []
+        self._labels, self._since = None, None
+        for seen in reversed(self._seen):
+            if seen.stamp_ns <= stamp_ns:
+                break
+            if seen.flow is None:
+                return
+            later.append(seen.flow)
+        else:
+            return
+        if label_map.shape != self._size:
+            return
+        since: Float = np.zeros((*_reduced_size(self._size), 2), np.float32)
+        for flow in reversed(later):
+            since = _through(flow, since)
+        self._labels, self._labels_ns, self._since = label_map, stamp_ns, since
+
+    def carried(self) -> LabelMap | None:
+        """
+        Return the labels of the newest image, (H, W) of the dtype of those that are known.
+
+        None = no labels are known, or only such that are too old.
+        """
+        if self._labels is None or self._since is None or not self._seen:
+            return None
+        age_ns = self._seen[-1].stamp_ns - self._labels_ns
+        if age_ns > self._max_age_ns:
+            return None
+        return self._labels if age_ns <= 0 else _warped(self._labels, self._since)
+
+
+def _reduced_size(size: tuple[int, int]) -> tuple[int, int]:
+    scale = min(_SHORT_SIDE / min(size), 1.0)
+    height, width = (max(round(side * scale), 16) for side in size)
+    return height, width
+
+
+def _reduced(frame: Frame) -> Grey:
+    height, width = _reduced_size(frame.size)
+    code = cv2.COLOR_RGB2GRAY if frame.encoding == 'rgb8' else cv2.COLOR_BGR2GRAY
+    grey = cv2.cvtColor(np.ascontiguousarray(frame.image), code)
+    return np.asarray(cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _places(height: int, width: int) -> tuple[Float, Float]:
+    y, x = np.mgrid[:height, :width].astype(np.float32)
+    return x, y
+
+
+def _through(flow: Float, since: Float) -> Float:
+    """Follow `flow` one image back, and from there `since`."""
+    x, y = _places(*flow.shape[:2])
+    x, y = x + flow[..., 0], y + flow[..., 1]
+    beyond = cv2.remap(since, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(flow + beyond, np.float32)
+
+
+def _warped(labels: LabelMap, since: Float) -> LabelMap:
+    """Fetch each pixel's label from where it was; only where anything is to be fetched."""
+    found = np.zeros_like(labels)
+    (rows, columns), (height, width) = labels.shape, since.shape[:2]
+    objects = np.asarray(labels > 0, np.uint8)
+    if not objects.any():
+        return found
+    # Any pixel of an object marks its cell.
+    coarse = cv2.resize(objects * np.float32(255), (width, height), interpolation=cv2.INTER_AREA)
+    x, y = _places(height, width)
+    there = cv2.remap(coarse, x + since[..., 0], y + since[..., 1], cv2.INTER_LINEAR)
+    left, top, wide, high = cv2.boundingRect(np.asarray(there > 0, np.uint8))
+    if not wide:
+        return found
+    across, down = columns / width, rows / height
+    right = min(int((left + wide + _MARGIN) * across) + 1, columns)
+    bottom = min(int((top + high + _MARGIN) * down) + 1, rows)
+    left, top = (max(int((low - _MARGIN) * by), 0) for low, by in ((left, across), (top, down)))
+    x, y = _places(bottom - top, right - left)
+    x, y = x + np.float32(left), y + np.float32(top)
+    # Pixel centres: 0.5 px in from the corner in both grids.
+    moved = cv2.remap(
+        since,
+        np.asarray((x + 0.5) / across - 0.5, np.float32),
+        np.asarray((y + 0.5) / down - 0.5, np.float32),
+        cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+    found[top:bottom, left:right] = cv2.remap(
+        labels,
+        np.asarray(x + moved[..., 0] * across, np.float32),
+        np.asarray(y + moved[..., 1] * down, np.float32),
+        cv2.INTER_NEAREST,
+    )
+    return found

@@ -1,0 +1,102 @@
+# SPDX-FileCopyrightText: 2026 The vos_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""A thread that carries labels to the images that come while the network works."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+import threading
+from typing import Generic, TypeVar
+
+from vos_ros.datatypes import Frame, LabelMap
+from vos_ros.engine.carry import Carrier
+
+T = TypeVar('T')
+
+#: Images that may wait; beyond it the oldest go. More than one, as each step of the flow is surer
+#: the shorter it is.
+_CAPACITY = 3
+
+
+class Carrying(Generic[T]):
+    """
+    Answers each image at once with the newest labels, carried to it.
+
+    :param to_frame: converts what was put in, in this thread; may raise VosError.
+    :param on_carried: called from this thread with labels (H, W) and the image that they are of
+        now.
+    :param max_age_ms: older labels are not carried.
+    """
+
+    def __init__(
+        self,
+        to_frame: Callable[[T], Frame],
+        on_carried: Callable[[LabelMap, Frame], None],
+        on_error: Callable[[Exception], None],
+        max_age_ms: float,
+    ) -> None:
+        self._to_frame = to_frame
+        self._on_carried = on_carried
+        self._on_error = on_error
+        self._carrier = Carrier(int(max_age_ms * 1e6))
+        self._changed = threading.Condition()
+        self._images: deque[T] = deque(maxlen=_CAPACITY)
+        self._labels: tuple[LabelMap, int] | None = None
+        self._is_stopping = False
+        self._thread = threading.Thread(target=self._run, name='vos_carry', daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def put_image(self, item: T) -> None:
+        """Hand over the newest image."""
+        with self._changed:
+            self._images.append(item)
+            self._changed.notify_all()
+
+    def put_labels(self, label_map: LabelMap, stamp_ns: int) -> None:
+        """
+        Hand over what the network found; it counts from the next image on.
+
+        :param label_map: (H, W), not to be changed afterwards.
+        :param stamp_ns: of its image.
+        """
+        with self._changed:
+            self._labels = label_map, stamp_ns
+
+    def stop(self, timeout_s: float) -> bool:
+        """
+        End the thread after the image in progress.
+
+        :return: it has ended.
+        """
+        with self._changed:
+            self._is_stopping = True
+            self._changed.notify_all()
+        if self._thread.ident is not None:
+            self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._images or self._is_stopping)
+                if self._is_stopping:
+                    return
+                item = self._images.popleft()
+                labels, self._labels = self._labels, None
+            try:
+                self._answer(item, labels)
+            except Exception as error:  # the next image must be answered
+                self._on_error(error)
+
+    def _answer(self, item: T, labels: tuple[LabelMap, int] | None) -> None:
+        if labels is not None:
+            self._carrier.know(*labels)
+        frame = self._to_frame(item)
+        self._carrier.see(frame)
+        carried = self._carrier.carried()
+        if carried is not None:
+            self._on_carried(carried, frame)
