@@ -168,6 +168,12 @@ def test_what_is_kept_is_bounded() -> None:
     assert carrier.carried() is None
 
 
+def test_images_too_old_for_labels_are_forgotten() -> None:
+    carrier = Carrier(4 * _PERIOD_NS)
+    _see(carrier, range(20))
+    assert len(carrier._seen) == 5
+
+
 def test_an_object_that_left_the_picture_is_gone() -> None:
     carrier = Carrier(_MAX_AGE_NS)
     frames = [np.roll(_texture(*_SIZE, seed=3), -20 * k, axis=1) for k in range(6)]
