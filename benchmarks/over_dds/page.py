@@ -138,17 +138,17 @@ def _programs(args: argparse.Namespace, folder: Path) -> Iterator[Path]:
             each.wait(20)
 
 
-class _Camera:
+class Camera:
     """Publishes the clip of the demo and listens to the labels."""
 
     def __init__(self, hz: float) -> None:
         rclpy.init()
-        self._node = rclpy.create_node('bench_page')
-        self._images = self._node.create_publisher(Image, 'image', qos_profile_sensor_data)
-        self._masks = self._node.create_publisher(Image, 'init_mask', 1)
-        self._node.create_subscription(Image, 'vos/labels', self._on_labels, 2)
+        self.node = rclpy.create_node('bench_camera')
+        self._images = self.node.create_publisher(Image, 'image', qos_profile_sensor_data)
+        self._masks = self.node.create_publisher(Image, 'init_mask', 1)
+        self.node.create_subscription(Image, 'vos/labels', self._on_labels, 2)
         self._executor = SingleThreadedExecutor()
-        self._executor.add_node(self._node)
+        self._executor.add_node(self.node)
         self._clip = list(render(30))
         self._period_s, self._number = 1 / hz, 0
         self._sent: dict[int, float] = {}
@@ -172,7 +172,7 @@ class _Camera:
         while time.monotonic() < end:
             image, labels = self._clip[self._number % len(self._clip)]
             msg = to_color_msg(image, 'rgb8', Image().header)
-            msg.header.stamp = self._node.get_clock().now().to_msg()
+            msg.header.stamp = self.node.get_clock().now().to_msg()
             if marks and self._number == 0:
                 self._masks.publish(to_label_msg(labels, msg.header))
             self._sent[stamp_ns_of(msg)] = time.perf_counter()
@@ -189,7 +189,7 @@ class _Camera:
 
 
 def _measure(args: argparse.Namespace, log: Path) -> list[dict[str, Any]]:
-    camera = _Camera(args.hz)
+    camera = Camera(args.hz)
     camera.wait()
     camera.play(3.0)
     camera.play(3.0, marks=True)

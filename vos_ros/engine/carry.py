@@ -26,6 +26,7 @@ _SHORT_SIDE = 240
 _MOST = 32
 #: Around what is carried, px of the reduced images: what the reduction has rounded away.
 _MARGIN = 2
+_REPLICATE = cv2.BORDER_REPLICATE
 
 Grey = npt.NDArray[np.uint8]
 
@@ -136,16 +137,19 @@ def _reduced(frame: Frame) -> Grey:
     return np.asarray(cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def _places(height: int, width: int) -> tuple[Float, Float]:
-    y, x = np.mgrid[:height, :width].astype(np.float32)
-    return x, y
+def _places(height: int, width: int, top: int = 0, left: int = 0) -> tuple[Float, Float]:
+    """Return y as a column and x as a row: whoever adds them makes the plane."""
+    y = np.arange(top, top + height, dtype=np.float32)[:, None]
+    x = np.arange(left, left + width, dtype=np.float32)[None]
+    return y, x
 
 
 def _through(flow: Float, since: Float) -> Float:
     """Follow `flow` one image back, and from there `since`."""
-    x, y = _places(*flow.shape[:2])
-    x, y = x + flow[..., 0], y + flow[..., 1]
-    beyond = cv2.remap(since, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    y, x = _places(*flow.shape[:2])
+    beyond = cv2.remap(
+        since, flow[..., 0] + x, flow[..., 1] + y, cv2.INTER_LINEAR, borderMode=_REPLICATE
+    )
     return np.asarray(flow + beyond, np.float32)
 
 
@@ -153,34 +157,24 @@ def _warped(labels: LabelMap, since: Float) -> LabelMap:
     """Fetch each pixel's label from where it was; only where anything is to be fetched."""
     found = np.zeros_like(labels)
     (rows, columns), (height, width) = labels.shape, since.shape[:2]
-    objects = np.asarray(labels > 0, np.uint8)
-    if not objects.any():
-        return found
+    y, x = _places(height, width)
     # Any pixel of an object marks its cell.
-    coarse = cv2.resize(objects * np.float32(255), (width, height), interpolation=cv2.INTER_AREA)
-    x, y = _places(height, width)
-    there = cv2.remap(coarse, x + since[..., 0], y + since[..., 1], cv2.INTER_LINEAR)
-    left, top, wide, high = cv2.boundingRect(np.asarray(there > 0, np.uint8))
+    objects = (labels > 0).view(np.uint8) * np.uint8(255)
+    coarse = cv2.resize(objects, (width, height), interpolation=cv2.INTER_AREA)
+    there = cv2.remap(coarse, since[..., 0] + x, since[..., 1] + y, cv2.INTER_NEAREST)
+    left, top, wide, high = cv2.boundingRect(there)
     if not wide:
         return found
+    right, bottom = min(left + wide + _MARGIN, width), min(top + high + _MARGIN, height)
+    left, top = max(left - _MARGIN, 0), max(top - _MARGIN, 0)
     across, down = columns / width, rows / height
-    right = min(int((left + wide + _MARGIN) * across) + 1, columns)
-    bottom = min(int((top + high + _MARGIN) * down) + 1, rows)
-    left, top = (max(int((low - _MARGIN) * by), 0) for low, by in ((left, across), (top, down)))
-    x, y = _places(bottom - top, right - left)
-    x, y = x + np.float32(left), y + np.float32(top)
-    # Pixel centres: 0.5 px in from the corner in both grids.
-    moved = cv2.remap(
-        since,
-        np.asarray((x + 0.5) / across - 0.5, np.float32),
-        np.asarray((y + 0.5) / down - 0.5, np.float32),
-        cv2.INTER_LINEAR,
-        borderMode=cv2.BORDER_REPLICATE,
-    )
-    found[top:bottom, left:right] = cv2.remap(
-        labels,
-        np.asarray(x + moved[..., 0] * across, np.float32),
-        np.asarray(y + moved[..., 1] * down, np.float32),
-        cv2.INTER_NEAREST,
-    )
+    box = np.s_[
+        round(top * down) : round(bottom * down), round(left * across) : round(right * across)
+    ]
+    size = found[box].shape
+    moved = cv2.resize(since[top:bottom, left:right], size[::-1], interpolation=cv2.INTER_LINEAR)
+    y, x = _places(*size, box[0].start, box[1].start)
+    from_x = np.asarray(moved[..., 0] * np.float32(across) + x, np.float32)
+    from_y = np.asarray(moved[..., 1] * np.float32(down) + y, np.float32)
+    found[box] = cv2.remap(labels, from_x, from_y, cv2.INTER_NEAREST)
     return found
