@@ -189,13 +189,15 @@ def test_a_peers_export_that_labels_otherwise_is_not_timed(
 
     def ask(self: Any, command: str) -> dict[str, Any]:
         asked.append(command)
-        return agreement if command.startswith('check') else {'size': list(bench.CAMERA)}
+        began = {'size': list(bench.CAMERA), 'parameters': 5_700_000}
+        return agreement if command.startswith('check') else began
 
     monkeypatch.setattr(bench.ExportedPeer, 'ask', ask)
     peer = object.__new__(bench.ExportedPeer)
     peer.name, peer.notes = 'aott-onnx', []
     peer.begin(3, 2)
     assert asked == ['check 3', 'start 3', 'run 2']
+    assert peer.notes[1:] == ['aott-onnx: 5.7 million parameters']
     agreement['clearly'] = 0.001
     with pytest.raises(VosError, match='not timed'):
         peer.begin(3, 2)
@@ -211,6 +213,29 @@ def test_a_python_without_onnx_leaves_the_exported_peer_out(
     python.chmod(0o755)
     assert not bench.can_export(argparse.Namespace(aot=tmp_path, python=str(python)))
     assert 'left out: aott-onnx' in capsys.readouterr().out
+
+
+def test_peers_are_those_whose_sources_were_given(tmp_path: Path) -> None:
+    bench = importlib.import_module('peers.peers')
+    given = dict.fromkeys(bench.SOURCES) | {'device': 'cuda', 'only': []}
+
+    def wanted(**more: Any) -> list[str]:
+        names: list[str] = bench.wanted_peers(argparse.Namespace(**(given | more)))
+        return names
+
+    with pytest.raises(VosError, match='no peer'):
+        wanted()
+    assert wanted(aot=tmp_path, sam2=tmp_path) == ['aott', 'deaott', 'sam2.1-tiny']
+    assert wanted(aot=tmp_path, sam2=tmp_path, only=['sam2.1-tiny']) == ['sam2.1-tiny']
+    with pytest.raises(VosError, match='give --edgetam DIR'):
+        wanted(aot=tmp_path, only=['edgetam'])
+
+
+def test_every_peer_is_known_to_its_process() -> None:
+    pytest.importorskip('torch')
+    bench = importlib.import_module('peers.peers')
+    worker = importlib.import_module('peers.peer_worker')
+    assert {*bench.PEERS} == {*worker.NAMES}
 
 
 @pytest.fixture

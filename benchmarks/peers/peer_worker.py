@@ -7,14 +7,16 @@ It runs in a Python of its own, with torch and what the peer needs, and imports 
 project but peer_export.py, which has AOT-T as a graph. The peer's sources are used as they are;
 what stands in for things that a processor or random weights do not need is below. Commands come
 as lines on stdin, answers are JSON lines: `check K` compares the graph's labels with those of the
-sources, `start K` begins with K objects, `run N` steps through N frames and gives their ms. From a
-float image in memory to a label map at full resolution, with the peer's own memory update.
+sources, `start K` begins with K objects and counts parameters, `run N` steps through N frames and
+gives their ms. From a float image in memory (of the size that the peer sees, where that is one for
+all pictures) to a label map at full resolution, with the peer's own memory update.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+import importlib
 import json
 from pathlib import Path
 import sys
@@ -28,9 +30,23 @@ from torch import nn
 import torch.nn.functional as F
 
 Step = Callable[[int], torch.Tensor]
+Begun = tuple[Step, nn.Module]  # the module has the parameters
 CHECKED = 10  # frames of which labels are compared
 TIE = 1e-3  # of the logits' standard deviation: rounding may decide what is nearer
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+#: SAM 2 and what grew from it: module, function that builds, configuration.
+SAMS = {
+    'sam2.1-tiny': (
+        *('sam2.build_sam', 'build_sam2_video_predictor'),
+        'configs/sam2.1/sam2.1_hiera_t.yaml',
+    ),
+    'edgetam': ('sam2.build_sam', 'build_sam2_video_predictor', 'configs/edgetam.yaml'),
+    'efficienttam-ti-512': (
+        *('efficient_track_anything.build_efficienttam', 'build_efficienttam_video_predictor'),
+        'configs/efficienttam/efficienttam_ti_512x512.yaml',
+    ),
+}
+NAMES = ('cutie-small', 'aott', 'aott-onnx', 'deaott', 'livos', *SAMS)
 
 
 class Correlation(nn.Module):
@@ -72,14 +88,19 @@ def stand_in(name: str, **attributes: Any) -> None:
     sys.modules[name] = module
 
 
-def cutie(folder: Path, frames: torch.Tensor, labels: torch.Tensor) -> Step:
+def no_pretrained_trunk() -> None:
+    """Keep Cutie and LiVOS from loading a ResNet: weights are random."""
+    from torch.utils import model_zoo
+
+    model_zoo.load_url = lambda *args, **kwargs: {}
+
+
+def cutie(folder: Path, frames: torch.Tensor, labels: torch.Tensor) -> Begun:
     """Begin with Cutie-small, random weights, as its eval_config has it for DAVIS 2017."""
     from omegaconf import OmegaConf
 
     sys.path.insert(0, str(folder))
-    from torch.utils import model_zoo
-
-    model_zoo.load_url = lambda *args, **kwargs: {}  # no pretrained trunk: weights are random
+    no_pretrained_trunk()
     config = OmegaConf.load(folder / 'cutie/config/eval_config.yaml')
     model = OmegaConf.load(folder / 'cutie/config/model/base.yaml')
     small = OmegaConf.load(folder / 'cutie/config/model/small.yaml')
@@ -99,7 +120,140 @@ def cutie(folder: Path, frames: torch.Tensor, labels: torch.Tensor) -> Step:
     core = InferenceCore(network, cfg=config)
     ids = [int(k) for k in labels.unique() if k]
     core.step(frames[0], labels, objects=ids)
-    return lambda number: core.output_prob_to_mask(core.step(frames[number]))
+    return lambda number: core.output_prob_to_mask(core.step(frames[number])), network
+
+
+def livos(folder: Path, frames: torch.Tensor, labels: torch.Tensor) -> Begun:
+    """Begin with LiVOS (base, all that there is), random weights, as its eval.py runs it."""
+    sys.path.insert(0, str(folder))
+    no_pretrained_trunk()
+    # eval.py, which has the stepping, also reads data sets and writes results; nothing here does.
+    for name, unused in {
+        'data.vos_test_dataset': ('VOSTestDataset',),
+        'data.burst_test_dataset': ('BURSTTestDataset',),
+        'utils.results_utils': ('ResultSaver', 'make_zip'),
+        'utils.burst_utils': ('BURSTResultHandler',),
+        'utils.args_utils': ('get_dataset_cfg',),
+    }.items():
+        stand_in(f'livos.inference.{name}', **dict.fromkeys(unused))
+    from livos.model.utils import resnet
+
+    resnet.load_weights_add_extra_dim = lambda *args: None
+    from livos.eval import InferenceCore
+    from livos.model.livos_wrapper import LIVOS
+
+    network = LIVOS(model_type='base').to(frames.device).eval()
+    core = InferenceCore(network)
+    core.step(frames[0], labels, [int(k) for k in labels.unique() if k])
+    return lambda number: core.step(frames[number]).argmax(dim=0), network
+
+
+class Film:
+    """
+    Stands in for the pictures, all of which a SAM reads and resizes before it tracks.
+
+    It gives them from memory, and without an end: its own count of frames only grows, while the
+    clip goes to and fro.
+    """
+
+    def __init__(self, frames: torch.Tensor, size: int) -> None:
+        fitted = F.interpolate(frames, (size, size), mode='bilinear', antialias=True)
+        self._images = fitted.sub_(torch.tensor(MEAN).view(3, 1, 1))
+        self._images.div_(torch.tensor(STD).view(3, 1, 1))
+        self.shown = 0
+
+    def __len__(self) -> int:
+        return 1_000_000
+
+    def __getitem__(self, index: int) -> torch.Tensor:
+        return self._images[self.shown]
+
+
+def import_timm_without_weights() -> None:
+    """Keep EdgeTAM from loading a pretrained trunk: weights are random."""
+    try:
+        import torchvision  # noqa: F401
+    except RuntimeError:
+        # timm imports it, and as built for CUDA it fails beside a torch for the processor: these
+        # operators, which nobody here calls, are not there to be described.
+        for name in ('nms', 'qnms'):
+            torch.library.define(f'torchvision::{name}', '(Tensor a, Tensor b, float c) -> Tensor')
+    import timm.models
+
+    create = timm.models.create_model
+    timm.models.create_model = lambda name, pretrained=False, **given: create(name, **given)
+
+
+def build_sam(name: str, folder: Path) -> Any:
+    """Build SAM 2.1-tiny, EdgeTAM or EfficientTAM-Ti (512x512) by its own builder."""
+    first = str(folder) not in sys.path
+    if first:
+        sys.path.insert(0, str(folder))
+    if first and name == 'edgetam':
+        import_timm_without_weights()
+        from sam2.modeling.sam import transformer
+
+        # Without a GPU it allows the slowest attention alone; this switch of its own, in its
+        # favour, allows what SAM 2 has.
+        transformer.ALLOW_ALL_KERNELS = True
+    module, function, config = SAMS[name]
+    build = getattr(importlib.import_module(module), function)
+    # No filling of holes, as tools/vos_inference.py has it for evaluation.
+    network = build(config, device=str(torch.get_default_device()), apply_postprocessing=False)
+    if name == 'edgetam':
+        # It fails for more than one object (its issue 15: `view` of what was expanded), so this
+        # part of it, which is small, sees them one by one.
+        whole = network.spatial_perceiver.forward_2d
+
+        def forward_2d(objects: torch.Tensor) -> tuple[torch.Tensor, ...]:
+            return tuple(torch.cat(parts) for parts in zip(*map(whole, objects.split(1))))
+
+        network.spatial_perceiver.forward_2d = forward_2d
+    return network
+
+
+def sam(name: str, folder: Path, frames: torch.Tensor, labels: torch.Tensor) -> Begun:
+    """Begin with a SAM, random weights, as tools/vos_inference.py of SAM 2 runs it."""
+    network = build_sam(name, folder)
+    network.non_overlap_masks = True  # as there
+    film = Film(frames, network.image_size)
+    size = frames.shape[-2:]
+    predictor = sys.modules[type(network).__module__]
+    predictor.load_video_frames = lambda **given: (film, *size)
+    predictor.tqdm = lambda frames, **given: frames  # no bar of a million frames
+    state = network.init_state('')
+    for k in labels.unique():
+        if k:
+            network.add_new_mask(state, 0, int(k), labels == k)
+
+    read = 0
+
+    def look(module: nn.Module, args: Any, given: dict[str, Any]) -> None:
+        nonlocal read
+        read = given['memory'].shape[0]
+
+    network.memory_attention.register_forward_pre_hook(look, with_kwargs=True)
+    tracking = network.propagate_in_video(state)
+    next(tracking)  # the first frame, whose mask is given
+    pointer = network.hidden_dim // network.mem_dim  # in cells
+    frames_seen, cells = 0, 0
+
+    def step(number: int) -> torch.Tensor:
+        nonlocal frames_seen, cells
+        film.shown = number
+        _, ids, logits = next(tracking)
+        found = torch.zeros(size, dtype=torch.uint8)
+        for k, mask in zip(reversed(ids), logits[:, 0].flip(0)):
+            found[mask > 0] = k
+        frames_seen += 1
+        cells = cells or read - pointer  # at first it remembers one frame and one pointer
+        pointers = min(frames_seen, network.max_obj_ptrs_in_encoder)
+        expected = cells * min(frames_seen, network.num_maskmem) + pointer * pointers
+        if read != expected:
+            raise RuntimeError(f'{read} cells of memory were read where {expected} were expected')
+        return found
+
+    return step, network
 
 
 class Aot:
@@ -136,10 +290,14 @@ class Aot:
         self._labels = labels
         self._objects = int(labels.max())
 
-    def eager(self) -> Step:
+    def begin(self) -> Begun:
         """Prompt it, to be run as it is published."""
         engine = self._prompted()
-        return lambda number: self._step(engine, number)[0]
+        return lambda number: self._step(engine, number)[0], self._network
+
+    def begin_exported(self, threads: int) -> Begun:
+        """Prompt it, to be run as one graph on onnxruntime; AOT-T only."""
+        return self.exported(threads), self._network
 
     def exported(self, threads: int) -> Step:
         """Prompt it, to be run as one graph on onnxruntime; AOT-T only."""
@@ -214,7 +372,7 @@ class Aot:
 def main() -> int:
     """Serve commands until stdin ends."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[1])
-    parser.add_argument('peer', choices=('cutie-small', 'aott', 'aott-onnx', 'deaott'))
+    parser.add_argument('peer', choices=NAMES)
     parser.add_argument('source', type=Path, help='folder of its sources')
     parser.add_argument('clip', type=Path, help='npz: frames (N, H, W, 3), labels_K (H, W)')
     parser.add_argument('--threads', type=int, default=2)
@@ -250,18 +408,24 @@ def main() -> int:
                     made = Aot(args.source, frames, labels, args.peer.removesuffix('-onnx'))
                     answer = made.check(args.threads, CHECKED)
                 else:
-                    step, number, way = prompt(args, frames, labels), 0, 1
-                    answer = {'ready': args.peer}
+                    step = None  # frees what it remembers before the next is built
+                    step, network = prompt(args, frames, labels)
+                    number, way = 0, 1
+                    answer = {'parameters': sum(part.numel() for part in network.parameters())}
             print(json.dumps(answer), file=answers, flush=True)
     return 0
 
 
-def prompt(args: argparse.Namespace, frames: torch.Tensor, labels: torch.Tensor) -> Step:
+def prompt(args: argparse.Namespace, frames: torch.Tensor, labels: torch.Tensor) -> Begun:
     """Build the peer that was asked for and begin with the labels."""
     if args.peer == 'cutie-small':
         return cutie(args.source, frames, labels)
+    if args.peer == 'livos':
+        return livos(args.source, frames, labels)
+    if args.peer in SAMS:
+        return sam(args.peer, args.source, frames, labels)
     made = Aot(args.source, frames, labels, args.peer.removesuffix('-onnx'))
-    return made.exported(args.threads) if args.peer.endswith('-onnx') else made.eager()
+    return made.begin_exported(args.threads) if args.peer.endswith('-onnx') else made.begin()
 
 
 if __name__ == '__main__':

@@ -3,15 +3,28 @@
 """
 This project beside other segmenters on one machine, in one run, taking turns.
 
-python benchmarks peers --python PEERS_PYTHON [--cutie DIR] [--aot DIR] [--model M ...]
-    [--davis ROOT --sequence NAME]
+python benchmarks peers --python PEERS_PYTHON [--cutie DIR] [--aot DIR] [--livos DIR]
+    [--efficienttam DIR] [--edgetam DIR] [--sam2 DIR] [--only PEER ...] [--objects K ...]
+    [--model M ...] [--davis ROOT --sequence NAME]
 
-The peers' sources are yours: clones of github.com/hkchengrex/Cutie (small) and of
-github.com/yoxu515/aot-benchmark (AOT-T, DeAOT-T), and a Python that has torch, einops and
-omegaconf. Nothing of them is part of this project. Weights are random, so this is about time only:
-480x854, from the image in memory to labels of every pixel, memory update included. The peers run
-eagerly in torch, as they are published, and are helped where it costs nothing: images are floats
-already, and malloc is set to keep its pages (it halves their time). Ours start from bytes.
+The peers' sources are yours, clones from github.com:
+
+    --cutie         hkchengrex/Cutie          Cutie-small; needs omegaconf
+    --aot           yoxu515/aot-benchmark     AOT-T, DeAOT-T
+    --livos         uncbiag/LiVOS             LiVOS; needs hydra-core
+    --efficienttam  yformer/EfficientTAM      EfficientTAM-Ti for 512x512; needs hydra-core, iopath
+    --edgetam       facebookresearch/EdgeTAM  EdgeTAM; needs hydra-core, iopath, timm, torchvision
+    --sam2          facebookresearch/sam2     SAM 2.1-tiny; needs hydra-core, iopath
+
+and a Python that has torch, einops, pillow, tqdm and those. Nothing of them is part of this
+project. Weights are random, so this is about time only: 480x854, from the image in memory to
+labels of every pixel, memory update included. The peers run eagerly in torch, as they are
+published, and are helped where it costs nothing: images are floats already, resized for those that
+see a size of their own (AOT-T, DeAOT-T, EfficientTAM, EdgeTAM, SAM 2.1), and malloc is set to keep
+its pages (it halves their time). Ours start from bytes.
+
+SAM 2.1 takes seconds a frame, so it is most of a run: --only and --objects leave out. It, EdgeTAM
+and EfficientTAM step fewer frames a turn: once their memory is full, each costs them the same.
 
 The object of the demo's clip covers a fifth of the picture. Ours is quicker where objects are
 smaller (`memory.windowed`), the peers are not: --davis takes a sequence of a data set instead.
@@ -43,6 +56,7 @@ from vos_ros.errors import VosError
 CAMERA = (480, 854)
 OBJECTS = (1, 3, 5)
 BLOCK = 5  # frames in a row: Cutie memorises every 5th
+STEADY_BLOCK = 2  # where each frame costs the same
 CLIP = 40
 MOST_DIFFERING = 1e-4  # share of a frame's pixels, ties apart, that an export may label otherwise
 #: Keeps freed memory in the process; without it, torch asks the system for every tensor.
@@ -55,6 +69,9 @@ TUNED = {
 
 class Peer:
     """Another segmenter in a process of its own."""
+
+    #: Frames of a turn, and the most before the first.
+    block, most_before = BLOCK, CLIP
 
     def __init__(self, name: str, source: Path, clip: Path, args: argparse.Namespace) -> None:
         command = [args.python, str(Path(__file__).with_name('peer_worker.py')), name]
@@ -84,14 +101,17 @@ class Peer:
 
     def begin(self, objects: int, warm_up: int) -> None:
         """Prompt it, and step until its memory is full."""
-        self.ask(f'start {objects}')
-        made = self.ask(f'run {warm_up}')
+        size = self.ask(f'start {objects}')['parameters']
+        note = f'{self.name}: {size / 1e6:.1f} million parameters'
+        if note not in self.notes:
+            self.notes.append(note)
+        made = self.ask(f'run {min(warm_up, self.most_before)}')
         if tuple(made['size']) != CAMERA:
             raise VosError(f'{self.name} gives masks of {made["size"]}, not {list(CAMERA)}')
 
     def run(self, clip: Clip, number: int) -> list[float]:
         """Return ms of one block."""
-        times: list[float] = self.ask(f'run {BLOCK}')['ms']
+        times: list[float] = self.ask(f'run {self.block}')['ms']
         return times
 
     def close(self) -> None:
@@ -99,6 +119,18 @@ class Peer:
         if self._process.stdin is not None:
             self._process.stdin.close()
         self._process.wait()
+
+
+class SteadyPeer(Peer):
+    """SAM 2 or what grew from it: full after 16 frames, 7 of which it remembers as maps."""
+
+    block, most_before = STEADY_BLOCK, 16
+
+
+class SlowPeer(SteadyPeer):
+    """Takes seconds, so it begins with half of its pointers: 32 of 28 736 cells are missing."""
+
+    block, most_before = 1, 8
 
 
 class ExportedPeer(Peer):
@@ -156,25 +188,44 @@ def open_ours(args: argparse.Namespace) -> list[Ours]:
     return found
 
 
-def open_peers(args: argparse.Namespace, clip: Path) -> list[Peer]:
-    """Start those whose sources were given."""
-    wanted: list[tuple[type[Peer], str, Path | None]] = [
-        (Peer, 'cutie-small', args.cutie),
-        (Peer, 'aott', args.aot),
-        (
-            ExportedPeer,
-            'aott-onnx',
-            args.aot if args.device == 'cpu' and can_export(args) else None,
-        ),
-        (Peer, 'deaott', args.aot),
-    ]
-    return [kind(name, source, clip, args) for kind, name, source in wanted if source is not None]
+#: Name -> kind, and the option that has its sources.
+PEERS: dict[str, tuple[type[Peer], str]] = {
+    'cutie-small': (Peer, 'cutie'),
+    'aott': (Peer, 'aot'),
+    'aott-onnx': (ExportedPeer, 'aot'),
+    'deaott': (Peer, 'aot'),
+    'livos': (Peer, 'livos'),
+    'efficienttam-ti-512': (SteadyPeer, 'efficienttam'),
+    'edgetam': (SteadyPeer, 'edgetam'),
+    'sam2.1-tiny': (SlowPeer, 'sam2'),
+}
+SOURCES = {option: None for _, option in PEERS.values()}  # each once, in their order
+
+
+def wanted_peers(args: argparse.Namespace) -> list[str]:
+    """Return those whose sources were given, or those of them that --only names."""
+    found = [name for name, (_, option) in PEERS.items() if getattr(args, option) is not None]
+    if args.only:
+        without = [name for name in args.only if name not in found]
+        if without:
+            raise VosError(f'--only {" ".join(without)}: give --{PEERS[without[0]][1]} DIR, too')
+        found = [name for name in found if name in args.only]
+    if 'aott-onnx' in found and not (args.device == 'cpu' and can_export(args)):
+        found.remove('aott-onnx')
+    if not found:
+        options = ', '.join(f'--{option} DIR' for option in SOURCES)
+        raise VosError(f'no peer: give the sources of one ({options})')
+    return found
+
+
+def open_peers(args: argparse.Namespace, names: list[str], clip: Path) -> list[Peer]:
+    """Start them."""
+    wanted = [(name, *PEERS[name]) for name in names]
+    return [kind(name, getattr(args, option), clip, args) for name, kind, option in wanted]
 
 
 def can_export(args: argparse.Namespace) -> bool:
     """Return whether the peers' Python can make and run a graph; say so where it is wanted."""
-    if args.aot is None:
-        return False
     command = [args.python, '-c', 'import onnx, onnxruntime']
     tried = subprocess.run(command, capture_output=True, text=True)
     if tried.returncode:
@@ -194,8 +245,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[1])
     parser.add_argument('--model', nargs='+', default=[RuntimeConfig().model])
     parser.add_argument('--python', default=sys.executable, help='interpreter for the peers')
-    parser.add_argument('--cutie', type=Path, help='sources of Cutie')
-    parser.add_argument('--aot', type=Path, help='sources of aot-benchmark')
+    for option in SOURCES:
+        of = ', '.join(name for name, (_, its) in PEERS.items() if its == option)
+        parser.add_argument(f'--{option}', type=Path, metavar='DIR', help=f'sources of {of}')
+    parser.add_argument('--only', nargs='+', default=[], choices=PEERS, help='of the peers')
+    parser.add_argument('--objects', nargs='+', type=int, default=[*OBJECTS], choices=OBJECTS)
     parser.add_argument('--davis', default='', help='data set; else the clip of the demo')
     parser.add_argument('--sequence', default='', help='of the data set; else its first')
     parser.add_argument('--threads', type=int, default=2)
@@ -203,6 +257,10 @@ def main() -> int:
     parser.add_argument('--rounds', type=int, default=5, help='blocks of each')
     parser.add_argument('--warm-up', type=int, default=26, help='frames before, of the peers')
     args = parse_args(parser)
+    try:
+        names = wanted_peers(args)
+    except VosError as error:
+        parser.error(str(error))
 
     clip = fit_clip(read_clip(args.davis, args.sequence, CLIP), CAMERA)
     share = float(np.count_nonzero(clip[1])) / clip[1].size
@@ -210,9 +268,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / 'clip.npz'
         write_clip(path, clip)
-        ours, peers = open_ours(args), open_peers(args, path)
-        if not peers:
-            parser.error('give --cutie DIR or --aot DIR: sources of a peer')
+        ours, peers = open_ours(args), open_peers(args, names, path)
         try:
             rows, raw = measure(ours, peers, clip, args)
         except VosError as error:
@@ -224,16 +280,25 @@ def main() -> int:
     text = (
         f'Clip: {seen}, objects cover {share:.0%} of its first picture. '
         f'480x854, {args.threads} threads, labels of every pixel, memory update included; blocks '
-        f'of {BLOCK} frames in turns, {args.rounds} rounds, peers after {args.warm_up} frames. '
-        'Random weights for the peers, torch eager but for aott-onnx, malloc tuned in their '
+        f'of {BLOCK} frames in turns, {args.rounds} rounds, peers after {args.warm_up} frames'
+        + ''.join(
+            f'; {peer.name} {peer.block} a turn, after {min(args.warm_up, peer.most_before)}'
+            for peer in peers
+            if isinstance(peer, SteadyPeer)
+        )
+        + '. Random weights for the peers, torch eager but for aott-onnx, malloc tuned in their '
         'favour. The last columns: how many times as fast as that peer, median over rounds.\n\n'
         + table(['objects', 'what', 'p50 ms', 'p95 ms', *(f'x {p.name}' for p in peers)], rows)
     )
     notes = [note for peer in peers for note in peer.notes]
     text += '\n' + ''.join(f'\n- {note}' for note in notes)
     print(text)
-    sources = [f'--{name} DIR' for name in ('cutie', 'aot') if getattr(args, name)]
+    sources = [f'--{option} DIR' for option in SOURCES if getattr(args, option)]
     command = ['python benchmarks peers --model', *args.model, *sources]
+    if args.only:
+        command += ['--only', *args.only]
+    if args.objects != [*OBJECTS]:
+        command += ['--objects', *map(str, args.objects)]
     if args.davis:
         command += [f'--davis DATA/{Path(args.davis).name}', f'--sequence {args.sequence}']
     command += ['--rounds', str(args.rounds)]
@@ -248,7 +313,7 @@ def measure(
     """Return rows of the table and all times."""
     rows: list[list[object]] = []
     raw: dict[str, Any] = {}
-    for objects in OBJECTS:
+    for objects in args.objects:
         for own in ours:
             own.begin(clip, objects)
         for peer in peers:
