@@ -4,6 +4,7 @@
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, Field, field, fields
+import itertools
 import math
 from pathlib import Path
 from typing import Any, cast
@@ -144,9 +145,15 @@ class Recipe:
         'clips a step, over all processes together',
         limits=FROM_1,
     )
+    optimiser: str = setting(
+        'adamw',
+        '`adamw`, whose weight decay is apart from the gradient and spares biases; `adam`, as '
+        'STCN has it: an L2 term of all weights, part of the gradient',
+        choices=('adamw', 'adam'),
+    )
     rate: float = setting(
         6e-4,
-        "AdamW's learning rate at its height, for the heads",
+        'learning rate at its height, for the heads',
         limits=ABOVE_0,
     )
     backbone_rate: float = setting(
@@ -166,7 +173,7 @@ class Recipe:
     )
     warmup: int = setting(
         40,
-        'steps up to `rate`; a cosine then leads down to `final_rate` of it',
+        'steps up to `rate`; then a cosine leads down to `final_rate` of it, or `step_at` says',
         limits=FROM_0,
     )
     final_rate: float = setting(
@@ -174,9 +181,17 @@ class Recipe:
         'share of the learning rate that the cosine leads down to',
         limits=SHARE,
     )
+    #: Shares of the run, in order, from each of which on the learning rate is multiplied by
+    #: `step_factor`, in the place of the cosine: [0.5] is half way. Empty = the cosine.
+    step_at: list[float] = field(default_factory=list)
+    step_factor: float = setting(
+        0.1,
+        'factor on the learning rate at each share of `step_at`',
+        limits=(LEAST, 1.0),
+    )
     weight_decay: float = setting(
         1e-3,
-        "AdamW's",
+        'of the optimiser, see there',
         limits=FROM_0,
     )
     clip_gradient: float = setting(
@@ -192,6 +207,11 @@ class Recipe:
     hard_from: float = setting(
         0.4,
         'share of the run after which the hardest pixels start to count alone',
+        limits=SHARE,
+    )
+    hard_until: float = setting(
+        0.75,
+        'share of the run from which no more than `hard_share` of the pixels count',
         limits=SHARE,
     )
     hard_share: float = setting(
@@ -367,6 +387,11 @@ def _check_value(path: str, name: str, value: object, item: Field[Any]) -> None:
         shares = cast(dict[object, object], value)
         if not all(isinstance(k, str) and _is_number(v) and v >= 0 for k, v in shares.items()):  # type: ignore[operator]  # a number by then
             raise ValueError(f'{path}: {name} must be names with weights from 0, not {value!r}')
+    if item.name == 'step_at' and not _are_rising_shares(_list(value)):
+        raise ValueError(
+            f'{path}: {name} must be shares of the run above 0 and below 1, in order, '
+            f'not {value!r}'
+        )
     if item.name == 'gap_schedule' and not all(_is_point(one) for one in _list(value)):
         raise ValueError(
             f'{path}: {name} must be points [share of the run 0..1, frames from 1], not {value!r}'
@@ -387,6 +412,12 @@ def _list(value: object) -> list[Any]:
 def _is_point(value: object) -> bool:
     is_pair = isinstance(value, (list, tuple)) and len(value) == 2
     return is_pair and all(_is_number(one) and math.isfinite(one) for one in _list(value))
+
+
+def _are_rising_shares(values: list[Any]) -> bool:
+    if not all(_is_number(one) and 0 < one < 1 for one in values):
+        return False
+    return all(one < other for one, other in itertools.pairwise(values))
 
 
 def _is_number(value: object) -> bool:
@@ -418,7 +449,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def _check_kind(name: str, value: object, item: Field[Any]) -> None:
-    kinds = {'videos': list, 'gap_schedule': list, 'families': dict}
+    kinds = {'videos': list, 'gap_schedule': list, 'step_at': list, 'families': dict}
     kind = kinds.get(item.name) or type(item.default)
     if kind is float:
         is_right = _is_number(value)

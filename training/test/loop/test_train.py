@@ -19,7 +19,12 @@ from typer.testing import CliRunner  # noqa: E402
 
 from vos_distill.cli import app  # noqa: E402
 from vos_distill.data import ClipConfig  # noqa: E402
-from vos_distill.loop.train import prepare_network, rate_at, train  # noqa: E402
+from vos_distill.loop.train import (  # noqa: E402
+    build_optimiser,
+    prepare_network,
+    rate_at,
+    train,
+)
 from vos_distill.networks.checkpoint import load_checkpoint  # noqa: E402
 from vos_distill.networks.weights import load_network  # noqa: E402
 from vos_distill.recipe import Recipe  # noqa: E402
@@ -50,6 +55,39 @@ def test_a_resumed_run_goes_on_at_its_step_with_its_optimiser(data: Path, tmp_pa
     assert done['step'] == 12
     moments = done['optimiser']['state'][0]['step']
     assert float(moments) == 12.0
+
+
+def test_a_run_with_adam_and_steps_goes_on_as_if_nothing_had_happened(
+    data: Path, tmp_path: Path
+) -> None:
+    recipe = tiny_recipe(optimiser='adam', step_at=[0.25, 0.75], step_factor=0.5, warmup=0)
+    train(recipe, data, tmp_path / 'whole')
+    train(recipe, data, tmp_path / 'halves', stop_at=5)
+    train(recipe, data, tmp_path / 'halves')
+    one, two = (load_checkpoint(tmp_path / r / 'last.pt') for r in ('whole', 'halves'))
+    for name, value in one['student_live'].items():
+        assert torch.equal(value, two['student_live'][name]), name
+    for index, state in one['optimiser']['state'].items():
+        for name, value in state.items():
+            assert torch.equal(value, two['optimiser']['state'][index][name]), (index, name)
+    assert one['optimiser']['param_groups'][0]['lr'] == pytest.approx(3e-3 * 0.25)
+
+
+def test_adam_is_that_of_stcn(data: Path) -> None:
+    """The L2 term is part of the gradient, and of all weights, biases too."""
+    recipe = tiny_recipe(optimiser='adam', backbone_rate=1.0, weight_decay=0.5)
+    ours, theirs = (prepare_network(recipe, data) for _ in range(2))
+    steps = [
+        build_optimiser(ours, recipe),
+        torch.optim.Adam(theirs.parameters(), lr=recipe.rate, weight_decay=0.5),
+    ]
+    for _ in range(3):
+        for network, optimiser in zip((ours, theirs), steps, strict=True):
+            optimiser.zero_grad()
+            sum(p.square().sum() + p.sum() for p in network.parameters()).backward()
+            optimiser.step()
+    for (name, weight), other in zip(ours.named_parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(weight, other, msg=name)
 
 
 def test_the_recipe_says_how_many_files_may_be_bad(tmp_path: Path) -> None:
@@ -86,6 +124,14 @@ def test_the_rate_warms_up_and_ends_at_its_floor() -> None:
     assert rate_at(100, recipe) == pytest.approx(0.05)
 
 
+def test_the_rate_falls_in_steps_where_the_recipe_says_so() -> None:
+    recipe = tiny_recipe(steps=150_000, warmup=0, step_at=[0.5, 0.8333333], step_factor=0.1)
+    factors = {step: rate_at(step, recipe) for step in (0, 74_999, 75_000, 124_999, 125_000)}
+    assert list(factors.values()) == pytest.approx([1.0, 1.0, 0.1, 0.1, 0.01])
+    warm = tiny_recipe(steps=100, warmup=10, step_at=[0.5])
+    assert [rate_at(step, warm) for step in (0, 9, 10, 99)] == pytest.approx([0.1, 1.0, 1.0, 0.1])
+
+
 def test_unknown_keys_of_a_recipe_are_refused(tmp_path: Path) -> None:
     path = tmp_path / 'recipe.yaml'
     path.write_text('preset: tiny\nstep: 5\nclip: {sise: 64}\n')
@@ -93,12 +139,14 @@ def test_unknown_keys_of_a_recipe_are_refused(tmp_path: Path) -> None:
         Recipe.read(path)
 
 
-RECIPES = sorted((Path(__file__).parents[2] / 'recipes').glob('*.yaml'))
+RECIPES = sorted((Path(__file__).parents[2] / 'recipes').rglob('*.yaml'))
 
 
 # a study holds recipes, it is none
 @pytest.mark.parametrize(
-    'path', [p for p in RECIPES if not p.stem.startswith('ablation')], ids=lambda p: p.stem
+    'path',
+    [p for p in RECIPES if not p.stem.startswith('ablation')],
+    ids=lambda p: f'{p.parent.name}/{p.stem}',
 )
 def test_shipped_recipes_are_valid(path: Path) -> None:
     assert Recipe.read(path).steps > 0

@@ -117,14 +117,25 @@ def set_batch_norm(student: Student, recipe: Recipe) -> None:
 
 
 def rate_at(step: int, recipe: Recipe) -> float:
-    """Warm-up, then a cosine down to `final_rate`; a factor on the learning rate."""
+    """
+    Give the factor on the learning rate of a step.
+
+    After the warm-up it is a cosine down to `final_rate`, or, where there are `step_at`,
+    `step_factor` once more from each of them on.
+    """
     if step < recipe.warmup:
         return (step + 1) / recipe.warmup
+    if recipe.step_at:
+        # 125000 of 150000 steps is 0.8333 in a recipe, and means the whole step next to it
+        passed = sum(step >= round(share * recipe.steps) for share in recipe.step_at)
+        return recipe.step_factor**passed
     done = (step - recipe.warmup) / max(recipe.steps - recipe.warmup, 1)
     return recipe.final_rate + (1 - recipe.final_rate) * 0.5 * (1 + math.cos(math.pi * done))
 
 
-def build_optimiser(student: Student, recipe: Recipe, *, fused: bool = True) -> torch.optim.AdamW:
+def build_optimiser(
+    student: Student, recipe: Recipe, *, fused: bool = True
+) -> torch.optim.Optimizer:
     """
     Give what is not frozen of the backbone a smaller rate, the heads all of it.
 
@@ -137,13 +148,16 @@ def build_optimiser(student: Student, recipe: Recipe, *, fused: bool = True) -> 
     heads = [p for p in student.parameters() if id(p) not in inside]
     decay = [p for p in heads if p.ndim > 1]
     plain = [p for p in heads if p.ndim <= 1]
+    is_adam = recipe.optimiser == 'adam'
+    plain_decay = recipe.weight_decay if is_adam else 0.0  # STCN's Adam spares nothing
     groups = [
         {'params': decay, 'factor': 1.0, 'weight_decay': recipe.weight_decay},
-        {'params': plain, 'factor': 1.0, 'weight_decay': 0.0},
+        {'params': plain, 'factor': 1.0, 'weight_decay': plain_decay},
         {'params': trunk, 'factor': recipe.backbone_rate, 'weight_decay': recipe.weight_decay},
     ]
     # fused is one pass over all weights: a fifth of the time on a processor
-    return torch.optim.AdamW([g for g in groups if g['params']], lr=recipe.rate, fused=fused)
+    build = torch.optim.Adam if is_adam else torch.optim.AdamW
+    return build([g for g in groups if g['params']], lr=recipe.rate, fused=fused)
 
 
 # -- what resumes -----------------------------------------------------------------------------

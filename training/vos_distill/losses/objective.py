@@ -350,7 +350,7 @@ def clip_loss(
             masks = one_hot(labels, objects)
     elif recipe.teacher == TRUTH and progress < recipe.teacher_until:
         teacher_outputs = truth_outputs(outputs, labels)
-    ramp = (progress - recipe.hard_from) / max(0.75 - recipe.hard_from, 1e-6)
+    ramp = (progress - recipe.hard_from) / max(recipe.hard_until - recipe.hard_from, 1e-6)
     share = 1.0 - (1.0 - recipe.hard_share) * min(max(ramp, 0.0), 1.0)
     entropy = overlap = carried = torch.zeros((), device=images.device)
     hits = 0.0
