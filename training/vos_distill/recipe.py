@@ -34,6 +34,19 @@ class Recipe:
         'static',
         'folder of photographs, below the data',
     )
+    #: Times that each photograph of a set counts, by the set's folder: {BIG_small: 5}; the
+    #: others count once.
+    still_repeats: dict[str, int] = field(default_factory=dict)
+    still_side: int = setting(
+        288,
+        'photographs with a longer short side are reduced to it, px',
+        limits=(32, math.inf),
+    )
+    video_side: int = setting(
+        384,
+        'frames with a longer short side are reduced to it, px',
+        limits=(32, math.inf),
+    )
     #: Folders of data sets, below the data.
     videos: list[str] = field(default_factory=lambda: ['davis2016', 'davis2017'])
     init: str = setting(
@@ -387,6 +400,12 @@ def _check_value(path: str, name: str, value: object, item: Field[Any]) -> None:
         shares = cast(dict[object, object], value)
         if not all(isinstance(k, str) and _is_number(v) and v >= 0 for k, v in shares.items()):  # type: ignore[operator]  # a number by then
             raise ValueError(f'{path}: {name} must be names with weights from 0, not {value!r}')
+    if item.name == 'still_repeats':
+        times = cast(dict[object, object], value)
+        if not all(isinstance(k, str) and type(n) is int and n >= 1 for k, n in times.items()):
+            raise ValueError(
+                f'{path}: {name} must be names of sets with whole numbers from 1, not {value!r}'
+            )
     if item.name == 'step_at' and not _are_rising_shares(_list(value)):
         raise ValueError(
             f'{path}: {name} must be shares of the run above 0 and below 1, in order, '
@@ -449,7 +468,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def _check_kind(name: str, value: object, item: Field[Any]) -> None:
-    kinds = {'videos': list, 'gap_schedule': list, 'step_at': list, 'families': dict}
+    lists, dicts = ('videos', 'gap_schedule', 'step_at'), ('families', 'still_repeats')
+    kinds = {**dict.fromkeys(lists, list), **dict.fromkeys(dicts, dict)}
     kind = kinds.get(item.name) or type(item.default)
     if kind is float:
         is_right = _is_number(value)

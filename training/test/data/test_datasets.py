@@ -68,6 +68,23 @@ def stills(root: Path, count: int) -> Path:
     return root
 
 
+def soft(label: np.ndarray) -> np.ndarray:
+    """Draw a mask as an image editor saves it: smooth edges between 0 and 255."""
+    return cv2.GaussianBlur((label > 0) * np.uint8(255), (0, 0), 1.5)
+
+
+def stcn_static(root: Path) -> Path:
+    """Photographs as STCN's zip has them: masks beside them, FSS in a folder for each class."""
+    for number, folder in enumerate(('BIG_small', 'ecssd', 'fss/bird', 'fss/cup', 'fss/cup')):
+        image = root / folder / f'{number}.jpg'
+        write(image, image, number, None)
+        cv2.imwrite(str(image.with_suffix('.png')), soft(mask(1)))
+    # a grey mask may be stored as a colour picture, which STCN turns grey
+    grey = cv2.imread(str(root / 'fss/bird/2.png'), cv2.IMREAD_GRAYSCALE)
+    cv2.imwrite(str(root / 'fss/bird/2.png'), cv2.merge([grey] * 3))
+    return root
+
+
 # -- layouts ----------------------------------------------------------------------------------
 
 
@@ -336,6 +353,48 @@ def test_composer_goes_on_after_a_bad_frame_and_stops_at_too_many(
         use()
 
 
+@anywhere
+def test_the_layout_of_stcn_s_photographs_is_read(memory: int, tmp_path: Path) -> None:
+    stills(stcn_static(tmp_path), 2)  # beside a set of the other layout
+    found = load_stills(tmp_path, memory=memory)
+    every = [found[index] for index in range(len(found))]
+    assert [one.source for one in every] == ['BIG_small', 'ecssd', *['fss'] * 3, *['some'] * 2]
+    for number, one in enumerate(every[:5]):
+        assert abs(int(one.image[0, 0, 0]) - 4 * number) < 3
+        assert (one.label != mask(1)).sum() <= 4  # half of full scale is its edge, but for corners
+
+
+@anywhere
+def test_a_set_of_photographs_counts_as_often_as_asked(memory: int, tmp_path: Path) -> None:
+    stcn_static(tmp_path)
+    found = load_stills(tmp_path, memory=memory, repeats={'BIG_small': 5, 'fss': 2})
+    sources = [found[index].source for index in range(len(found))]
+    assert sources == ['BIG_small'] * 5 + ['ecssd'] + ['fss'] * 6
+    with pytest.raises(ValueError, match='still_repeats names BIG, which is no set there; there'):
+        load_stills(tmp_path, memory=memory, repeats={'BIG': 5})
+
+
+def test_what_is_wrong_beside_photographs_is_named(tmp_path: Path) -> None:
+    static = stcn_static(tmp_path / 'static')
+    assert check_data(tmp_path) == []
+    (static / 'fss/cup/3.png').unlink()
+    cut_off(static / 'ecssd/1.jpg')
+    cv2.imwrite(str(static / 'BIG_small/stray.png'), soft(mask(1)))
+    said = '\n'.join(check_data(tmp_path))
+    assert 'cup/3.png: there is no such mask' in said
+    assert '1.jpg' in said
+    assert 'stray.png: there is no image of this name' in said
+    assert said.count('\n') == 2
+    with pytest.raises(ValueError, match=r'ecssd: 1 of 1 images cannot be used'):
+        load_stills(static)
+
+
+def test_a_folder_of_photographs_without_masks_is_no_set(tmp_path: Path) -> None:
+    write(tmp_path / 'more/a.jpg', tmp_path / 'more/a.png', 0, None)
+    with pytest.raises(ValueError, match=r'no photographs; expected SET/images'):
+        load_stills(tmp_path)
+
+
 def test_bad_share_counts_for_each_set_of_photographs(tmp_path: Path) -> None:
     stills(tmp_path, 30)
     write(tmp_path / 'other/images/a.jpg', tmp_path / 'other/labels/a.png', 0, None)
@@ -382,11 +441,6 @@ def test_check_command_lists_every_problem_and_ends_with_two(tmp_path: Path) -> 
 
 
 # -- what is no map of ids, no clip, no pair --------------------------------------------------
-
-
-def soft(label: np.ndarray) -> np.ndarray:
-    """Draw a mask as an image editor saves it: smooth edges between 0 and 255."""
-    return cv2.GaussianBlur((label > 0) * np.uint8(255), (0, 0), 1.5)
 
 
 def test_a_mask_with_soft_edges_is_named(tmp_path: Path) -> None:

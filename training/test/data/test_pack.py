@@ -54,6 +54,26 @@ def test_own_clips_with_png_images_are_packed_as_they_are_read(tmp_path: Path) -
     assert set(np.unique(label)) == {2}
 
 
+@pytest.mark.parametrize('suffix', ['jpg', 'JPG'])
+@pytest.mark.parametrize('folder', ['DUTS-TR', 'fss/cup'])
+def test_masks_beside_their_photographs_are_packed_as_they_are_read(
+    folder: str, suffix: str, tmp_path: Path
+) -> None:
+    place = tmp_path / 'data/static' / folder
+    place.mkdir(parents=True)
+    shades = np.zeros((60, 80), np.uint8)
+    shades[20:40, 20:60] = 255
+    cv2.imwrite(str(place / f'a.{suffix}'), np.full((60, 80, 3), 90, np.uint8))
+    cv2.imwrite(str(place / 'a.png'), cv2.GaussianBlur(shades, (9, 9), 0))
+    told = pack(tmp_path / 'data', tmp_path / 'data.tar', short_side=30)
+    assert (told['images'], told['labels']) == (1, 1)
+    (before,) = load_stills(tmp_path / 'data/static', 30)
+    (still,) = load_stills(unpack(tmp_path / 'data.tar', tmp_path / 'again') / 'static')
+    np.testing.assert_array_equal(still.label, before.label)
+    assert still.label.shape == (30, 40)
+    assert int(still.label.sum()) == pytest.approx(10 * 20, abs=30)
+
+
 @pytest.mark.parametrize('folder', ['Confidences/480p/a', 'a/confidence'])
 def test_confidences_are_packed_as_they_are_read(folder: str, tmp_path: Path) -> None:
     data = tmp_path / 'data/own'

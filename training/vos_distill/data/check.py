@@ -29,8 +29,8 @@ def check_data(root: Path, stills: str = 'static', videos: Sequence[str] = ()) -
         raise ValueError(f'{root}: nothing to check, neither {stills}/ nor videos')
     messages: list[str] = []
     of_stills = still_findings(root / stills, pairs, on_message=messages.append)
-    name_stray_labels(pairs, of_stills)
-    for _ in read_stills(pairs, _CHECK_PX, of_stills):
+    name_stray_labels(root / stills, pairs, of_stills)
+    for _ in read_stills(root / stills, pairs, _CHECK_PX, of_stills):
         pass
     for of_videos in roots:
         try:

@@ -28,13 +28,15 @@ import numpy.typing as npt
 from vos_ros.datatypes import LabelMap
 from vos_ros.errors import VosError
 from vos_ros.formats.label_png import read_label_png
-from vos_ros.formats.masks import Reading, reading_of, VOID
+from vos_ros.formats.masks import Reading, reading_of, to_ids, VOID
 from vos_ros.sequences.folder import read_image
 
 Image = npt.NDArray[np.uint8]
 Pair = tuple[Path, Path]  # of an image and its mask
 #: What a set may take in memory; a larger one is read from the disk as needed.
 MEMORY_BYTES = 2 << 30
+#: Suffixes of photographs that may have a mask beside them, which is a PNG of the same name.
+JPEG = ('.jpg', '.jpeg')
 _MOST_IDS = 100  # in one map; the regions of BSDS500 come to less than 60
 _THREADS = 2
 _T = TypeVar('_T')
@@ -44,14 +46,17 @@ class UnusableError(ValueError):
     """A file that cannot be used; the message names it and says why."""
 
 
-def read_pair(image_path: Path, label_path: Path) -> tuple[Image, Image]:
+def read_pair(
+    image_path: Path, label_path: Path, read: Callable[[Path], Image] | None = None
+) -> tuple[Image, Image]:
     """
     Read an image (RGB) and its label map (ids).
 
+    :param read: what reads the label map; None = `read_label`.
     :raises UnusableError: a file is missing or corrupt, or the sizes differ; names the path.
     """
     image = read_photo(image_path)
-    label = read_label(label_path)
+    label = (read or read_label)(label_path)
     if label.shape != image.shape[:2]:
         raise UnusableError(
             f'{label_path}: is {label.shape[1]}x{label.shape[0]} but its image is '
@@ -81,6 +86,24 @@ def is_binary(stored: LabelMap) -> bool:
     return reading_of(stored) is Reading.ONE
 
 
+def read_mask(path: Path) -> Image:
+    """
+    Read a mask of one object, (H, W) 0 or 1; shades are cut at half of full scale.
+
+    :raises UnusableError: missing, damaged, or colours other than grey.
+    """
+    return to_ids(_stored(path), Reading.ONE).astype(np.uint8)
+
+
+def _stored(path: Path) -> LabelMap:
+    if not path.exists():
+        raise UnusableError(f'{path}: there is no such mask')
+    try:
+        return read_label_png(path)
+    except VosError as error:
+        raise UnusableError(str(error)) from error
+
+
 def read_label(path: Path) -> Image:
     """
     Read a label map as it is stored, (H, W): see the head of this module.
@@ -88,12 +111,7 @@ def read_label(path: Path) -> Image:
     :raises UnusableError: missing, damaged, not ids, or an id that 8 bits do not hold; a grey
         picture.
     """
-    if not path.exists():
-        raise UnusableError(f'{path}: there is no such mask')
-    try:
-        stored = read_label_png(path)
-    except VosError as error:
-        raise UnusableError(str(error)) from error
+    stored = _stored(path)
     if stored.dtype != np.uint8:
         if is_binary(stored):
             return (stored > 0) * np.uint8(VOID)

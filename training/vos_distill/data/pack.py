@@ -10,7 +10,14 @@ import tarfile
 
 import cv2
 
-from vos_distill.data.files import read_confidence, read_label, read_photo, reduce_to
+from vos_distill.data.files import (
+    JPEG,
+    read_confidence,
+    read_label,
+    read_mask,
+    read_photo,
+    reduce_to,
+)
 from vos_ros.formats.label_png import encode_label_png
 from vos_ros.sequences.folder import list_images
 
@@ -48,7 +55,8 @@ def pack(root: Path, out: Path, *, short_side: int = 288, quality: int = 90) -> 
             small = reduce_to(read_confidence(path), short_side, cv2.INTER_AREA)
             return 'labels', path, cv2.imencode('.png', small)[1].tobytes()
         if _is_label(path, root):
-            label = reduce_to(read_label(path), short_side, cv2.INTER_NEAREST)
+            read = read_mask if _is_beside(path, root) else read_label
+            label = reduce_to(read(path), short_side, cv2.INTER_NEAREST)
             return 'labels', path, encode_label_png(label)
         image = reduce_to(read_photo(path), short_side, cv2.INTER_AREA)
         bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
@@ -74,8 +82,20 @@ def pack(root: Path, out: Path, *, short_side: int = 288, quality: int = 90) -> 
 
 
 def _is_label(path: Path, root: Path) -> bool:
+    return _is_among_labels(path, root) or _is_beside(path, root)
+
+
+def _is_among_labels(path: Path, root: Path) -> bool:
     folders = _LABEL_FOLDERS | _CONFIDENCE_FOLDERS
     return not folders.isdisjoint(path.relative_to(root).parts)
+
+
+def _is_beside(path: Path, root: Path) -> bool:
+    """Tell the mask of a photograph that lies in the same folder, see `stills`."""
+    if path.suffix.lower() != '.png' or _is_among_labels(path, root):
+        return False
+    suffixes = (*JPEG, *(one.upper() for one in JPEG))
+    return any(path.with_suffix(suffix).exists() for suffix in suffixes)
 
 
 def _is_confidence(path: Path, root: Path) -> bool:

@@ -275,7 +275,12 @@ def load_data(recipe: Recipe, data: Path) -> tuple[Stills, list[Video]]:
     is_optional = recipe.stills in ('', Recipe.stills)
     has_stills = recipe.stills != '' and (data / recipe.stills).is_dir()
     if has_stills or not is_optional:
-        stills = load_stills(data / recipe.stills, max_bad_share=bad)
+        stills = load_stills(
+            data / recipe.stills,
+            recipe.still_side,
+            max_bad_share=bad,
+            repeats=recipe.still_repeats,
+        )
     else:
         log.info('%s: no photographs, so all clips are cut from videos', data)
     is_real = recipe.clip.real > 0 or not has_stills
@@ -285,7 +290,7 @@ def load_data(recipe: Recipe, data: Path) -> tuple[Stills, list[Video]]:
             f'{data}: neither photographs ({recipe.stills or Recipe.stills}/SET/images) nor '
             'videos (videos: in the recipe) to train on'
         )
-    return stills, load_videos(roots, max_bad_share=bad)
+    return stills, load_videos(roots, recipe.video_side, max_bad_share=bad)
 
 
 # -- loop -------------------------------------------------------------------------------------
