@@ -49,6 +49,10 @@ class Recipe:
     )
     #: Folders of data sets, below the data.
     videos: list[str] = field(default_factory=lambda: ['davis2016', 'davis2017'])
+    #: Text files that name the clips to take of a data set, one on each line, by the set in
+    #: `videos`: {youtube2019: yv_subset.txt}; relative to the data, or absolute. A set without one
+    #: is taken whole.
+    subsets: dict[str, str] = field(default_factory=dict)
     init: str = setting(
         '',
         "weights to start from: `student.pt` of an earlier stage, an exported model's folder, "
@@ -357,9 +361,15 @@ class Recipe:
         if raw.get('teacher') == TRUTH:
             _check_truth(path, raw)
         try:
-            return cls(clip=ClipConfig(**clip), **raw)
+            recipe = cls(clip=ClipConfig(**clip), **raw)
         except ValueError as error:  # points of gap_schedule out of order
             raise ValueError(f'{path}: {error}') from error
+        if strangers := sorted(set(recipe.subsets) - set(recipe.videos)):
+            raise ValueError(
+                f'{path}: subsets names {", ".join(strangers)}, which is not among the videos '
+                f'({", ".join(recipe.videos)})'
+            )
+        return recipe
 
     def write(self, path: Path) -> None:
         """Write the YAML that `read` reads."""
@@ -406,6 +416,10 @@ def _check_value(path: str, name: str, value: object, item: Field[Any]) -> None:
             raise ValueError(
                 f'{path}: {name} must be names of sets with whole numbers from 1, not {value!r}'
             )
+    if item.name == 'subsets':
+        paths = cast(dict[object, object], value)
+        if not all(isinstance(k, str) and isinstance(v, str) for k, v in paths.items()):
+            raise ValueError(f'{path}: {name} must be data sets with files, not {value!r}')
     if item.name == 'step_at' and not _are_rising_shares(_list(value)):
         raise ValueError(
             f'{path}: {name} must be shares of the run above 0 and below 1, in order, '
@@ -468,7 +482,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def _check_kind(name: str, value: object, item: Field[Any]) -> None:
-    lists, dicts = ('videos', 'gap_schedule', 'step_at'), ('families', 'still_repeats')
+    lists, dicts = ('videos', 'gap_schedule', 'step_at'), ('families', 'still_repeats', 'subsets')
     kinds = {**dict.fromkeys(lists, list), **dict.fromkeys(dicts, dict)}
     kind = kinds.get(item.name) or type(item.default)
     if kind is float:

@@ -307,6 +307,47 @@ def test_empty_masks_before_the_first_object_are_named_and_left_out(
 
 
 @anywhere
+def test_of_a_set_with_a_list_only_its_clips_are_taken(
+    memory: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    root, other = (tmp_path / name for name in ('set', 'other'))
+    for name in ('bear', 'camel', 'dog'):
+        davis(root, name, [mask(1)] * 3)
+    davis(other, 'bear', [mask(1)] * 3)
+    davis(other, 'cow', [mask(1)] * 3)
+    listed = tmp_path / 'subset.txt'
+    listed.write_text('bear\r\n\ndog\nzebra\n')
+    with caplog.at_level(logging.INFO):
+        found = load_videos([root, other], memory=memory, subsets={root: listed})
+    assert [v.name for v in found] == ['bear', 'dog', 'bear', 'cow']
+    assert 'subset.txt: 1 clips are not there, such as zebra' in caplog.text
+
+
+@pytest.mark.parametrize(
+    ('content', 'said'),
+    [
+        (
+            None,
+            r'subset\.txt: the list of clips \(subsets: in the recipe\) cannot be read: No such',
+        ),
+        (b'', r'subset\.txt: names none of the 1 clips of its set \(such as bear\)'),
+        (b'bears\n', r'subset\.txt: names none of the 1 clips of its set \(such as bear\)'),
+        (b'\xff\xfe\x80', r'subset\.txt: the list of clips .* cannot be read: it is no text'),
+    ],
+    ids=['missing', 'empty', 'strangers', 'no text'],
+)
+def test_a_list_of_clips_that_cannot_be_used_is_one_message(
+    content: bytes | None, said: str, tmp_path: Path
+) -> None:
+    root = davis(tmp_path / 'set', 'bear', [mask(1)] * 3)
+    if content is not None:
+        (tmp_path / 'subset.txt').write_bytes(content)
+    with pytest.raises(ValueError, match=said) as told:
+        load_videos([root], subsets={root: tmp_path / 'subset.txt'})
+    assert '\n' not in str(told.value)
+
+
+@anywhere
 def test_too_many_bad_files_stop_with_a_message(memory: int, tmp_path: Path) -> None:
     root = davis(tmp_path / 'set', 'bear', [mask(1)] * 12)
     for number in (3, 4):

@@ -138,6 +138,17 @@ def test_another_recipe_is_refused_and_its_keys_are_named(data: Path, begun: Pat
     assert load_checkpoint(begun / 'last.pt')['step'] == 2
 
 
+def test_a_run_from_before_a_key_of_the_recipe_goes_on(data: Path, begun: Path) -> None:
+    saved = torch.load(begun / 'last.pt', weights_only=True)
+    for key in ('optimiser', 'step_at', 'step_factor', 'hard_until', 'subsets', 'still_side'):
+        del saved['recipe'][key]
+    torch.save(saved, begun / 'last.pt')
+    train(tiny_recipe(steps=3), data, begun)
+    assert load_checkpoint(begun / 'last.pt')['step'] == 3
+    with pytest.raises(ValueError, match=r'another recipe, not the same: optimiser\.'):
+        train(tiny_recipe(steps=4, optimiser='adam'), data, begun)
+
+
 def test_length_and_number_of_workers_may_change(data: Path, begun: Path) -> None:
     train(tiny_recipe(steps=3, save_every=1, log_every=1, workers=1), data, begun)
     assert load_checkpoint(begun / 'last.pt')['step'] == 3

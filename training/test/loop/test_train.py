@@ -21,6 +21,7 @@ from vos_distill.cli import app  # noqa: E402
 from vos_distill.data import ClipConfig  # noqa: E402
 from vos_distill.loop.train import (  # noqa: E402
     build_optimiser,
+    load_data,
     prepare_network,
     rate_at,
     train,
@@ -281,6 +282,19 @@ def test_own_clips_without_photographs_are_trained_on_and_measured(
         assert separator
         assert plain.startswith(before)
         assert '  gap ' in after
+
+
+@pytest.mark.parametrize('is_absolute', [False, True])
+def test_a_list_of_clips_lies_in_the_data_or_anywhere(
+    own: Path, tmp_path: Path, is_absolute: bool
+) -> None:
+    (own / 'mine' / 'ImageSets' / 'val.txt').write_text('')  # both clips are for training
+    listed = (tmp_path / 'elsewhere' if is_absolute else own) / 'clean.txt'
+    listed.parent.mkdir(exist_ok=True)
+    listed.write_text('val\n')
+    path = str(listed) if is_absolute else 'clean.txt'
+    recipe = tiny_recipe(videos=['mine'], subsets={'mine': path}, clip=ClipConfig(real=1.0))
+    assert [video.name for video in load_data(recipe, own)[1]] == ['val']
 
 
 def test_nothing_to_train_on_and_a_mistyped_folder_are_named(own: Path, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 import json
+import logging
 from pathlib import Path
 import re
 
@@ -14,6 +15,7 @@ from vos_distill.data.files import Pair
 from vos_distill.data.findings import Findings, stray_masks
 from vos_ros.sequences.folder import list_images, natural_key
 
+log = logging.getLogger(__name__)
 _SPARSE = 0.4  # share of a clip's frames without a mask from which that is its way, no fault
 _LARGEST_STRIDE = 100  # file names that are further apart are times, not numbers of frames
 
@@ -81,6 +83,31 @@ def find_clips(root: Path) -> list[ClipFiles]:
             'YouTube-VOS or BL30K, or own clips as CLIP/images/ and CLIP/masks/'
         )
     return clips
+
+
+def clips_in_list(clips: Sequence[ClipFiles], path: Path) -> list[ClipFiles]:
+    """
+    Keep the clips that a list names.
+
+    :param path: text file with the name of a clip on each line.
+    :raises ValueError: it cannot be read, or names none of the clips.
+    """
+    try:
+        names = {line.strip() for line in path.read_text(encoding='utf-8').splitlines()} - {''}
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else 'it is no text'
+        raise ValueError(
+            f'{path}: the list of clips (subsets: in the recipe) cannot be read: {reason}'
+        ) from error
+    kept = [clip for clip in clips if clip.name in names]
+    if not kept:
+        raise ValueError(
+            f'{path}: names none of the {len(clips)} clips of its set (such as '
+            f'{clips[0].name}); the list has the name of a clip on each line'
+        )
+    if missing := sorted(names - {clip.name for clip in kept}):
+        log.info('%s: %d clips are not there, such as %s', path, len(missing), missing[0])
+    return kept
 
 
 def _published(root: Path) -> Path | None:

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Videos with masks: read at once where there is room, else frame by frame as needed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 import logging
 from pathlib import Path
@@ -25,7 +25,7 @@ from vos_distill.data.files import (
     UnusableError,
 )
 from vos_distill.data.findings import Findings, STRAY
-from vos_distill.data.layouts import ClipFiles, find_clips, name_no_clips
+from vos_distill.data.layouts import ClipFiles, clips_in_list, find_clips, name_no_clips
 from vos_distill.recipe import MAX_BAD_SHARE
 from vos_ros.formats.masks import VOID
 
@@ -239,6 +239,7 @@ def load_videos(
     *,
     memory: int = MEMORY_BYTES,
     max_bad_share: float = MAX_BAD_SHARE,
+    subsets: Mapping[Path, Path] | None = None,
 ) -> list[Video]:
     """
     Open the clips of data sets in the layouts of `find_clips`.
@@ -247,11 +248,16 @@ def load_videos(
     :param memory: bytes for all of them together; a set that does not fit into what earlier ones
         left of it is read from the disk.
     :param max_bad_share: of each set's frames that may be unusable.
-    :raises ValueError: nothing there, or too much of it unusable.
+    :param subsets: lists of clips, by the root that they are of, see `clips_in_list`; without one
+        a set is taken whole.
+    :raises ValueError: nothing there, or too much of it unusable; a list that cannot be used.
     """
+    lists = subsets or {}
     videos: list[Video] = []
     for root in roots:
         clips = find_clips(root)
+        if root in lists:
+            clips = clips_in_list(clips, lists[root])
         findings = Findings(root, sum(len(clip.pairs) for clip in clips), max_bad_share)
         name_no_clips(root, findings)
         planes = 5 if any(clip.confidences is not None for clip in clips) else 4

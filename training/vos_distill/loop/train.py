@@ -290,7 +290,9 @@ def load_data(recipe: Recipe, data: Path) -> tuple[Stills, list[Video]]:
             f'{data}: neither photographs ({recipe.stills or Recipe.stills}/SET/images) nor '
             'videos (videos: in the recipe) to train on'
         )
-    return stills, load_videos(roots, recipe.video_side, max_bad_share=bad)
+    subsets = {data / v: data / path for v, path in recipe.subsets.items()}
+    videos = load_videos(roots, recipe.video_side, max_bad_share=bad, subsets=subsets)
+    return stills, videos
 
 
 # -- loop -------------------------------------------------------------------------------------
