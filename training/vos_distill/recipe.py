@@ -17,6 +17,8 @@ from vos_ros.errors import VosError
 
 #: In a teacher's place: the true masks, by the same loss. What a teacher gains has to be more.
 TRUTH = 'truth'
+#: In a teacher's place: the file that the command line gives (`--teacher`).
+GIVEN = 'TEACHER'
 MAX_BAD_SHARE = 0.1  # of a data set that cannot be used, before it is refused
 # What may differ when a run goes on: how long and how fast, not what is learnt from which clip.
 FREE_TO_CHANGE = ('steps', 'save_every', 'log_every', 'workers', 'max_bad_share')
@@ -67,7 +69,7 @@ class Recipe:
     teacher: str = setting(
         '',
         '`student.pt` of a trained teacher (or student); `truth`, the true masks in its place, '
-        "which is the control of distilled logits; or ''",
+        "which is the control of distilled logits; `TEACHER`, what `--teacher` names; or ''",
     )
     teacher_until: float = setting(
         1.0,

@@ -183,6 +183,18 @@ def test_a_student_learns_from_an_infinite_teacher(data: Path, tmp_path: Path) -
     assert float(values['distil']) > 0
 
 
+def test_the_command_line_gives_the_teacher_of_a_recipe(data: Path, tmp_path: Path) -> None:
+    path = tmp_path / 'recipe.yaml'
+    tiny_recipe(steps=1, teacher='TEACHER', pixels=64).write(path)
+    with pytest.raises(ValueError, match=r'teacher: TEACHER; give one: --teacher student\.pt'):
+        train(Recipe.read(path), data, tmp_path / 'run')
+    weights = train(tiny_recipe(steps=1, memory='infinite'), data, tmp_path / 'teacher')
+    command = train_command(path, data, tmp_path / 'run')[2:]
+    told = CliRunner().invoke(app, [*command, '--teacher', str(weights)])
+    assert told.exit_code == 0, told.output
+    assert Recipe.read(tmp_path / 'run' / 'recipe.yaml').teacher == str(weights)
+
+
 def test_an_unknown_kind_of_memory_is_refused(tmp_path: Path) -> None:
     path = tmp_path / 'recipe.yaml'
     path.write_text('memory: endless\n')

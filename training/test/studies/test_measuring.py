@@ -10,7 +10,9 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
+from vos_distill.cli import app
 from vos_distill.data.generate import generate
 from vos_distill.evaluation.evaluate import InfiniteStepper, TrueRecent
 from vos_distill.networks.aggregation import one_hot
@@ -263,6 +265,13 @@ def test_the_studies_and_chains_in_the_repository_can_be_read() -> None:
     stages = read_chain(recipes / 'chain')
     assert list(stages) == ['teacher', 'student', 'undistilled', 'distilled']
     assert stages['distilled'].teacher == 'teacher'
+
+
+def test_a_chain_with_a_teacher_is_refused_without_one(tmp_path: Path) -> None:
+    (tmp_path / '1_distil.yaml').write_text('teacher: TEACHER\n')
+    told = CliRunner().invoke(app, ['chain', str(tmp_path), '--out', str(tmp_path / 'out')])
+    assert 'has a stage with a teacher; give --teacher' in str(told.exception)
+    assert not (tmp_path / 'out').exists()
 
 
 def test_a_folder_without_recipes_is_named(tmp_path: Path) -> None:

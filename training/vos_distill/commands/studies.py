@@ -10,6 +10,7 @@ import typer
 
 from vos_distill.data.generate import generate
 from vos_distill.loop.validation import parse_sets
+from vos_distill.recipe import GIVEN
 from vos_distill.studies.ablation import ablate, Study, table
 from vos_distill.studies.chain import read_chain, run_chain
 from vos_distill.studies.chain import table as table_of_stages
@@ -56,6 +57,7 @@ def chain(
     out: Annotated[Path, typer.Option(help='run directories and the model go there; resumed')],
     data: Annotated[Path | None, typer.Option(help='what to train on; default: generated')] = None,
     val: Annotated[Path | None, typer.Option(help='DAVIS layout, with --data')] = None,
+    teacher: Annotated[str, typer.Option(help="student.pt of the recipes' TEACHER")] = '',
     short_side: Annotated[int, typer.Option(min=16, help='short side when measured, px')] = 160,
     threads: Annotated[
         int, typer.Option(min=0, help='CPU threads; 0 = as torch finds best, if nothing else runs')
@@ -71,13 +73,19 @@ def chain(
     """
     if (data is None) != (val is None):
         raise ValueError('give --data and --val together, or neither')
+    stages = read_chain(recipes)
+    for recipe in stages.values():
+        if recipe.teacher == GIVEN:
+            if not teacher:  # found before the first hour is spent
+                raise ValueError(f'{recipes}: has a stage with a teacher; give --teacher')
+            recipe.teacher = teacher
     if threads:
         torch.set_num_threads(threads)
     if data is None or val is None:
         generate(out / 'generated')
         data, val = out / 'generated' / 'train', out / 'generated' / 'val' / 'davis2016'
     scores = run_chain(
-        read_chain(recipes), data, val, out, short_side=short_side, threads=threads,
+        stages, data, val, out, short_side=short_side, threads=threads,
         on_score=lambda one: typer.echo(f'{one.name}: J&F {one.jf:.3f}'),
     )  # fmt: skip
     text = table_of_stages(scores)

@@ -27,6 +27,7 @@ def train(
     ],
     init: Annotated[str, typer.Option(help='student.pt of a run, or a model folder')] = '',
     imagenet: Annotated[str, typer.Option(help='backbone weights, beats the recipe')] = '',
+    teacher: Annotated[str, typer.Option(help='student.pt of a teacher, beats the recipe')] = '',
     minutes: Annotated[float, typer.Option(min=0.0, help='stop after this time; 0 = never')] = 0.0,
     threads: Annotated[int, typer.Option(min=0, help='CPU threads; 0 = as torch finds best')] = 0,
     device: Annotated[
@@ -59,6 +60,8 @@ def train(
     validation = Validation(parse_sets(val or []), val_every, val_side, val_nth, val_keep)
     if init:
         settings.init = init
+    if teacher:
+        settings.teacher = teacher
     if imagenet:
         settings.imagenet = str(Path(imagenet).resolve())
     with tempfile.TemporaryDirectory() as folder:

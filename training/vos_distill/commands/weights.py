@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The vos_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""`vos-distill presets, average, narrow`: networks and their weights."""
+"""`vos-distill presets, average, narrow, import-stcn`: networks and their weights."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,17 +9,33 @@ import typer
 
 from vos_distill.networks.averaging import average
 from vos_distill.networks.narrow import narrow_checkpoint
-from vos_distill.networks.presets import build_student, count_parameters, PRESETS
+from vos_distill.networks.presets import build_student, count_parameters, PRESETS, TEACHERS
+from vos_distill.networks.teacher import import_stcn
 
 
 def presets() -> None:
     """
-    List the students and their parameter counts.
+    List the students, then the teachers, and their parameter counts.
 
     Example: vos-distill presets
     """
     for name in PRESETS:
         typer.echo(f'{name:24s}{count_parameters(build_student(name)) / 1e6:8.3f} M')
+    for name, (_, parameters) in TEACHERS.items():  # the counts are held by a test
+        typer.echo(f'{name:24s}{parameters / 1e6:8.3f} M  teacher: cannot be exported')
+
+
+def import_weights(
+    checkpoint: Annotated[Path, typer.Argument(help='network saved by STCN, such as stcn.pth')],
+    out: Annotated[Path, typer.Option(help='file to write, for teacher: in a recipe')],
+) -> None:
+    """
+    Make a public STCN checkpoint a teacher: the network of `teacher: FILE` and `--teacher FILE`.
+
+    Example: vos-distill import-stcn stcn.pth --out runs/paper/teacher.pt
+    """
+    parameters = import_stcn(checkpoint, out)
+    typer.echo(f'{out}: stcn, {parameters / 1e6:.3f} M parameters; measure it: vos-distill eval')
 
 
 def average_weights(

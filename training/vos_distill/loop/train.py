@@ -48,7 +48,7 @@ from vos_distill.processes.distributed import (
     StopRequest,
     together,
 )
-from vos_distill.recipe import FREE_TO_CHANGE, Recipe, TRUTH
+from vos_distill.recipe import FREE_TO_CHANGE, GIVEN, Recipe, TRUTH
 
 log = logging.getLogger(__name__)
 MOST_BAD_STEPS = 20  # one after the other, whose gradient is not finite
@@ -103,6 +103,8 @@ def _frozen(student: Student, recipe: Recipe) -> Iterator[nn.Module]:
 
 
 def _load_teacher(recipe: Recipe) -> Teacher | None:
+    if recipe.teacher == GIVEN:
+        raise ValueError(f'the recipe has teacher: {GIVEN}; give one: --teacher student.pt')
     return None if recipe.teacher in ('', TRUTH) else Teacher.load(Path(recipe.teacher))
 
 

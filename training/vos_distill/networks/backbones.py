@@ -242,7 +242,7 @@ BACKBONES: dict[str, type[ResNet18] | type[MobileNetV2] | type[Plain]] = {
 }
 
 
-def _bn_name(conv_name: str) -> str:
+def norm_after(conv_name: str) -> str:
     """Give the name of the BatchNorm which follows a convolution, in torchvision's scheme."""
     head, _, last = conv_name.rpartition('.')
     if last.startswith('conv') and last != 'conv':  # conv1 -> bn1
@@ -305,7 +305,7 @@ def load_imagenet(
         if f'{name}.weight' not in weights:
             raise ValueError(f'the weights have no {name}.weight: not this backbone?')
         weight = weights[f'{name}.weight'].float()
-        bn = _bn_name(name)
+        bn = norm_after(name)
         if keep_norm:
             if f'{bn}.running_var' not in weights:
                 raise ValueError(

@@ -15,6 +15,9 @@ from torch import nn, Tensor
 import torch.nn.functional as F
 
 from vos_distill.networks.aggregation import others_of, soft_aggregate
+from vos_distill.networks.backbones import norm_after
+from vos_distill.networks.checkpoint import load_checkpoint, save_checkpoint
+from vos_distill.networks.presets import build_teacher, count_parameters
 from vos_distill.networks.rollout import StepOutput
 from vos_distill.networks.student import Features, Student
 
@@ -42,11 +45,16 @@ _STCN_PARTS = (
 
 def from_stcn(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """
-    Rename the entries of a public STCN checkpoint to ours.
+    Bring the entries of a public STCN checkpoint to our names.
+
+    The convolutions of its value encoder have biases, each before a BatchNorm with fixed
+    statistics. Ours have none: what a bias adds is taken from the mean that BatchNorm subtracts,
+    which is the same network.
 
     :param weights: the checkpoint's state dict.
     :return: a state dict for the teacher `stcn`.
-    :raises ValueError: an entry is not known; it is named.
+    :raises ValueError: an entry is not known, or the network is one of STCN's first stage, which
+        takes a single object; it is named.
     """
     renamed = {}
     for name, tensor in weights.items():
@@ -55,13 +63,26 @@ def from_stcn(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
             if name.startswith(theirs):
                 ours = prefix + name.removeprefix(theirs)
                 break
-        if not ours:
+        if not ours or not isinstance(tensor, Tensor):
             raise ValueError(f'{name} is not part of an STCN checkpoint')
         for theirs, part in _STCN_PARTS:
             ours = ours.replace(theirs, part)
         if ours.startswith(('fuser.', 'compress.', 'up8.', 'up4.')):
             ours = ours.replace('.downsample.', '.skip.')
         renamed[ours] = tensor
+    first = renamed.get('value_backbone.conv1.weight')
+    if first is not None and first.shape[1] == 4:
+        raise ValueError(
+            "its value encoder takes one object: a network of STCN's stage 0 (static images); "
+            'take one of a later stage, such as s03 or s012'
+        )
+    for name in [n for n in renamed if n.startswith('value_backbone.') and n.endswith('.bias')]:
+        conv = name.removesuffix('.bias')
+        weight = renamed.get(f'{conv}.weight')
+        if weight is not None and weight.ndim == 4:  # else of a BatchNorm
+            mean = f'{norm_after(conv)}.running_mean'
+            if mean in renamed:
+                renamed[mean] = renamed[mean] - renamed.pop(name)
     return renamed
 
 
@@ -69,13 +90,58 @@ def load_stcn(teacher: nn.Module, path: Path) -> None:
     """
     Load a public STCN checkpoint (multi-object, `stcn.pth`) that the user has.
 
-    :raises ValueError: not readable, or another architecture.
+    :param path: of a network that STCN's code has saved, or of a checkpoint to resume from, which
+        holds one.
+    :raises ValueError: not readable, or another architecture; one line that names the path.
     """
+    state = load_checkpoint(path)
+    network = state.get('network', state)
     try:
-        weights = torch.load(path, map_location='cpu', weights_only=True)
-        teacher.load_state_dict(from_stcn(weights))
-    except (OSError, RuntimeError) as error:
-        raise ValueError(f'{path}: not an STCN checkpoint ({error})') from error
+        renamed = from_stcn(network)
+        _check_shapes(renamed, teacher.state_dict())
+    except (ValueError, AttributeError) as error:
+        raise ValueError(f'{path}: not an STCN checkpoint: {error}') from error
+    teacher.load_state_dict(renamed, strict=False)
+
+
+def _check_shapes(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
+    """Refuse weights that are not all of a network's, and no more."""
+    for name, tensor in expected.items():
+        # counts batches, which nothing reads; files from before torch 0.4.1 have none
+        if name.endswith('num_batches_tracked'):
+            continue
+        if name not in found:
+            raise ValueError(f'it lacks {name}')
+        if found[name].shape != tensor.shape:
+            raise ValueError(
+                f'{name} is {tuple(found[name].shape)}, expected {tuple(tensor.shape)}'
+            )
+    if surplus := sorted(set(found) - set(expected)):
+        raise ValueError(f'it has {surplus[0]} besides')
+
+
+def import_stcn(path: Path, out: Path) -> int:
+    """
+    Make a public STCN checkpoint a file that `teacher:` in a recipe takes.
+
+    :param path: see `load_stcn`.
+    :param out: `student.pt`-like file to write.
+    :return: number of parameters.
+    :raises ValueError: as `load_stcn`.
+    :raises OSError: it cannot be written.
+    """
+    teacher = build_teacher('stcn')
+    load_stcn(teacher, path)
+    state = {
+        'student': teacher.state_dict(),
+        'preset': 'stcn',
+        'step': 0,
+        'seconds': 0.0,
+        # read by `is_infinite`
+        'recipe': {'preset': 'stcn', 'memory': 'infinite', 'imported': path.name},
+    }
+    save_checkpoint(out, state)
+    return count_parameters(teacher)
 
 
 def infinite_rollout(

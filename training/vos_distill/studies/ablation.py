@@ -33,7 +33,7 @@ import torch
 from vos_distill.evaluation.evaluate import evaluate_finite, evaluate_infinite
 from vos_distill.loop.train import train
 from vos_distill.processes.isolation import isolated
-from vos_distill.recipe import read_yaml, Recipe, TRUTH
+from vos_distill.recipe import GIVEN, read_yaml, Recipe, TRUTH
 from vos_ros.evaluation.evaluate import EvalReport
 
 log = logging.getLogger(__name__)
@@ -74,7 +74,7 @@ class Study:
         if not isinstance(infinite, list):
             raise ValueError(f'{path}: infinite must be a list of variants, not {infinite!r}')
         for changes in variants.values():
-            if changes.get('teacher') == 'TEACHER':
+            if changes.get('teacher') == GIVEN:
                 if not teacher:
                     raise ValueError(f'{path}: has variants with a teacher; give --teacher')
                 changes['teacher'] = teacher
