@@ -168,13 +168,15 @@ def _warped(labels: LabelMap, since: Float) -> LabelMap:
     right, bottom = min(left + wide + _MARGIN, width), min(top + high + _MARGIN, height)
     left, top = max(left - _MARGIN, 0), max(top - _MARGIN, 0)
     across, down = columns / width, rows / height
-    box = np.s_[
-        round(top * down) : round(bottom * down), round(left * across) : round(right * across)
-    ]
-    size = found[box].shape
-    moved = cv2.resize(since[top:bottom, left:right], size[::-1], interpolation=cv2.INTER_LINEAR)
-    y, x = _places(*size, box[0].start, box[1].start)
+    first, last = (round(side * down) for side in (top, bottom))
+    begin, end = (round(side * across) for side in (left, right))
+    moved = cv2.resize(
+        since[top:bottom, left:right],
+        (end - begin, last - first),
+        interpolation=cv2.INTER_LINEAR,
+    )
+    y, x = _places(last - first, end - begin, first, begin)
     from_x = np.asarray(moved[..., 0] * np.float32(across) + x, np.float32)
     from_y = np.asarray(moved[..., 1] * np.float32(down) + y, np.float32)
-    found[box] = cv2.remap(labels, from_x, from_y, cv2.INTER_NEAREST)
+    found[first:last, begin:end] = cv2.remap(labels, from_x, from_y, cv2.INTER_NEAREST)
     return found
