@@ -10,7 +10,12 @@ import pytest
 torch = pytest.importorskip('torch', reason='the training package needs torch')
 
 from vos_distill.networks.backbones import BACKBONES, load_imagenet  # noqa: E402
-from vos_distill.networks.presets import build_student, count_parameters, PRESETS  # noqa: E402
+from vos_distill.networks.presets import (  # noqa: E402
+    build_student,
+    count_parameters,
+    PRESETS,
+    TEACHERS,
+)
 from vos_distill.networks.student import cell_grid, FastStudent, MobileVosStudent, Student  # noqa: E402
 
 # The paper publishes 8.1, 2.5 and 1.9 M (CVPR 2023); widths are derived from those.
@@ -279,3 +284,14 @@ def test_a_window_is_segmented_as_the_whole_frame_is(kernel: int) -> None:
 
 def test_a_pooled_memory_takes_no_places() -> None:
     assert not fast(pooled='prompted').takes_places
+
+
+@pytest.mark.parametrize('preset', ['resnet18', 'mobilenet_v2', 'fast_mb', 'stcn_r18'])
+def test_keys_begin_at_unit_scale(preset: str) -> None:
+    """Smaller, and all tokens look alike; larger, and the affinity is one-hot."""
+    torch.manual_seed(0)
+    student = build_student(preset) if preset in PRESETS else TEACHERS[preset][0]()
+    std = student.backbone.feature_std[2]
+    features = torch.randn(1, student.key_proj.in_channels, 24, 24) * std
+    keys = student.key_proj(features * getattr(student, 'feature_scale', (1.0,))[-1])
+    assert 0.8 < keys.std() < 1.2
