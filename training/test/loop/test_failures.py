@@ -121,7 +121,8 @@ def test_a_worker_that_dies_ends_a_run_with_one_line(data: Path, tmp_path: Path)
     (worker,) = children_of(process.pid)
     os.kill(worker, signal.SIGKILL)
     line = ends_with_one_line(process)
-    assert 'killed by signal: Killed' in line
+    # torch says the one or the other, by who notices first
+    assert 'killed by signal: Killed' in line or 'exited unexpectedly' in line
     assert 'less `workers` helps; the same command goes on from the last checkpoint' in line
     assert load_checkpoint(run / 'last.pt')['step'] >= 4
 
