@@ -306,6 +306,11 @@ def image_msg(
     return msg
 
 
+def stamp_of(msg: Any) -> tuple[int, int]:
+    """Give the seconds and nanoseconds of a message's stamp."""
+    return msg.header.stamp.sec, msg.header.stamp.nanosec
+
+
 def to_array(msg: Any) -> np.ndarray:
     """Read labels or a mask back, byte by byte."""
     dtype = np.uint8 if msg.encoding == 'mono8' else np.dtype('<u2')

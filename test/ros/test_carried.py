@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip('rclpy', reason='needs rclpy')
 
-from robot import Robot, ROOT, SCENE, to_array
+from robot import Robot, ROOT, SCENE, stamp_of, to_array
 from sensor_msgs.msg import Image
 
 from vos_ros.config import CarryConfig, NodeConfig
@@ -25,10 +25,6 @@ def running(client, start_node) -> Robot:
         'carry.max_age_ms': 5000.0,
     }
     return Robot(client, start_node(model=ROOT / 'test' / 'data' / 'tiny', **settings))
-
-
-def stamp_of(msg) -> tuple[int, int]:
-    return msg.header.stamp.sec, msg.header.stamp.nanosec
 
 
 def test_every_image_is_answered_with_labels_of_its_own(robot: Robot) -> None:

@@ -11,7 +11,7 @@ pytest.importorskip('rclpy', reason='needs rclpy')
 from diagnostic_msgs.msg import DiagnosticArray
 import rclpy
 from rclpy.qos import DurabilityPolicy, QoSProfile
-from robot import HEIGHT, Robot, ROOT, SCENE, to_array, WIDTH
+from robot import HEIGHT, Robot, ROOT, SCENE, stamp_of, to_array, WIDTH
 from sensor_msgs.msg import CompressedImage, Image
 
 from vos_ros.config import NodeConfig, OverlayConfig
@@ -32,10 +32,6 @@ def running(client, start_node) -> Robot:
         'max_objects': 3,
     }
     return Robot(client, start_node(model=ROOT / 'test' / 'data' / 'tiny', **settings))
-
-
-def stamp_of(msg) -> tuple[int, int]:
-    return msg.header.stamp.sec, msg.header.stamp.nanosec
 
 
 def test_confidence_is_certain_where_a_mask_was_drawn_and_unsure_at_its_outline(

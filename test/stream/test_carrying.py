@@ -72,6 +72,19 @@ def test_each_image_is_answered_with_the_newest_labels(desk: Desk) -> None:
     assert desk.answers.empty()
 
 
+def test_labels_that_are_there_before_their_image_was_looked_at_are_not_lost(desk: Desk) -> None:
+    """Nor do they count for the image before it: a network may be faster than this thread."""
+    desk.gate.clear()
+    desk.carrying.put_image(1)
+    desk.carrying.put_image(2)
+    desk.carrying.put_labels(_LABELS, 2 * _PERIOD_NS)
+    desk.gate.set()
+    label_map, answered = desk.answer()
+    assert answered == 2
+    assert label_map is _LABELS
+    assert desk.answers.empty()
+
+
 def test_images_that_come_too_fast_are_left_out_the_oldest_first(desk: Desk) -> None:
     desk.begin()
     desk.gate.clear()

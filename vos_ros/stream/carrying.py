@@ -58,7 +58,7 @@ class Carrying(Generic[T]):
 
     def put_labels(self, label_map: LabelMap, stamp_ns: int) -> None:
         """
-        Hand over what the network found; it counts from the next image on.
+        Hand over what the network found; it counts from the next answer on.
 
         :param label_map: (H, W), not to be changed afterwards.
         :param stamp_ns: of its image.
@@ -86,17 +86,25 @@ class Carrying(Generic[T]):
                 if self._is_stopping:
                     return
                 item = self._images.popleft()
-                labels, self._labels = self._labels, None
             try:
-                self._answer(item, labels)
+                self._answer(item)
             except Exception as error:  # the next image must be answered
                 self._on_error(error)
 
-    def _answer(self, item: T, labels: tuple[LabelMap, int] | None) -> None:
-        if labels is not None:
-            self._carrier.know(*labels)
+    def _answer(self, item: T) -> None:
         frame = self._to_frame(item)
         self._carrier.see(frame)
+        labels = self._labels_until(frame.stamp_ns)
+        if labels is not None:
+            self._carrier.know(*labels)
         carried = self._carrier.carried()
         if carried is not None:
             self._on_carried(carried, frame)
+
+    def _labels_until(self, stamp_ns: int) -> tuple[LabelMap, int] | None:
+        """Take the newest labels, unless their image still waits here: a network may be faster."""
+        with self._changed:
+            if self._labels is None or self._labels[1] > stamp_ns:
+                return None
+            labels, self._labels = self._labels, None
+        return labels
