@@ -10,6 +10,7 @@ import numpy as np
 from vos_ros.backends.base import Features, Size, Window
 from vos_ros.datatypes import Float
 from vos_ros.engine.segmenter import VideoSegmenter
+from vos_ros.engine.windows import whole
 
 
 class ColourBackend:
@@ -29,8 +30,10 @@ class ColourBackend:
         self.calls: list[str] = []
 
     def encode_image(self, image: Float) -> Features:
-        self.calls.append('encode_image')
-        height, width = self.size
+        height, width = image.shape[2:]
+        is_all = (height, width) == self.size
+        self.calls.append(f'encode_image{"" if is_all else " in a window"}')
+        assert self.takes_windows or is_all
         planes = image[0].transpose(1, 2, 0)
         small = cv2.resize(planes, (width // 4, height // 4), interpolation=cv2.INTER_AREA)
         key = cv2.resize(planes, (width // 16, height // 16), interpolation=cv2.INTER_AREA)
@@ -57,12 +60,17 @@ class ColourBackend:
         logits: Float = 10.0 - 40.0 * np.abs(difference).sum(axis=1)
         return logits.astype(np.float32)
 
-    def encode_mask(self, features: Features, masks: Float, others: Float) -> Float:
-        self.calls.append(f'encode_mask {len(masks)}')
+    def encode_mask(
+        self, features: Features, masks: Float, others: Float, window: Window | None = None
+    ) -> Float:
+        self.calls.append(f'encode_mask {len(masks)}{"" if window is None else " in a window"}')
+        grid = (self.size[0] // 16, self.size[1] // 16)
+        seen = whole(grid) if window is None else window
+        assert self.takes_windows or window is None
+        masks, small = seen.cut(masks, grid), seen.cut(features['small'], grid)
         weight = masks.sum(axis=(1, 2)) + 1e-6
-        colours = np.einsum('khw,chw->kc', masks, features['small']) / weight[:, None]
-        tokens = (self.size[0] // 16) * (self.size[1] // 16)
-        return np.repeat(colours[:, :, None], tokens, axis=2).astype(np.float32)
+        colours = np.einsum('khw,chw->kc', masks, small) / weight[:, None]
+        return np.repeat(colours[:, :, None], seen.area, axis=2).astype(np.float32)
 
 
 MakeSegmenter = Callable[..., VideoSegmenter]

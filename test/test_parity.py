@@ -21,6 +21,7 @@ pytest.importorskip('skimage', reason='the clip is composed from photographs of 
 from vos_distill.networks.aggregation import others_of, soft_aggregate  # noqa: E402
 from vos_distill.networks.student import Student  # noqa: E402
 from vos_distill.networks.weights import student_from_model  # noqa: E402
+from vos_ros.backends import load_manifest, open_backend  # noqa: E402
 from vos_ros.config import MemoryConfig, RuntimeConfig, SegmenterConfig  # noqa: E402
 from vos_ros.datatypes import Frame, Prompt  # noqa: E402
 from vos_ros.engine.labels import Labeler, masks_at_stride  # noqa: E402
@@ -28,6 +29,7 @@ from vos_ros.engine.preprocess import network_size, Normalizer, prepare  # noqa:
 from vos_ros.engine.segmenter import VideoSegmenter  # noqa: E402
 from vos_ros.harness.clip import render  # noqa: E402
 
+_SHIPPED = sorted(p.parent for p in (Path(__file__).parents[1] / 'models').glob('*/segment.onnx'))
 FRAMES = 16
 SHORT_SIDE = 240
 # Below this difference of the two best probabilities rounding may decide either way.
@@ -107,3 +109,24 @@ def test_weights_survive_the_way_to_onnx_and_back(tiny_model: Path) -> None:
     expected = build_student('tiny').state_dict()
     for name, weight in student_from_model(tiny_model).state_dict().items():
         torch.testing.assert_close(weight, expected[name], rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize('folder', _SHIPPED, ids=lambda folder: folder.name)
+def test_every_shipped_model_can_be_trained_further(folder: Path) -> None:
+    """`--init FOLDER`: the weights are all in its graphs, BatchNorm's that are alike, too."""
+    if folder.name.endswith('_int8'):
+        with pytest.raises(ValueError, match='do not hold'):
+            student_from_model(folder)
+        return
+    student = student_from_model(folder)
+    generator = np.random.default_rng(0)
+    image = generator.normal(size=(1, 3, 64, 96)).astype(np.float32)
+    masks = generator.uniform(size=(2, 1, 16, 24)).astype(np.float32)
+    with torch.no_grad():
+        features = student.encode_image(torch.from_numpy(image))
+        value = student.encode_mask(features, *torch.from_numpy(masks)[:, None])
+    backend = open_backend(load_manifest(folder), RuntimeConfig(), (64, 96), 1)
+    seen = backend.encode_image(image)
+    np.testing.assert_allclose(seen['key'], features['key'].numpy(), rtol=1e-3, atol=1e-3)
+    stored = backend.encode_mask(seen, *masks)
+    np.testing.assert_allclose(stored, value[0].numpy(), rtol=1e-3, atol=1e-3)

@@ -81,7 +81,7 @@ class Shared:
         if self._image is None or not np.array_equal(self._image, image):
             self._features = self._backend.encode_image(image)
             self._image = image.copy()
-        return self._features
+        return {name: seen.copy() for name, seen in self._features.items()}
 
 
 def open_many(model: str, threads: int) -> Iterator[VideoSegmenter]:

@@ -90,9 +90,11 @@ def test_thread_count_is_what_the_process_may_use(monkeypatch: pytest.MonkeyPatc
     assert session_options(_SIZE, 0).intra_op_num_threads == 4
 
 
-def test_input_is_static_per_session(tiny_model: Path) -> None:
+def test_input_is_static_per_session_but_where_parts_of_it_can_be_seen(tiny_model: Path) -> None:
     (image,) = _open(tiny_model).sessions['encode_image'].get_inputs()
     assert image.shape == [1, 3, *_SIZE]
+    (image,) = _open(load_manifest('fast_mb').folder).sessions['encode_image'].get_inputs()
+    assert image.shape == [1, 3, 'height', 'width']
 
 
 def test_unknown_model_lists_the_known_ones(

@@ -35,8 +35,11 @@ class Counting:
         self.window = window
         return memory_value[:, 0] * 10
 
-    def encode_mask(self, features: Features, masks: Float, others: Float) -> Float:
+    def encode_mask(
+        self, features: Features, masks: Float, others: Float, window: Window | None = None
+    ) -> Float:
         self.sizes.append(len(masks))
+        self.window = window
         return masks + others
 
 
@@ -59,7 +62,9 @@ def test_a_window_is_asked_for_in_every_call() -> None:
     backend = ObjectsPerCall(inner, 1, is_fixed=False)
     value = np.zeros((2, 2, 2, 2), np.float32)
     backend.segment({}, value, value, Window(0, 1, 1, 2))
-    assert (inner.sizes, inner.window) == ([1, 1], Window(0, 1, 1, 2))
+    assert inner.window == Window(0, 1, 1, 2)
+    backend.encode_mask({}, value[:, 0], value[:, 0], Window(0, 0, 1, 1))
+    assert (inner.sizes, inner.window) == ([1, 1, 1, 1], Window(0, 0, 1, 1))
 
 
 def test_it_tells_what_runs() -> None:

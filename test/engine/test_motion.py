@@ -251,3 +251,28 @@ def test_nothing_is_near_where_a_part_is_missing() -> None:
     hidden = gate.reach(1)
     assert hidden is not None
     assert hidden.is_hidden
+
+
+def test_near_is_twice_as_far_as_it_went_lately() -> None:
+    """By the prediction that it goes on as before; one that is calm is not looked for far away."""
+    gate = MotionGate(speed=1800)  # a reach of 60 cells a frame, of which a third is 20
+
+    def nearness() -> int:
+        reach = gate.reach(1)
+        assert reach is not None
+        assert reach.near is not None
+        return int(np.count_nonzero(reach.near[14]))
+
+    gate.update(scene((1, 10, 10)), [1], prompted=[1])
+    before = nearness()
+    assert before == 10 + 8 + 20
+    for step in range(1, 4):
+        gate.update(scene((1, 10, 10 + step)), [1])
+    assert nearness() < before
+    calm = nearness()
+    assert calm == 1 + 8 + 2 * 4  # where it was and is predicted, and four cells on both sides
+    gate.update(scene((1, 10, 23)), [1])
+    assert nearness() > calm + 8
+    for _ in range(60):
+        gate.update(scene((1, 10, 23)), [1])
+    assert nearness() == 8 + 2 * 4

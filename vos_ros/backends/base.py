@@ -138,14 +138,16 @@ class Backend(Protocol):
     """Why something better is not used; empty when nothing better was expected."""
 
     takes_windows: bool
-    """`segment` can be asked for a part of the frame."""
+    """A part of a frame can be encoded, and `segment` and `encode_mask` be asked for a part."""
 
     def encode_image(self, image: Float) -> Features:
         """
         Encode one frame, once for all objects.
 
-        :param image: (1, 3, H, W) normalised RGB.
-        :return: features, valid until the next call of encode_image.
+        :param image: (1, 3, H, W) normalised RGB; where it `takes_windows`, also any part of a
+            frame that is whole tokens.
+        :return: features; the caller's own where it `takes_windows`, else valid until the next
+            call of encode_image.
         """
 
     def segment(
@@ -166,13 +168,17 @@ class Backend(Protocol):
             only, where there is one.
         """
 
-    def encode_mask(self, features: Features, masks: Float, others: Float) -> Float:
+    def encode_mask(
+        self, features: Features, masks: Float, others: Float, window: Window | None = None
+    ) -> Float:
         """
         Encode what is to be remembered of each object.
 
         :param masks: (objects, h4, w4) probability of each object, 0..1.
         :param others: (objects, h4, w4) sum of the other objects' probabilities, at most 1.
-        :return: values (objects, value_dim, tokens).
+        :param window: encode these tokens only; None = the whole frame. Only where
+            `takes_windows`.
+        :return: values (objects, value_dim, tokens); of the window only, where there is one.
         """
 
 
@@ -192,25 +198,32 @@ class NamedInputs(ABC):
         """Read the memory and decode; see Backend."""
         rows, columns = features['key'].shape[2:]
         places = token_places(rows, columns)
-        seen = {**features, 'place': places}
-        if window is not None:
-            seen = {
-                name: window.cut(seen[name], (rows, columns))
-                for name in self._inputs['segment']
-                if name in seen
-            }
         offered = {
-            **seen,
+            **self._seen('segment', {**features, 'place': places}, window),
             'memory_place': places.reshape(2, -1),
             'memory_key': memory_key,
             'memory_value': memory_value,
         }
         return self._run('segment', self._feeds('segment', offered))
 
-    def encode_mask(self, features: Features, masks: Float, others: Float) -> Float:
+    def encode_mask(
+        self, features: Features, masks: Float, others: Float, window: Window | None = None
+    ) -> Float:
         """Encode the objects for the memory; see Backend."""
         offered = {**features, 'masks': masks, 'others': others}
-        return self._run('encode_mask', self._feeds('encode_mask', offered))
+        seen = self._seen('encode_mask', offered, window)
+        return self._run('encode_mask', self._feeds('encode_mask', seen))
+
+    def _seen(self, graph: str, maps: Features, window: Window | None) -> Features:
+        """Return those maps (..., h, w) that a graph reads, and of them what a window shows."""
+        if window is None:
+            return maps
+        rows, columns = maps['key'].shape[2:]
+        return {
+            name: window.cut(maps[name], (rows, columns))
+            for name in self._inputs[graph]
+            if name in maps
+        }
 
     def _feeds(self, graph: str, offered: Features) -> Features:
         return {name: np.ascontiguousarray(offered[name]) for name in self._inputs[graph]}

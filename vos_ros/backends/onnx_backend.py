@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,6 +36,15 @@ NO_SPINNING = {
 }
 
 
+#: What changes from window to window, in each graph: all sides, but not those of the memory read.
+_SIDES = tuple(f'{side}{stride}' for side in 'hw' for stride in (4, 8, 16))
+_FREE = {
+    'encode_image': ('height', 'width', *_SIDES),
+    'segment': _SIDES,
+    'encode_mask': ('height', 'width', 'tokens', *_SIDES),
+}
+
+
 @dataclass(frozen=True)
 class Registry:
     """The onnxruntime that is installed: what it was built for, and how a session is opened."""
@@ -54,21 +63,21 @@ class Registry:
             )
 
 
-def session_options(size: Size, threads: int, *, windowed: bool = False) -> ort.SessionOptions:
+def session_options(size: Size, threads: int, free: Collection[str] = ()) -> ort.SessionOptions:
     """
     Return the settings that every session gets.
 
     :param size: network input (H, W), multiples of 16; makes all shapes but `objects` static.
     :param threads: 0 = the processors there are, at most 4.
-    :param windowed: the sides of the features stay free, too; the memory's do not.
+    :param free: names of dimensions that stay free, too.
     """
     options = _plain_options(threads)
     height, width = size
     dims = {'height': height, 'width': width, 'tokens': (height // 16) * (width // 16)}
-    for stride in () if windowed else (4, 8, 16):
+    for stride in (4, 8, 16):
         dims |= {f'h{stride}': height // stride, f'w{stride}': width // stride}
-    for name, value in dims.items():
-        options.add_free_dimension_override_by_name(name, value)
+    for name in dims.keys() - set(free):
+        options.add_free_dimension_override_by_name(name, dims[name])
     return options
 
 
@@ -117,9 +126,9 @@ class OnnxBackend(NamedInputs):
     :param name: for reports.
     :param providers: per graph, the best provider first. That one must really start:
         onnxruntime itself would go on without it and say nothing.
-    :param windowed: the shapes of `segment` may change from frame to frame at no cost (measured:
-        it is no slower than with static ones), so that a part of a frame can be asked for where
-        the graph is told where its tokens lie.
+    :param windowed: shapes may change from frame to frame at no cost (measured: no graph is
+        slower than with static ones), so that a part of a frame can be asked for where `segment`
+        is told where its tokens lie.
     """
 
     def __init__(
@@ -134,25 +143,22 @@ class OnnxBackend(NamedInputs):
         self.name = name
         self.precision = job.precision
         self.fallbacks: tuple[str, ...] = ()
-        static = session_options(job.size, job.runtime.threads)
-        free = session_options(job.size, job.runtime.threads, windowed=windowed)
-        options = dict.fromkeys(GRAPHS, static) | {'segment': free}
-        self.sessions = {
-            graph: _open(job, graph, providers[graph], options[graph], registry)
-            for graph in GRAPHS
-        }
-        self._inputs = {
-            graph: tuple(node.name for node in session.get_inputs())
-            for graph, session in self.sessions.items()
-        }
-        outputs = {
-            graph: tuple(node.name for node in session.get_outputs())
-            for graph, session in self.sessions.items()
-        }
+
+        def opened(graph: str, free: Collection[str] = ()) -> Any:
+            options = session_options(job.size, job.runtime.threads, free)
+            return _open(job, graph, providers[graph], options, registry)
+
+        self.takes_windows = (
+            windowed
+            and job.manifest.fixed is None
+            and 'place' in _names(opened('segment').get_inputs())
+        )
+        free: Mapping[str, Collection[str]] = _FREE if self.takes_windows else {}
+        self.sessions = {graph: opened(graph, free.get(graph, ())) for graph in GRAPHS}
+        self._inputs = {g: _names(session.get_inputs()) for g, session in self.sessions.items()}
+        outputs = {g: _names(session.get_outputs()) for g, session in self.sessions.items()}
         self._features = outputs['encode_image']
         check_roles(job.manifest, self._inputs, outputs)
-        is_free = job.manifest.fixed is None and 'place' in self._inputs['segment']
-        self.takes_windows = windowed and is_free
 
     def encode_image(self, image: Float) -> Features:
         """Encode one frame; see Backend."""
@@ -162,6 +168,10 @@ class OnnxBackend(NamedInputs):
     def _run(self, graph: str, feeds: Features) -> Float:
         made: Float = self.sessions[graph].run([OUTPUTS[graph]], feeds)[0]
         return made
+
+
+def _names(nodes: Sequence[Any]) -> tuple[str, ...]:
+    return tuple(node.name for node in nodes)
 
 
 def _open(

@@ -80,7 +80,7 @@ class OpenVinoBackend(NamedInputs):
     def encode_image(self, image: Float) -> Features:
         """Encode one frame; see Backend."""
         made = self._requests['encode_image'].infer(
-            {'image': image}, share_inputs=True, share_outputs=True
+            {'image': image}, share_inputs=True, share_outputs=not self.takes_windows
         )
         return {'image': image, **{name: made[name] for name in self._features}}
 
@@ -111,8 +111,9 @@ def _is_free(job: Job, segment: Any) -> bool:
 
 def _up_to(shape: Any, grid: tuple[int, int]) -> Any:
     """Return a shape (..., h, w) whose sides may be those of any part of the grid of tokens."""
-    *leading, height, width = (int(side) for side in shape.to_shape())
+    *leading, tall, wide = shape
     rows, columns = grid
+    height, width = tall.get_length(), wide.get_length()
     sides = (ov.Dimension(height // rows, height), ov.Dimension(width // columns, width))
     return ov.PartialShape([*leading, *sides])
 
@@ -120,27 +121,28 @@ def _up_to(shape: Any, grid: tuple[int, int]) -> Any:
 def _fix_shapes(job: Job, models: dict[str, Any]) -> None:
     """Give every input its shape, or the range of it; the features' follow from the image's."""
     models['encode_image'].reshape({'image': ov.PartialShape([1, 3, *job.size])})
-    shapes = {
+    whole = {
         port.get_any_name(): port.get_partial_shape() for port in models['encode_image'].outputs
     }
-    shapes['image'] = models['encode_image'].input('image').get_partial_shape()
+    whole['image'] = models['encode_image'].input('image').get_partial_shape()
     stride = job.manifest.stride
     rows, columns = grid = (job.size[0] // stride, job.size[1] // stride)
     tokens = rows * columns
-    shapes['place'] = ov.PartialShape([2, rows, columns])
-    seen = shapes
-    if _is_free(job, models['segment']):
-        seen = {name: _up_to(shape, grid) for name, shape in shapes.items()}
-    shapes['memory_place'] = ov.PartialShape([2, tokens])
-    shapes['memory_key'] = ov.PartialShape([2, job.manifest.key_dim, tokens])
+    whole['place'] = ov.PartialShape([2, rows, columns])
     objects = ov.Dimension(1, job.max_objects)
-    for graph, growing in object_shapes(job.manifest, job.size, 1).items():
-        for name, shape in growing.items():
-            shapes[name] = ov.PartialShape([objects, *shape[1:]])
-        if graph != 'encode_image':
-            wanted = _names(models[graph].inputs)
-            known = shapes | seen if graph == 'segment' else shapes
-            models[graph].reshape({name: known[name] for name in wanted})
+    growing = object_shapes(job.manifest, job.size, 1)
+    for name in ('masks', 'others'):
+        whole[name] = ov.PartialShape([objects, *growing['encode_mask'][name][1:]])
+    seen = whole
+    if _is_free(job, models['segment']):
+        seen = {name: _up_to(shape, grid) for name, shape in whole.items()}
+    memory = {
+        'memory_place': ov.PartialShape([2, tokens]),
+        'memory_key': ov.PartialShape([2, job.manifest.key_dim, tokens]),
+        'memory_value': ov.PartialShape([objects, *growing['segment']['memory_value'][1:]]),
+    }
+    for model in models.values():
+        model.reshape({name: (seen | memory)[name] for name in _names(model.inputs)})
 
 
 def open_openvino(job: Job, verify: Verify) -> OpenVinoBackend:

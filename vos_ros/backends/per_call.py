@@ -53,12 +53,14 @@ class ObjectsPerCall:
 
         return self._gather(len(memory_value), call)
 
-    def encode_mask(self, features: Features, masks: Float, others: Float) -> Float:
+    def encode_mask(
+        self, features: Features, masks: Float, others: Float, window: Window | None = None
+    ) -> Float:
         """See Backend."""
 
         def call(part: slice) -> Float:
-            filled = (self._filled(x[part]) for x in (masks, others))
-            return self._backend.encode_mask(features, *filled)
+            masks_of, others_of = (self._filled(x[part]) for x in (masks, others))
+            return self._backend.encode_mask(features, masks_of, others_of, window)
 
         return self._gather(len(masks), call)
 

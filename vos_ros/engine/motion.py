@@ -33,8 +33,14 @@ _LEAST = 8
 _CRUMB = 0.2
 #: Probability that must be left for anything else, or what is taken from an object is background.
 LEAST_REST = 0.05
-#: An object moves farther than this share of its reach in a frame only seldom.
+#: An object moves farther than this share of its reach in a frame only seldom, and seldom farther
+#: than so many times as far as it went lately, by the prediction that it goes on as before.
 _NEAR = 1 / 3
+_FARTHER = 2.0
+#: Cells that it may move in any case; less is noise of its outline.
+_LEAST_NEAR = 4.0
+#: How far it went lately is forgotten at this rate a frame.
+_CALMS = 0.93
 #: With this share of its usual area an object is seen as a whole.
 _WHOLE = 0.7
 #: Cells that a crumb may spread in a frame at least.
@@ -73,6 +79,7 @@ class _Track:
     crumbs: npt.NDArray[np.float32] | None = None  # (h, w) cells, distance from them; None = none
     crumb: float = 0.0  # cells that the largest one covers
     seen: float = 0.0  # cells of the newest mask
+    pace: float = math.inf  # cells a second that it went beyond what was predicted, lately
 
 
 class MotionGate:
@@ -154,7 +161,10 @@ class MotionGate:
             return None
         radius = self._radius(track.area, seconds)
         cells = track.distance <= radius
-        near = track.distance <= _NEAR * radius if track.seen >= _WHOLE * track.area else None
+        near = None
+        if track.seen >= _WHOLE * track.area:
+            lately = max(_LEAST_NEAR, _FARTHER * track.pace * max(seconds, LEAST_S))
+            near = track.distance <= min(_NEAR * radius, lately)
         if track.crumbs is not None:
             around = track.crumbs <= max(_LEAST_SPREAD, _own_speed(track.crumb, seconds))
             cells |= around
@@ -222,6 +232,8 @@ class MotionGate:
                 track.centre = None
                 continue
             body, crumbs, track.crumb = _parts(mask)
+            went = float(track.distance[body].max()) / max(seconds, LEAST_S)
+            track.pace = went if math.isinf(track.pace) else max(_CALMS * track.pace, went)
             track.crumbs = None if track.crumb == 0 else _distance_to(crumbs)
             centre = _centre(body)
             ahead = body if track.centre is None else body | _moved(body, track.centre, centre)

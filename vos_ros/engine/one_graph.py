@@ -355,8 +355,9 @@ class OneGraphSegmenter(VideoSegmenter):
         seen, self._seen = self._seen, None
         if seen is None or self.graph is None:
             return
+        self._work.prepare(seen.frame)
         self._newest = Segmented(
-            self._work.backend.encode_image(self._work.prepare(seen.frame)),
+            self._work.see(),
             self._prob_of(self.graph, seen),
             tuple(seen.places),
             seen.verdict,

@@ -15,7 +15,7 @@ from typing import cast
 import numpy as np
 
 from vos_ros.backends import load_manifest, open_backend
-from vos_ros.backends.base import Backend, Features, Manifest, Size
+from vos_ros.backends.base import Backend, Features, Manifest, Size, Window
 from vos_ros.config import LostConfig, RuntimeConfig, SegmenterConfig
 from vos_ros.datatypes import Float, Frame, LabelMap, ObjectState, Prompt, Segmentation, StepTiming
 from vos_ros.engine.keyframes import KeyFrame, resize_prob
@@ -120,23 +120,29 @@ class VideoSegmenter:
             likeness=found.likeness,
         )
 
-    def _find(self, frame: Frame, watch: Stopwatch) -> _Found:
-        """Find the objects known, of which there may be none before a prompt."""
+    def _find(self, frame: Frame, watch: Stopwatch, *, prompts: bool = False) -> _Found:
+        """
+        Find the objects known.
+
+        :param prompts: of which there may be none yet; all of the frame will be remembered.
+        """
         work, object_ids = self._work, self.object_ids
 
         # Camera image -> network input, at the network's size.
         self._latest = None
-        image = work.prepare(frame)
+        work.prepare(frame)
         preprocess_ms = watch.lap_ms()
 
-        # Encode the frame, once for all objects.
-        features = work.backend.encode_image(image)
-        encode_ms = watch.lap_ms()
-
-        # Read the memory, decode each object where it can be, let them compete for the pixels.
+        # Encode it once for all objects, where they can be.
         seconds = self._seconds_since(frame)
         reaches = work.gate.reaches(object_ids, seconds)
-        prob = self._decide(features, object_ids, reaches)
+        windows = work.lookout.where(reaches) if self.takes_windows else {}
+        is_all = prompts or len(windows) < len(object_ids)
+        features = work.see(None if is_all else windows.values())
+        encode_ms = watch.lap_ms()
+
+        # Read the memory, decode each object there, let them compete for the pixels.
+        prob, features = self._decide(features, object_ids, reaches, windows)
         moved = work.gate.apply(prob, object_ids, seconds, reaches)
         likeness = self._prove(prob, object_ids, moved)
         guide = work.guide(prob, frame) if object_ids and self.config.guided else None
@@ -148,18 +154,28 @@ class VideoSegmenter:
         return _Found(features, prob, label_map, seconds, timing, likeness)
 
     def _decide(
-        self, features: Features, object_ids: Sequence[int], reaches: Mapping[int, Reach]
-    ) -> Float:
-        """Return probabilities (K + 1, h4, w4); an object has 0 where it was not looked for."""
+        self,
+        features: Features,
+        object_ids: Sequence[int],
+        reaches: Mapping[int, Reach],
+        windows: Mapping[int, Window],
+    ) -> tuple[Float, Features]:
+        """
+        Look for the objects, and once more for those that may be elsewhere.
+
+        :param windows: of objects that need not be looked for elsewhere.
+        :return: probabilities (K + 1, h4, w4); an object has 0 where it was not looked for. The
+            features, of more of the frame where that was needed.
+        """
         work = self._work
-        windows = work.lookout.where(reaches) if self.takes_windows else {}
         logits = work.read_and_decode(features, windows)
         prob = aggregate(logits)
         again = work.lookout.again(prob, object_ids, reaches, windows) if windows else {}
         if again:
+            features = work.see(again.values())
             work.look(features, again, logits)
             prob = aggregate(logits)
-        return prob
+        return prob, features
 
     def _prove(
         self, prob: Float, object_ids: Sequence[int], moved: Sequence[int]
@@ -218,7 +234,9 @@ class VideoSegmenter:
         verdict = self._judge(newest.seconds)(sights)
         doubts = {k: doubt for k, doubt in verdict.doubts.items() if not sights[k].area}
         verdict = replace(verdict, doubts=doubts)
-        return replace(newest, prob=prob, verdict=lambda: verdict)
+        # What is known better can be anywhere.
+        features = self._work.see()
+        return replace(newest, features=features, prob=prob, verdict=lambda: verdict)
 
     def _remember(self, newest: Segmented) -> None:
         work, known = self._work, self.object_ids  # some may have been removed since
@@ -233,9 +251,7 @@ class VideoSegmenter:
         due = self._frame_number % self.config.memory.mem_every == 0
         if due and set(known) - set(newest.written):
             trusted = [k for k in believed if k not in newest.written]
-            values = work.encode(newest.features, newest.prob, newest.object_ids, trusted)
-            key = work.key(newest.features)
-            work.memory.write_recent(trusted, key, values)
+            key, values = work.memorize(newest.features, newest.prob, newest.object_ids, trusted)
             self._study(newest, trusted, key, values)
 
     def _study(self, newest: Segmented, trusted: Sequence[int], key: Float, values: Float) -> None:
@@ -273,10 +289,11 @@ class VideoSegmenter:
         if not missing or not redetector.is_due():
             return newest
         watch = Stopwatch()
+        features = work.see()
         found = redetector.search(
             missing,
-            lambda keys, values: work.backend.segment(newest.features, keys, values),
-            work.key(newest.features),
+            lambda keys, values: work.backend.segment(features, keys, values),
+            work.key(features),
             newest.prob[1:].max(axis=0),
             work.image[0],
         )
@@ -292,7 +309,7 @@ class VideoSegmenter:
         verdict = replace(verdict, doubts=doubts)
         # Its way until here is unknown: the motion gate begins anew, as with a prompt.
         drawn = (*newest.drawn, object_id)
-        return replace(newest, prob=prob, verdict=lambda: verdict, drawn=drawn)
+        return replace(newest, features=features, prob=prob, verdict=lambda: verdict, drawn=drawn)
 
     def _judge(self, seconds: float) -> Callable[[Mapping[int, Sight]], Verdict]:
         """Return what gives the verdict on a frame by what is known now, whenever it is asked."""
@@ -356,7 +373,7 @@ class VideoSegmenter:
         work, known = self._work, self.object_ids
 
         # The objects that were known before, as on any frame.
-        found = self._find(frame, watch)
+        found = self._find(frame, watch, prompts=True)
 
         # The prompt wins; this frame becomes the prompted one of its objects.
         judge_known = self._judge(found.seconds)
@@ -417,8 +434,7 @@ class VideoSegmenter:
 
     def reset(self) -> None:
         """Forget all objects; the model stays loaded and the memory allocated."""
-        self.memory.clear()
-        self._work.gate.clear()
+        self._work.forget()
         self._newest = self._latest = None
         self._tracks, self._key_frames = {}, {}  # new ones: a fork may hold the old
         self._redetector = self._make_redetector()
@@ -469,6 +485,7 @@ class VideoSegmenter:
         other._set_size(self.input_size)
         new = other.object_ids
         self.memory.adopt(other.memory)
+        self._work.forget_frames()
         self._tracks |= other._tracks
         self._key_frames |= other._key_frames
         if self._redetector is not None and other._redetector is not None:

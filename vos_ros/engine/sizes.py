@@ -193,18 +193,19 @@ def carry_over(
     object_ids = old.memory.object_ids
     for key_frame in dict.fromkeys(key_frames[k] for k in object_ids):
         ids = [k for k in object_ids if key_frames[k] is key_frame]
-        features = new.backend.encode_image(new.prepare(key_frame.frame))
+        new.prepare(key_frame.frame)
+        features = new.see()
         prob = resize_prob(key_frame.prob, new.mask_size)
         values = new.encode(features, prob, key_frame.object_ids, ids)
         new.memory.write_prompted(ids, new.key(features), values)
     if latest is None:
         return None
     known = set(object_ids)
-    features = new.backend.encode_image(new.prepare_from(old))
+    new.prepare_from(old)
+    features = new.see()
     prob = resize_prob(latest.prob, new.mask_size)
     believed = [k for k in latest.believed if k in known]
-    values = new.encode(features, prob, latest.object_ids, believed)
-    new.memory.write_recent(believed, new.key(features), values)
+    new.memorize(features, prob, latest.object_ids, believed)
     new.gate.update(prob, latest.object_ids, latest.object_ids)
     new.gate.remove(set(latest.object_ids) - known)
     return replace(latest, prob=prob)

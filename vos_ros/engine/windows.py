@@ -24,17 +24,16 @@ from vos_ros.engine.motion import Reach
 #: show inside of it.
 MARGIN = 2
 #: Sides grow to multiples of so many tokens: few shapes, for each of which a runtime plans once.
-_STEP = 4
-#: Of windows that are shared: finer, as a larger one costs every object in it.
-_SHARED_STEP = 2
+STEP = 2
 #: What a call costs, what a token costs in it whatever the objects, and what each object adds to
 #: that, in units of the last. `fast_mb_slim` at 864x480 on two threads: 20 ms with one object on
 #: the whole frame, 56 ms with five, 1.7 ms with one in a window of 8x8 tokens.
 _CALL, _TOKEN, _OBJECT = 120.0, 1.25, 1.0
-#: A small window saves less than looking twice may cost, unless it is so much smaller.
-_WORTH = 0.6
-#: After an object came to the border of its window it is looked for in its reach for so long.
-_WARY_FRAMES = 30
+#: A window that is only so little smaller is not worth that it may take a second look.
+_WORTH = 0.9
+#: After an object came to the border of its window it is looked for in its reach for so long; by
+#: then `motion` knows that it goes farther than it did.
+_WARY_FRAMES = 5
 
 
 @dataclass(frozen=True)
@@ -71,10 +70,17 @@ def window_around(cells: npt.NDArray[np.bool_], grid: Size) -> Window:
         low = max(int(places[0]) // finer - MARGIN, 0)
         sides.append((low, min(int(places[-1]) // finer + 1 + MARGIN, tokens)))
     (top, bottom), (left, right) = sides
-    return _in_steps(Window(top, left, bottom, right), grid, _STEP)
+    return in_steps(Window(top, left, bottom, right), grid, STEP)
 
 
-def _in_steps(window: Window, grid: Size, step: int) -> Window:
+def union(a: Window, b: Window) -> Window:
+    """Return the smallest window that holds both."""
+    return Window(
+        min(a.top, b.top), min(a.left, b.left), max(a.bottom, b.bottom), max(a.right, b.right)
+    )
+
+
+def in_steps(window: Window, grid: Size, step: int) -> Window:
     """Return the window, or one around it, whose sides are multiples of `step` or all there is."""
     sides = []
     for low, high, tokens in zip(window[:2], window[2:], grid):
@@ -208,13 +214,7 @@ def _joined(
     a: tuple[Window, tuple[int, ...]], b: tuple[Window, tuple[int, ...]], grid: Size
 ) -> tuple[Window, tuple[int, ...]]:
     (one, some), (other, more) = a, b
-    union = Window(
-        min(one.top, other.top),
-        min(one.left, other.left),
-        max(one.bottom, other.bottom),
-        max(one.right, other.right),
-    )
-    return _in_steps(union, grid, _SHARED_STEP), some + more
+    return in_steps(union(one, other), grid, STEP), some + more
 
 
 def _saving(

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
 
 import cv2
@@ -16,6 +16,7 @@ from vos_ros.datatypes import Float, Frame
 from vos_ros.engine.guided import Guide
 from vos_ros.engine.labels import MAX_LOGIT, sum_of_others
 from vos_ros.engine.memory import Group, MemoryBank
+from vos_ros.engine.mosaic import Mosaic
 from vos_ros.engine.motion import MotionGate
 from vos_ros.engine.preprocess import halved, Normalizer, prepare
 from vos_ros.engine.windows import Call, Lookout, plan, whole
@@ -53,12 +54,38 @@ class Workspace:
         )
         self.gate = MotionGate(config.memory.max_speed * min(self.mask_size))
         self.lookout = Lookout(self.grid)
+        self._mosaic = Mosaic(backend, self.grid)
+        # The frame memorised last, by its number in the mosaic, and whom it was memorised for.
+        self._memorized: tuple[int, frozenset[int]] = (0, frozenset())
         self._manifest = manifest
         self._normalizer = Normalizer(manifest.mean, manifest.std)
 
     def prepare(self, frame: Frame) -> Float:
         """Resize and normalise a frame into the network's input (1, 3, H, W), and return it."""
+        self._mosaic.begin()
         return prepare(frame, self._normalizer, self.image)
+
+    def see(self, windows: Collection[Window] | None = None) -> Features:
+        """
+        Encode the frame that was prepared last, once for all objects.
+
+        What is known of it already is not encoded again.
+
+        :param windows: what has to be known of it, the rest may be older; None = all of it.
+        :return: features of the whole frame, valid until the next call.
+        """
+        return self._mosaic.see(self.image, [whole(self.grid)] if windows is None else windows)
+
+    def forget(self) -> None:
+        """Forget the objects, and what the frames so far looked like."""
+        self.memory.clear()
+        self.gate.clear()
+        self.forget_frames()
+
+    def forget_frames(self) -> None:
+        """Treat the next frame as if it were the first: the memory is not as it was left."""
+        self._mosaic.forget()
+        self._memorized = (0, frozenset())
 
     def guide(self, prob: Float, frame: Frame) -> Guide:
         """
@@ -72,6 +99,7 @@ class Workspace:
 
     def prepare_from(self, other: Workspace) -> Float:
         """Resize the network's input of another workspace into this one's, and return it."""
+        self._mosaic.begin()
         shrinks = other.size[0] * other.size[1] >= self.size[0] * self.size[1]
         mode = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
         for plane, out in zip(other.image[0], self.image[0]):
@@ -133,6 +161,52 @@ class Workspace:
             return np.empty((0, self._manifest.value_dim, 0), np.float32)
         rows = [object_ids.index(object_id) + 1 for object_id in chosen]
         return self.backend.encode_mask(features, prob[rows], sum_of_others(prob, rows))
+
+    def memorize(
+        self,
+        features: Features,
+        prob: Float,
+        object_ids: Sequence[int],
+        trusted: Sequence[int],
+    ) -> tuple[Float, Float]:
+        """
+        Make the frame that was seen last the recent one of some of the objects.
+
+        The others fall back to their prompted frame.
+
+        :param features: as from `see`.
+        :param prob: (K + 1, h4, w4), row 0 = background.
+        :param object_ids: ids of its other rows.
+        :param trusted: of them, objects whose mask is believed.
+        :return: its key (key_dim, tokens), and their values (trusted, value_dim, tokens).
+        """
+        newest, (number, before) = self._mosaic.newest, self._memorized
+        goes_on = number == self._mosaic.number - 1 and before.issuperset(trusted)
+        if goes_on and trusted and newest != whole(self.grid):
+            values = self._encode_part(features, prob, object_ids, trusted, newest)
+        else:
+            values = self.encode(features, prob, object_ids, trusted)
+        key = self.key(features)
+        self.memory.write_recent(trusted, key, values)
+        self._memorized = self._mosaic.number, frozenset(trusted)
+        return key, values
+
+    def _encode_part(
+        self,
+        features: Features,
+        prob: Float,
+        object_ids: Sequence[int],
+        chosen: Sequence[int],
+        window: Window,
+    ) -> Float:
+        """Encode what is new; elsewhere no object is now, and values are those of their keys."""
+        rows = [object_ids.index(object_id) + 1 for object_id in chosen]
+        masks, others = prob[rows], sum_of_others(prob, rows)
+        part = self.backend.encode_mask(features, masks, others, window)
+        values = np.stack([self.memory.value(object_id)[1] for object_id in chosen])
+        seen = window.cut(values.reshape(*values.shape[:2], *self.grid), self.grid)
+        seen[:] = part.reshape(seen.shape)
+        return values
 
     def key(self, features: Features) -> Float:
         """Return the key of a frame as the memory keeps it, (key_dim, tokens)."""

@@ -136,9 +136,11 @@ class _Recorder:
         self._keep('segment', offered)
         return self._backend.segment(features, memory_key, memory_value, window)
 
-    def encode_mask(self, features: Features, masks: Float, others: Float) -> Float:
+    def encode_mask(
+        self, features: Features, masks: Float, others: Float, window: Window | None = None
+    ) -> Float:
         self._keep('encode_mask', {**features, 'masks': masks, 'others': others})
-        return self._backend.encode_mask(features, masks, others)
+        return self._backend.encode_mask(features, masks, others, window)
 
 
 def record(

@@ -30,17 +30,26 @@ def student_from_model(folder: Path) -> Student:
         graphs = [onnx.load(str(folder / f'{name}.onnx')) for name in GRAPHS]
     except (OSError, KeyError, json.JSONDecodeError) as error:
         raise ValueError(f'{folder}: not an exported model ({error})') from error
-    weights = {}
+    student = build_student(preset)
+    # How many batches BatchNorm saw is in no graph, and nothing here asks for it.
+    weights = {k: v for k, v in student.state_dict().items() if k.endswith('num_batches_tracked')}
     for graph in graphs:
         for tensor in graph.graph.initializer:
-            name = tensor.name.removesuffix('_fp16').removeprefix('student.')
-            weights[name] = torch.from_numpy(numpy_helper.to_array(tensor).astype(np.float32))
-    student = build_student(preset)
+            array = numpy_helper.to_array(tensor).astype(np.float32)
+            weights[_name_of(tensor.name)] = torch.from_numpy(array)
+        # Of tensors that are alike (BatchNorms at rest) the exporter keeps one, with two names.
+        for node in graph.graph.node:
+            if node.op_type == 'Identity' and _name_of(node.input[0]) in weights:
+                weights.setdefault(_name_of(node.output[0]), weights[_name_of(node.input[0])])
     missing = sorted(set(student.state_dict()) - set(weights))
     if missing:
         raise ValueError(f'{folder}: the graphs do not hold {", ".join(missing[:3])}')
     student.load_state_dict({name: weights[name] for name in student.state_dict()})
     return student.eval()
+
+
+def _name_of(tensor: str) -> str:
+    return tensor.removesuffix('_fp16').removeprefix('student.')
 
 
 def load_network(path: Path) -> tuple[Student, dict[str, Any]]:
