@@ -13,7 +13,7 @@ import pytest
 from vos_ros.backends import load_manifest, open_backend
 from vos_ros.backends.base import Backend, Job, Manifest, Window
 from vos_ros.config import RuntimeConfig, SegmenterConfig
-from vos_ros.datatypes import Frame, Prompt
+from vos_ros.datatypes import Float, Frame, Prompt
 from vos_ros.engine.segmenter import VideoSegmenter
 from vos_ros.errors import VosError
 
@@ -85,6 +85,33 @@ def test_in_any_window_it_answers_as_onnxruntime_does(model: str) -> None:
         rows, columns = seen.bottom - seen.top, seen.right - seen.left
         assert answer.shape == (objects, 4 * rows, 4 * columns)
         np.testing.assert_allclose(answer, expected.segment(features, *memory, window), atol=2e-3)
+
+
+@pytest.mark.parametrize('model', ['fast_mb_slim_reveal', 'fast_mb_slim_reveal_int8'])
+def test_parts_of_a_frame_are_encoded_as_by_the_processor(model: str) -> None:
+    """And what it gave stays as it was while other parts are encoded."""
+    manifest = load_manifest(model)
+    expected, found = _open(manifest, 'cpu'), _open(manifest, 'openvino')
+    rng = np.random.default_rng(0)
+    image = rng.standard_normal((1, 3, *_SIZE)).astype(np.float32)
+    masks = rng.random((2, 16, 24)).astype(np.float32)
+    whole = found.encode_image(image)
+    kept = {name: seen.copy() for name, seen in whole.items()}
+    limit = 0.2 if model.endswith('int8') else 1e-3
+    for window in (Window(2, 2, 4, 6), Window(0, 0, 2, 2), Window(2, 2, 4, 6)):
+        part = np.ascontiguousarray(window.cut(image, (4, 6)))
+        by_both = [backend.encode_image(part) for backend in (expected, found)]
+        for name in by_both[0]:
+            _assert_near(by_both[1][name], by_both[0][name], limit)
+        values = [backend.encode_mask(kept, masks, masks, window) for backend in (expected, found)]
+        assert values[1].shape == (2, manifest.value_dim, window.area)
+        _assert_near(values[1], values[0], limit)
+    for name, seen in whole.items():
+        np.testing.assert_array_equal(seen, kept[name])
+
+
+def _assert_near(found: Float, expected: Float, limit: float) -> None:
+    assert np.linalg.norm(found - expected) <= limit * np.linalg.norm(expected)
 
 
 def test_a_model_without_places_is_looked_at_as_a_whole() -> None:

@@ -16,9 +16,9 @@ from vos_ros.errors import VosError
 # fp32 and 0.05 in bf16; fp16 has 8 times finer steps than bf16. A provider that computes
 # something else is off by 1, or gives no number.
 TOLERANCE = {'fp32': 1e-3, 'fp16': 3e-2, 'bf16': 1e-1}
-#: Of int8 models, which every runtime rounds in its own way (onnxruntime and OpenVINO: 0.05). It
-#: is what int8 itself is off by.
-_INT8 = 1e-1
+#: Of int8 models, which every runtime rounds in its own way (onnxruntime and OpenVINO: 0.05; 0.13
+#: on processors without VNNI, where onnxruntime's sums of two products saturate at 16 bits).
+_INT8 = 2e-1
 
 _TURNS = 5
 
