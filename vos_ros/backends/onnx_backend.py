@@ -148,13 +148,16 @@ class OnnxBackend(NamedInputs):
             options = session_options(job.size, job.runtime.threads, free)
             return _open(job, graph, providers[graph], options, registry)
 
+        sessions = {'segment': opened('segment', _FREE['segment'])} if windowed else {}
         self.takes_windows = (
             windowed
             and job.manifest.fixed is None
-            and 'place' in _names(opened('segment').get_inputs())
+            and 'place' in _names(sessions['segment'].get_inputs())
         )
         free: Mapping[str, Collection[str]] = _FREE if self.takes_windows else {}
-        self.sessions = {graph: opened(graph, free.get(graph, ())) for graph in GRAPHS}
+        self.sessions = {
+            graph: sessions.get(graph) or opened(graph, free.get(graph, ())) for graph in GRAPHS
+        }
         self._inputs = {g: _names(session.get_inputs()) for g, session in self.sessions.items()}
         outputs = {g: _names(session.get_outputs()) for g, session in self.sessions.items()}
         self._features = outputs['encode_image']

@@ -16,7 +16,7 @@ import numpy as np
 
 from vos_ros.backends.base import Backend, Features, Size, Window
 from vos_ros.datatypes import Float
-from vos_ros.engine.windows import in_steps, STEP, union, whole
+from vos_ros.engine.windows import in_steps, union, whole
 
 #: Tokens around what will be looked into, as convolutions see zeros beyond the border of what they
 #: are given. With 0, 1 and 3 tokens J&F is 0.777, 0.778 and 0.778 on our val of DAVIS 2016 (0.778
@@ -91,4 +91,4 @@ class Mosaic:
             min(window.bottom + _MARGIN, rows),
             min(window.right + _MARGIN, columns),
         )
-        return in_steps(wider, self._grid, STEP)
+        return in_steps(wider, self._grid)

@@ -24,7 +24,7 @@ from vos_ros.engine.motion import Reach
 #: show inside of it.
 MARGIN = 2
 #: Sides grow to multiples of so many tokens: few shapes, for each of which a runtime plans once.
-STEP = 2
+_STEP = 2
 #: What a call costs, what a token costs in it whatever the objects, and what each object adds to
 #: that, in units of the last. `fast_mb_slim` at 864x480 on two threads: 20 ms with one object on
 #: the whole frame, 56 ms with five, 1.7 ms with one in a window of 8x8 tokens.
@@ -70,7 +70,7 @@ def window_around(cells: npt.NDArray[np.bool_], grid: Size) -> Window:
         low = max(int(places[0]) // finer - MARGIN, 0)
         sides.append((low, min(int(places[-1]) // finer + 1 + MARGIN, tokens)))
     (top, bottom), (left, right) = sides
-    return in_steps(Window(top, left, bottom, right), grid, STEP)
+    return in_steps(Window(top, left, bottom, right), grid)
 
 
 def union(a: Window, b: Window) -> Window:
@@ -80,11 +80,11 @@ def union(a: Window, b: Window) -> Window:
     )
 
 
-def in_steps(window: Window, grid: Size, step: int) -> Window:
-    """Return the window, or one around it, whose sides are multiples of `step` or all there is."""
+def in_steps(window: Window, grid: Size) -> Window:
+    """Return the window, or one around it: sides are multiples of `_STEP`, or all there is."""
     sides = []
     for low, high, tokens in zip(window[:2], window[2:], grid):
-        length = min(-(-(high - low) // step) * step, tokens)
+        length = min(-(-(high - low) // _STEP) * _STEP, tokens)
         start = min(low, tokens - length)
         sides.append((start, start + length))
     (top, bottom), (left, right) = sides
@@ -214,7 +214,7 @@ def _joined(
     a: tuple[Window, tuple[int, ...]], b: tuple[Window, tuple[int, ...]], grid: Size
 ) -> tuple[Window, tuple[int, ...]]:
     (one, some), (other, more) = a, b
-    return in_steps(union(one, other), grid, STEP), some + more
+    return in_steps(union(one, other), grid), some + more
 
 
 def _saving(

@@ -149,18 +149,24 @@ class Workspace:
         return self.backend.segment(features, group.keys, values, call.window)
 
     def encode(
-        self, features: Features, prob: Float, object_ids: Sequence[int], chosen: Sequence[int]
+        self,
+        features: Features,
+        prob: Float,
+        object_ids: Sequence[int],
+        chosen: Sequence[int],
+        window: Window | None = None,
     ) -> Float:
         """
         Return the values (chosen, value_dim, tokens) of some of the objects in `prob`.
 
         :param prob: (K + 1, h4, w4), row 0 = background.
         :param object_ids: ids of its other rows.
+        :param window: of these tokens only; None = all.
         """
         if not chosen:
             return np.empty((0, self._manifest.value_dim, 0), np.float32)
         rows = [object_ids.index(object_id) + 1 for object_id in chosen]
-        return self.backend.encode_mask(features, prob[rows], sum_of_others(prob, rows))
+        return self.backend.encode_mask(features, prob[rows], sum_of_others(prob, rows), window)
 
     def memorize(
         self,
@@ -199,10 +205,12 @@ class Workspace:
         chosen: Sequence[int],
         window: Window,
     ) -> Float:
-        """Encode what is new; elsewhere no object is now, and values are those of their keys."""
-        rows = [object_ids.index(object_id) + 1 for object_id in chosen]
-        masks, others = prob[rows], sum_of_others(prob, rows)
-        part = self.backend.encode_mask(features, masks, others, window)
+        """
+        Encode what is new; elsewhere no object is now, and values are those of their keys.
+
+        :return: values (chosen, value_dim, tokens) of the whole frame.
+        """
+        part = self.encode(features, prob, object_ids, chosen, window)
         values = np.stack([self.memory.value(object_id)[1] for object_id in chosen])
         seen = window.cut(values.reshape(*values.shape[:2], *self.grid), self.grid)
         seen[:] = part.reshape(seen.shape)
