@@ -24,11 +24,18 @@ INT8 = Setting('m_int8', 'cpu', 'fp32', 2, 480)
     ('ms', 'expected'),
     [
         ({ONE: [80.0], TWO: [50.0], INT8: [40.0]}, INT8),
-        ({ONE: [80.0], TWO: [41.0], INT8: [40.0]}, TWO),
-        ({ONE: [41.9], TWO: [41.0], INT8: [40.0]}, ONE),
+        ({ONE: [80.0], TWO: [40.9], INT8: [40.0]}, TWO),
+        ({ONE: [80.0], TWO: [41.9], INT8: [40.0]}, INT8),
+        ({ONE: [40.9], TWO: [40.5], INT8: [40.0]}, ONE),
         ({ONE: [1.0, 80.0, 81.0], TWO: [60.0, 61.0, 500.0]}, TWO),
     ],
-    ids=['the fastest', 'nearly as fast, and simpler', 'one thread is enough', 'medians count'],
+    ids=[
+        'the fastest',
+        'as fast as far as one can tell, and simpler',
+        'a little slower, and a measurement may be off by as much again',
+        'one thread is enough',
+        'medians count',
+    ],
 )
 def test_the_simplest_of_the_fastest_is_taken(
     ms: dict[Setting, list[float]], expected: Setting
@@ -64,6 +71,26 @@ def test_the_largest_size_that_keeps_up_with_the_camera_is_taken(
     assert advice.keeps_up
     assert {s.input_size for s in advice.times} == {480, 384}
     assert 'keeps up with 25 images' in ' '.join(tune.lines(advice, 25.0))
+
+
+def test_those_that_may_be_the_fastest_are_measured_again(
+    monkeypatch: pytest.MonkeyPatch, tiny_model: Path
+) -> None:
+    asked: list[tuple[list[int], int]] = []
+
+    def measure(wanted: Any, camera: Any, objects: int, rounds: int, note: Any) -> Any:
+        asked.append(([s.threads for s in wanted], rounds))
+        first = {1: 200.0, 2: 100.0, 3: 108.0, 4: 109.0}
+        exact = {2: 104.0, 3: 100.0, 4: 103.0}
+        return {s: [first[s.threads] if len(asked) == 1 else exact[s.threads]] for s in wanted}
+
+    monkeypatch.setattr(tune, 'measure', measure)
+    monkeypatch.setattr(tune, 'thread_count', lambda threads: 4)
+    advice = tune.tune(str(tiny_model), backends=('cpu',), rounds=2, note=str)
+    assert [threads for threads, _ in asked] == [[1, 2, 3, 4], [2, 3, 4]]
+    assert asked[1][1] > asked[0][1] == 2
+    assert (advice.setting.threads, advice.ms) == (3, 100.0)
+    assert len(advice.times) == 4  # what was slow is told, too
 
 
 def test_without_a_rate_the_models_size_stays(
@@ -105,8 +132,12 @@ def test_a_machine_is_measured(
         {k: v for k, v in entry.items() if k != 'ms'} for entry in told['measured']
     ]
     assert all(entry['ms'] > 0 for entry in told['measured'])
-    fastest = min(entry['ms'] for entry in told['measured'])
-    assert told['ms'] <= 1.05 * fastest
+    (taken,) = (
+        entry['ms']
+        for entry in told['measured']
+        if {k: v for k, v in entry.items() if k != 'ms'} == told['take']
+    )
+    assert told['ms'] == taken
     assert yaml.safe_load(out.read_text())['/**']['ros__parameters'] == told['take']
 
 

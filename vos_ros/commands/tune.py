@@ -4,8 +4,9 @@
 Which settings suit this machine: all that may help are measured, the simplest good one is named.
 
 Settings take turns, a few frames each, so that whatever else the machine does meets all of them
-alike. Of those that are nearly as fast as the fastest, the one that changes least is taken: a gain
-below the spread of a measurement is none.
+alike. Those that may be the fastest are measured once more and longer. Of those that are nearly as
+fast as the fastest then, the one that changes least is taken: a gain below the spread of a
+measurement is none.
 """
 
 from __future__ import annotations
@@ -28,8 +29,16 @@ from vos_ros.engine.segmenter import VideoSegmenter
 from vos_ros.errors import VosError
 from vos_ros.harness import clip
 
-#: A setting this much slower than the fastest is as good.
+#: The advice is at most so many times as slow as the fastest setting: what is promised.
 NEARLY = 1.05
+#: A setting this much slower than the fastest, as measured, is as good; the rest of what is
+#: promised is for the measurement, which is not exact.
+_ALIKE = 1.025
+#: After a first look the fastest is one of those within this of it: medians of 24 frames were up
+#: to 8 % off on a machine that nobody else used.
+_CONTENDS = 1.15
+#: Those get so many times as many rounds.
+_LONGER = 3
 #: Of a camera's period: what is left is for the image's way in and the labels' way out.
 SHARE = 0.8
 _BLOCK = 4  # frames in a row of one setting, after one that is not counted
@@ -167,15 +176,21 @@ def median(values: Sequence[float]) -> float:
 
 def best_of(times: Mapping[Setting, Sequence[float]]) -> Setting:
     """
-    Return the simplest setting whose median is within `NEARLY` of the fastest's.
+    Return the simplest setting whose median is within `_ALIKE` of the fastest's.
 
     :param times: ms of each, the simplest first.
     :raises VosError: nothing ran.
     """
     if not times:
         raise VosError('no setting runs on this machine; vos doctor says what is wrong')
-    fastest = min(median(values) for values in times.values())
-    return next(s for s, values in times.items() if median(values) <= NEARLY * fastest)
+    return _within(_ALIKE, times)[0]
+
+
+def _within(share: float, times: Mapping[Setting, Sequence[float]]) -> list[Setting]:
+    """Return the settings at most so many times as slow as the fastest, in their order."""
+    medians = {setting: median(values) for setting, values in times.items()}
+    fastest = min(medians.values(), default=0.0)
+    return [setting for setting, ms in medians.items() if ms <= share * fastest]
 
 
 @dataclass(frozen=True)
@@ -186,12 +201,14 @@ class Advice:
     :param setting: to take.
     :param ms: median of a frame with it.
     :param keeps_up: it does for the camera's rate; True where none was given.
-    :param times: ms of all that was measured.
+    :param fastest: at this size; the same, or not so simple and hardly faster.
+    :param times: ms of all that was measured; what may be the fastest has more of them.
     """
 
     setting: Setting
     ms: float
     keeps_up: bool
+    fastest: Setting
     times: dict[Setting, list[float]]
 
 
@@ -214,6 +231,7 @@ def tune(
     :param objects: followed at once.
     :param rate_hz: of the camera; 0 = the model's size is kept, whatever it takes.
     :param input_size: short side to begin with, px; 0 = the model's own.
+    :param rounds: of all settings; those that may be the fastest have more, afterwards.
     :param note: called with a line for what is measured and left out.
     :raises VosError: nothing runs.
     """
@@ -228,15 +246,21 @@ def tune(
     everything: dict[Setting, list[float]] = {}
     for size in sizes:
         times = measure(settings(model, size, backends), camera, objects, rounds, note_once)
+        contenders = _within(_CONTENDS, times)
+        finals = {setting: times[setting] for setting in contenders}
+        if len(contenders) > 1:
+            finals = measure(contenders, camera, objects, _LONGER * rounds, note_once)
+            times |= finals
         everything |= times
         for setting, values in times.items():
             note(f'{setting}: {median(values):.1f} ms')
-        chosen = best_of(times)
-        ms = median(times[chosen])
+        chosen = best_of(finals)
+        ms = median(finals[chosen])
         keeps_up = not rate_hz or ms <= SHARE * 1e3 / rate_hz
         if keeps_up:
             break
-    return Advice(chosen, ms, keeps_up, everything)
+    fastest = min(finals, key=lambda s: median(finals[s]))
+    return Advice(chosen, ms, keeps_up, fastest, everything)
 
 
 def parameters(setting: Setting) -> str:
@@ -272,12 +296,10 @@ def lines(advice: Advice, rate_hz: float) -> Iterator[str]:
     setting = advice.setting
     yield f'take: {setting}: {advice.ms:.1f} ms a frame, memorising included'
     fastest = min(advice.times, key=lambda s: median(advice.times[s]))
-    same_size = {s: v for s, v in advice.times.items() if s.input_size == setting.input_size}
-    best = min(same_size, key=lambda s: median(same_size[s]))
-    if best != setting:
+    if advice.fastest != setting:
         yield (
-            f'{best} took {median(same_size[best]):.1f} ms: within {NEARLY - 1:.0%}, so the '
-            'simpler one is named'
+            f'{advice.fastest} took {median(advice.times[advice.fastest]):.1f} ms: no clear gain, '
+            'so the simpler one is named'
         )
     if rate_hz and advice.keeps_up:
         yield f'that keeps up with {rate_hz:g} images a second, with time to spare'
