@@ -11,6 +11,7 @@ from vos_ros.backends import load_manifest, open_backend
 from vos_ros.backends.base import Backend, Features, Size, Window
 from vos_ros.config import MemoryConfig, RuntimeConfig, SegmenterConfig
 from vos_ros.datatypes import Float, Frame, Image, LabelMap, Prompt
+from vos_ros.engine import mosaic
 from vos_ros.engine.mosaic import Mosaic
 from vos_ros.engine.segmenter import VideoSegmenter
 from vos_ros.engine.windows import whole
@@ -96,6 +97,40 @@ def test_what_is_known_is_not_encoded_again_and_more_comes_with_what_was_known()
     assert backend.sizes[3:] == [(480, 864)]
 
 
+def test_where_more_is_asked_for_only_that_is_encoded_and_the_seam() -> None:
+    backend = Echo()
+    mosaic = mosaic_of(backend)
+    mosaic.begin()
+    mosaic.see(picture(1), [whole(GRID)])
+    mosaic.begin()
+    mosaic.see(picture(2), [Window(5, 5, 19, 39)])
+    assert mosaic.newest == Window(4, 4, 20, 40)
+    backend.sizes.clear()
+    # Below and to the right; the seam is three tokens made anew and three more shown.
+    features = mosaic.see(picture(3), [Window(5, 5, 25, 47)])
+    assert mosaic.newest == Window(4, 4, 26, 48)
+    below, right = (26 - 17 + 3, 48 - 4), (17 - 4 + 3, 48 - 37 + 3)
+    assert backend.sizes == [(16 * rows, 16 * columns) for rows, columns in (below, right)]
+    assert ages(features, Window(4, 4, 17, 37), 2) == (True, True)
+    assert ages(features, Window(17, 4, 26, 48), 3)[0]
+    assert ages(features, Window(4, 37, 26, 48), 3)[0]
+    new = np.count_nonzero(features['key'][0, 0] == 3)
+    assert new == 22 * 44 - 13 * 33
+
+
+def test_where_that_is_hardly_less_it_is_encoded_at_once() -> None:
+    backend = Echo()
+    mosaic = mosaic_of(backend)
+    mosaic.begin()
+    mosaic.see(picture(1), [whole(GRID)])
+    mosaic.begin()
+    mosaic.see(picture(2), [Window(9, 9, 15, 15)])
+    backend.sizes.clear()
+    features = mosaic.see(picture(3), [Window(1, 1, 23, 23)])
+    assert backend.sizes == [(16 * 24, 16 * 24)]
+    assert ages(features, Window(0, 0, 24, 24), 3) == (True, True)
+
+
 def test_nearly_all_is_all() -> None:
     backend = Echo()
     mosaic = mosaic_of(backend)
@@ -151,6 +186,38 @@ def test_a_part_is_encoded_as_in_the_whole(model: str) -> None:
     found = seen.reshape(expected.shape)
     difference = np.abs(found - expected)[..., :-5, 5:]
     assert difference.max() < (1e-3 if 'int8' not in model else 0.2)
+
+
+def test_a_seam_hardly_shows(monkeypatch: pytest.MonkeyPatch) -> None:
+    size = (256, 448)
+    backend = open_backend(load_manifest('fast_mb_slim_reveal'), RuntimeConfig(threads=1), size, 2)
+    grid = (size[0] // 16, size[1] // 16)
+    image = _smooth(size)
+    expected = {name: plane.copy() for name, plane in backend.encode_image(image).items()}
+
+    def off() -> dict[str, float]:
+        found = Mosaic(backend, grid)
+        found.begin()
+        found.see(np.zeros_like(image), [whole(grid)])
+        found.begin()
+        found.see(image, [Window(1, 1, 15, 15)])
+        features = found.see(image, [Window(1, 1, 15, 23)])
+        assert found.newest == Window(0, 0, 16, 24)
+        near = Window(0, 12, 16, 20)  # the first window ended at 16
+        return {
+            name: float(
+                np.abs(near.cut(features[name], grid) - near.cut(plane, grid)).mean()
+                / np.abs(plane).mean()
+            )
+            for name, plane in expected.items()
+            if name != 'image'
+        }
+
+    narrow = off()
+    assert max(narrow.values()) < 0.1
+    monkeypatch.setattr(mosaic, '_SEAM', 0)
+    without = off()
+    assert all(narrow[name] < without[name] / 3 for name in narrow)
 
 
 def _smooth(size: Size) -> Float:

@@ -24,6 +24,9 @@ from vos_ros.engine.windows import in_steps, union, whole
 _MARGIN = 1
 #: From this share of the frame on, all of it is encoded: little is saved, and all of it is new.
 _MOST = 0.9
+#: Where more of a frame is asked for, so many tokens of what was known of it are encoded again,
+#: and as many more are only shown: a seam may be where an object is.
+_SEAM = 3
 
 
 class Mosaic:
@@ -57,7 +60,7 @@ class Mosaic:
 
     def see(self, image: Float, windows: Collection[Window]) -> Features:
         """
-        Encode as much of the newest frame as is needed, in one call; nothing where that is known.
+        Encode as much of the newest frame as is needed, and what is known of it not again.
 
         :param image: (1, 3, H, W) normalised RGB, all of the newest frame.
         :param windows: what has to be known of it.
@@ -69,26 +72,64 @@ class Mosaic:
         wanted = [everything] if not self._features else list(windows)
         if known is not None and all(union(known, window) == known for window in wanted):
             return self._features
-        window = reduce(union, wanted if known is None else [known, *wanted])
-        window = self._widened(window)
+        window = _around(reduce(union, wanted), _MARGIN, everything, self._grid)
+        if known is not None:
+            window = in_steps(union(known, window), self._grid)
         if window.area >= _MOST * everything.area:
-            self._features = self._backend.encode_image(image)
-            self._newest = everything
-            return self._features
-        part = np.ascontiguousarray(window.cut(image, self._grid))
-        for name, seen in self._backend.encode_image(part).items():
-            if name != 'image':
-                window.cut(self._features[name], self._grid)[:] = seen
-        self._features['image'] = image
+            window = everything
+        parts = [(window, window)] if known is None else _beside(window, known, self._grid)
+        if sum(shown.area for _, shown in parts) >= _MOST * window.area:
+            parts = [(window, window)]
+        for part, shown in parts:
+            self._encode(image, part, shown)
         self._newest = window
         return self._features
 
-    def _widened(self, window: Window) -> Window:
-        rows, columns = self._grid
-        wider = Window(
-            max(window.top - _MARGIN, 0),
-            max(window.left - _MARGIN, 0),
-            min(window.bottom + _MARGIN, rows),
-            min(window.right + _MARGIN, columns),
+    def _encode(self, image: Float, part: Window, shown: Window) -> None:
+        if part == whole(self._grid):
+            self._features = self._backend.encode_image(image)
+            return
+        piece = np.ascontiguousarray(shown.cut(image, self._grid))
+        size = (shown.bottom - shown.top, shown.right - shown.left)
+        rows, columns = shown.top, shown.left
+        inside = Window(
+            part.top - rows, part.left - columns, part.bottom - rows, part.right - columns
         )
-        return in_steps(wider, self._grid)
+        for name, seen in self._backend.encode_image(piece).items():
+            if name != 'image':
+                part.cut(self._features[name], self._grid)[:] = inside.cut(seen, size)
+        self._features['image'] = image
+
+
+def _beside(window: Window, known: Window, grid: Size) -> list[tuple[Window, Window]]:
+    """
+    Return the parts of a window that are not known, and what of the frame to show for each.
+
+    :param known: within the window; its rim, where convolutions saw zeros, becomes new as well.
+    """
+    inner = Window(
+        known.top + _SEAM * (known.top > window.top),
+        known.left + _SEAM * (known.left > window.left),
+        known.bottom - _SEAM * (known.bottom < window.bottom),
+        known.right - _SEAM * (known.right < window.right),
+    )
+    if inner.top >= inner.bottom or inner.left >= inner.right:
+        return [(window, window)]
+    parts = (
+        window._replace(bottom=inner.top),
+        window._replace(top=inner.bottom),
+        Window(inner.top, window.left, inner.bottom, inner.left),
+        Window(inner.top, inner.right, inner.bottom, window.right),
+    )
+    return [(part, _around(part, _SEAM, window, grid)) for part in parts if part.area]
+
+
+def _around(part: Window, tokens: int, within: Window, grid: Size) -> Window:
+    """Return a part with so many tokens around it, as far as the other window goes."""
+    wider = Window(
+        max(part.top - tokens, within.top),
+        max(part.left - tokens, within.left),
+        min(part.bottom + tokens, within.bottom),
+        min(part.right + tokens, within.right),
+    )
+    return in_steps(wider, grid)
