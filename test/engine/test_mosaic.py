@@ -38,6 +38,15 @@ def mosaic_of(backend: Echo) -> Mosaic:
     return Mosaic(backend, GRID)  # type: ignore[arg-type]
 
 
+def after_a_whole_frame(backend: Echo) -> Mosaic:
+    """Return one that has seen all of frame 1, at the beginning of the next."""
+    mosaic = mosaic_of(backend)
+    mosaic.begin()
+    mosaic.see(picture(1), [whole(GRID)])
+    mosaic.begin()
+    return mosaic
+
+
 def picture(value: float) -> Float:
     return np.full((1, 3, 16 * GRID[0], 16 * GRID[1]), value, np.float32)
 
@@ -80,10 +89,7 @@ def test_then_only_what_is_asked_for_is_new() -> None:
 
 def test_what_is_known_is_not_encoded_again_and_more_comes_with_what_was_known() -> None:
     backend = Echo()
-    mosaic = mosaic_of(backend)
-    mosaic.begin()
-    mosaic.see(picture(1), [whole(GRID)])
-    mosaic.begin()
+    mosaic = after_a_whole_frame(backend)
     image = picture(2)
     mosaic.see(image, [Window(4, 4, 8, 8)])
     mosaic.see(image, [Window(3, 3, 9, 9)])  # with its margin it was seen
@@ -99,10 +105,7 @@ def test_what_is_known_is_not_encoded_again_and_more_comes_with_what_was_known()
 
 def test_where_more_is_asked_for_only_that_is_encoded_and_the_seam() -> None:
     backend = Echo()
-    mosaic = mosaic_of(backend)
-    mosaic.begin()
-    mosaic.see(picture(1), [whole(GRID)])
-    mosaic.begin()
+    mosaic = after_a_whole_frame(backend)
     mosaic.see(picture(2), [Window(5, 5, 19, 39)])
     assert mosaic.newest == Window(4, 4, 20, 40)
     backend.sizes.clear()
@@ -120,10 +123,7 @@ def test_where_more_is_asked_for_only_that_is_encoded_and_the_seam() -> None:
 
 def test_where_that_is_hardly_less_it_is_encoded_at_once() -> None:
     backend = Echo()
-    mosaic = mosaic_of(backend)
-    mosaic.begin()
-    mosaic.see(picture(1), [whole(GRID)])
-    mosaic.begin()
+    mosaic = after_a_whole_frame(backend)
     mosaic.see(picture(2), [Window(9, 9, 15, 15)])
     backend.sizes.clear()
     features = mosaic.see(picture(3), [Window(1, 1, 23, 23)])
@@ -133,10 +133,7 @@ def test_where_that_is_hardly_less_it_is_encoded_at_once() -> None:
 
 def test_nearly_all_is_all() -> None:
     backend = Echo()
-    mosaic = mosaic_of(backend)
-    mosaic.begin()
-    mosaic.see(picture(1), [whole(GRID)])
-    mosaic.begin()
+    mosaic = after_a_whole_frame(backend)
     mosaic.see(picture(2), [Window(0, 0, 30, 48)])
     assert backend.sizes == [(480, 864)] * 2
 

@@ -86,6 +86,7 @@ class Mosaic:
         return self._features
 
     def _encode(self, image: Float, part: Window, shown: Window) -> None:
+        """Make a part of the features new; the network sees of the image only what is shown."""
         if part == whole(self._grid):
             self._features = self._backend.encode_image(image)
             return
