@@ -86,5 +86,6 @@ def test_twelve_basic_settings_come_first_and_the_rest_is_expert() -> None:
         'device_id',
         'engine_cache_dir',
         'image_range',
+        'outline',
     }
     assert expert

@@ -238,6 +238,13 @@ class SegmenterConfig(_Validated):
         True,
         'outlines follow the camera image between the cells of the network (guided upsampling)',
     )
+    outline: str = setting(
+        'tighter',
+        'where masks end: edge = where the network sees the edge; tighter = inside of it by as '
+        'much as the given mask did; given = as the given mask, outside of it, too. By 6 px at '
+        '480p at most; not for masks made of boxes, clicks or strokes',
+        choices=('edge', 'tighter', 'given'),
+    )
     memory: MemoryConfig = field(default_factory=MemoryConfig)
     lost: LostConfig = field(default_factory=LostConfig)
     redetect: RedetectConfig = field(default_factory=RedetectConfig)

@@ -63,11 +63,14 @@ class Prompt:
     :param label_map: (H, W) uint8 or uint16; 0 = untouched, k = (re)initialise object k.
     :param stamp_ns: stamp of the frame that it was drawn on; 0 = the next frame.
     :param unsure_ids: ids that nobody gave: whose mask it is was not known.
+    :param made_ids: ids whose mask was made here, of a box, clicks or strokes: where exactly it
+        ends is nobody's wish.
     """
 
     label_map: LabelMap
     stamp_ns: int = 0
     unsure_ids: frozenset[int] = frozenset()
+    made_ids: frozenset[int] = frozenset()
 
     def __post_init__(self) -> None:
         """Refuse what cannot be a label map, with the reason."""

@@ -139,6 +139,7 @@ def test_several_objects_become_one_label_map() -> None:
     assert prompt.label_map.dtype == np.uint16
     assert set(np.unique(prompt.label_map)) == {0, 7, 300}
     assert _overlap(prompt.label_map == 7, labels == 1) > 0.9
+    assert prompt.made_ids == {7, 300}
 
 
 @pytest.mark.parametrize(

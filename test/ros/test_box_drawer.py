@@ -69,6 +69,7 @@ def test_boxes_that_come_before_their_image_wait_for_it(make) -> None:
     prompt = drawn.next()
     assert is_the_square(prompt)
     assert prompt.stamp_ns == 2_000_000_005
+    assert prompt.made_ids == {6}
 
 
 def test_boxes_with_stamp_0_take_the_newest_image_or_wait_for_the_first(make) -> None:

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is done with frames and prompts, job by job, in the test's own thread."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 import functools
 import threading
 
@@ -89,6 +90,24 @@ def test_a_frame_and_its_mask_are_one_job(line: Line) -> None:
     assert line.segmenter._newest is None, 'it is memorised'
     assert line.backlog.stats.frames_done == 1
     assert threading.active_count() == before
+
+
+def test_of_two_prompts_for_a_frame_it_stays_known_which_mask_was_made(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[Prompt] = []
+    start = line.segmenter.start
+
+    def note(frame: Frame, given: Prompt, beside: Sequence[int] = ()) -> Segmentation:
+        taken.append(given)
+        return start(frame, given, beside)
+
+    monkeypatch.setattr(line.segmenter, 'start', note)
+    line.send(1)
+    line.ask(replace(prompt(1, stamp_ns=1), made_ids=frozenset({1})))
+    line.ask(prompt(2, stamp_ns=1))
+    line.work_off()
+    assert [given.made_ids for given in taken] == [{1}]
 
 
 def test_late_objects_and_live_frames_take_turns(line: Line) -> None:

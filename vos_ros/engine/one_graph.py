@@ -195,7 +195,7 @@ class OneGraphSegmenter(VideoSegmenter):
             return graph.prob()[[0, *(1 + row for row in rows)]]
 
         return FrameSegmentation(
-            made['labels'],
+            self._outlines.draw(made['labels']),
             object_ids,
             Later(object_ids, lambda: verdict().scores),
             frame.stamp_ns,

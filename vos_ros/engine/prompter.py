@@ -100,7 +100,7 @@ class Prompter:
         hidden = sorted(set(hints).difference(np.unique(label_map).tolist()))
         if hidden:
             raise VosError(f'objects {hidden} lie behind the others; draw them elsewhere')
-        return Prompt(label_map, frame.stamp_ns)
+        return Prompt(label_map, frame.stamp_ns, made_ids=frozenset(hints))
 
     def from_box(self, frame: Frame, box: Box, object_id: int = 1) -> Prompt:
         """

@@ -27,11 +27,13 @@ class Accepted:
     :param label_map: (H, W) of the frame, with these ids only.
     :param object_ids: ascending; empty = there is nothing to prompt.
     :param warnings: a line for each thing that is refused.
+    :param given: of these ids, those whose mask somebody drew.
     """
 
     label_map: LabelMap
     object_ids: tuple[int, ...]
     warnings: tuple[str, ...]
+    given: tuple[int, ...] = ()
 
 
 def accept(prompt: Prompt, size: Size, known: Sequence[int], max_objects: int) -> Accepted:
@@ -61,7 +63,8 @@ def accept(prompt: Prompt, size: Size, known: Sequence[int], max_objects: int) -
             'remove others or raise it'
         )
     accepted = tuple(k for k in found if k not in refused)
-    return Accepted(keep_ids(label_map, accepted), accepted, tuple(warnings))
+    given = tuple(k for k in accepted if k not in prompt.made_ids)
+    return Accepted(keep_ids(label_map, accepted), accepted, tuple(warnings), given)
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,14 +19,16 @@ from vos_ros.backends.base import Backend, Features, Manifest, Size, Window
 from vos_ros.config import LostConfig, RuntimeConfig, SegmenterConfig
 from vos_ros.datatypes import Float, Frame, LabelMap, ObjectState, Prompt, Segmentation, StepTiming
 from vos_ros.engine.keyframes import KeyFrame, resize_prob
-from vos_ros.engine.labels import aggregate, Labeler, masks_at_stride, paint
+from vos_ros.engine.labels import aggregate, Labeler, masks_at_stride, MAX_LOGIT, paint
 from vos_ros.engine.memory import MemoryBank
 from vos_ros.engine.motion import LEAST_S, Reach
+from vos_ros.engine.outlines import Outlines
 from vos_ros.engine.prompting import accept, Accepted, merge
 from vos_ros.engine.redetect import put_in, Redetector
 from vos_ros.engine.sizes import carry_over, Sizes
 from vos_ros.engine.tracking import Doubt, look, Sight, Track
 from vos_ros.engine.verdict import judge, Later, Memorized, Segmented, Verdict
+from vos_ros.engine.windows import whole, window_around
 from vos_ros.engine.workspace import mask_size, Workspace
 from vos_ros.errors import VosError
 from vos_ros.latency import Stopwatch
@@ -77,6 +79,7 @@ class VideoSegmenter:
         self.last_search_ms = 0.0  # of the extra pass in it, when there was one last
         self._sizes = Sizes(manifest, open_for, config)
         self._labeler = Labeler()
+        self._outlines = Outlines(config.outline)
         self._work = self._workspace(self._sizes.of(self._sizes.camera)[0])
         self._doubts: Counter[Doubt] = Counter()
         self._newest: Segmented | None = None
@@ -149,7 +152,7 @@ class VideoSegmenter:
         segment_ms = watch.lap_ms()
 
         # Probabilities -> ids, at the camera's size.
-        label_map = self._labeler(prob, object_ids, frame.size, guide)
+        label_map = self._outlines.draw(self._labeler(prob, object_ids, frame.size, guide))
         timing = StepTiming(preprocess_ms, encode_ms, segment_ms, watch.lap_ms())
         return _Found(features, prob, label_map, seconds, timing, likeness)
 
@@ -382,6 +385,7 @@ class VideoSegmenter:
         values = work.encode(found.features, merged.prob, merged.object_ids, written)
         self.remove_objects(merged.forgotten)  # once nothing can fail any more
         work.memory.write_prompted(written, work.key(found.features), values)
+        self._compare_outlines(frame, accepted, found.features, merged.prob, merged.object_ids)
         timing = found.timing
         segment_ms = timing.segment_ms + timing.labels_ms + watch.lap_ms()
 
@@ -421,10 +425,42 @@ class VideoSegmenter:
             verdict.states,
         )
 
+    def _compare_outlines(
+        self,
+        frame: Frame,
+        accepted: Accepted,
+        features: Features,
+        prob: Float,
+        object_ids: Sequence[int],
+    ) -> None:
+        """
+        Find out where the given masks end beside what the network draws on the same frame.
+
+        :param features: of the frame, which is in the memory by now.
+        :param prob: (K + 1, h4, w4) with the given masks.
+        :param object_ids: ids of its other rows.
+        """
+        outlines, work = self._outlines, self._work
+        outlines.remove(accepted.object_ids)
+        if not outlines.is_asked or not accepted.given:
+            return
+        windows = dict.fromkeys(accepted.given, whole(work.grid))
+        if self.takes_windows:
+            for k in accepted.given:
+                windows[k] = window_around(prob[1 + object_ids.index(k)] > 0, work.grid)
+        logits = np.full((len(self.object_ids), *work.mask_size), -MAX_LOGIT, np.float32)
+        work.look(features, windows, logits)
+        again = aggregate(logits[[self.object_ids.index(k) for k in accepted.given]])
+        guide = work.guide(again, frame) if self.config.guided else None
+        labels = Labeler()(again, accepted.given, frame.size, guide)
+        for k in accepted.given:
+            outlines.measure(k, labels == k, accepted.label_map == k)
+
     def remove_objects(self, ids: Iterable[int]) -> tuple[int, ...]:
         """Forget these objects; return those that were known. Ids of the others never change."""
         removed = self.memory.remove(ids)
         self._work.gate.remove(removed)
+        self._outlines.remove(removed)
         if self._redetector is not None:
             self._redetector.remove(removed)
         for object_id in removed:
@@ -437,6 +473,7 @@ class VideoSegmenter:
         self._work.forget()
         self._newest = self._latest = None
         self._tracks, self._key_frames = {}, {}  # new ones: a fork may hold the old
+        self._outlines = Outlines(self.config.outline)
         self._redetector = self._make_redetector()
         self._frame_number = 0
         self._stamp_ns = 0
@@ -488,6 +525,7 @@ class VideoSegmenter:
         self._work.forget_frames()
         self._tracks |= other._tracks
         self._key_frames |= other._key_frames
+        self._outlines.adopt(other._outlines, new)
         if self._redetector is not None and other._redetector is not None:
             self._redetector.adopt(other._redetector)
         if self._latest is not None:  # what it says of these is of the mask before

@@ -153,7 +153,8 @@ class BoxDrawer:
             label_map[np.isin(label_map, list(self._removed))] = 0
         if not label_map.any() or self._is_over(clearings):
             return None
-        return Prompt(label_map, frame.stamp_ns, request.unsure_ids)
+        made = frozenset(request.boxes)
+        return Prompt(label_map, frame.stamp_ns, request.unsure_ids, made)
 
     def _is_over(self, clearings: int) -> bool:
         return self._is_stopping or self._clearings != clearings

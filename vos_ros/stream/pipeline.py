@@ -266,8 +266,9 @@ class Pipeline(Generic[T]):
             return None
         stamp_ns = prompts[-1].stamp_ns
         unsure = frozenset[int]().union(*(prompt.unsure_ids for prompt in prompts))
+        made = frozenset[int]().union(*(prompt.made_ids for prompt in prompts))
         if self._init.mode == 'replace':
-            return Prompt(label_maps[-1], stamp_ns, unsure)
+            return Prompt(label_maps[-1], stamp_ns, unsure, made)
         combined = label_maps[0]
         for label_map in label_maps[1:]:
             # An object is where its newest mask says, and nowhere else.
@@ -278,7 +279,7 @@ class Pipeline(Generic[T]):
                     f'objects {covered} are left out: a later mask for the same frame covers all '
                     'of them; send both in one mask'
                 )
-        return Prompt(combined, stamp_ns, unsure)
+        return Prompt(combined, stamp_ns, unsure, made)
 
     def _step_catch_up(self) -> None:
         """Follow late objects to a newer one of the frames kept; at the newest, they join."""
