@@ -147,6 +147,17 @@ class ClipConfig:
         'part of them',
         limits=SHARE,
     )
+    redrawn: float = setting(
+        0.0,
+        'share of the clips whose masks are all drawn tighter or looser than the objects are: '
+        'then the first mask tells where an outline is',
+        limits=SHARE,
+    )
+    redrawn_by: float = setting(
+        0.015,
+        'how far inside or outside of the edge that is, at most',
+        limits=FROM_0,
+    )
     jump: float = setting(
         0.0,
         'share of clips with a long pause between frames 0 and 1, after which everything is '

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The vos_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""`vos-distill presets, average, narrow, import-stcn`: networks and their weights."""
+"""`vos-distill presets, average, narrow, widen, import-stcn`: networks and their weights."""
 
 from pathlib import Path
 from typing import Annotated
@@ -11,6 +11,7 @@ from vos_distill.networks.averaging import average
 from vos_distill.networks.narrow import narrow_checkpoint
 from vos_distill.networks.presets import build_student, count_parameters, PRESETS, TEACHERS
 from vos_distill.networks.teacher import import_stcn
+from vos_distill.networks.widen import widen_checkpoint
 
 
 def presets() -> None:
@@ -62,4 +63,18 @@ def narrow_weights(
     Example: vos-distill narrow models/fast_mb --preset fast_mb_slim --out runs/slim_0.pt
     """
     before, after = narrow_checkpoint(source, preset, out)
+    typer.echo(f'{out}: {before / 1e6:.3f} M parameters became {after / 1e6:.3f} M; train it')
+
+
+def widen_weights(
+    source: Annotated[Path, typer.Argument(help='student.pt of a run, or a model folder')],
+    preset: Annotated[str, typer.Option(help='the larger network, such as fast_mb_fine')],
+    out: Annotated[Path, typer.Option(help='student.pt to write, for train --init')],
+) -> None:
+    """
+    Start a larger network from a trained one: it gives the same masks until it is trained.
+
+    Example: vos-distill widen models/fast_mb_slim_reveal --preset fast_mb_fine --out runs/0.pt
+    """
+    before, after = widen_checkpoint(source, preset, out)
     typer.echo(f'{out}: {before / 1e6:.3f} M parameters became {after / 1e6:.3f} M; train it')

@@ -22,6 +22,7 @@ from vos_distill.clip_config import ClipConfig
 from vos_distill.data.cutouts import bars, curtain, cutout, still_background, twin_of_a_tracked_one
 from vos_distill.data.layers import Array, draw_layer, Image, Layer
 from vos_distill.data.motion import camera_path, Draw
+from vos_distill.data.outlines import redraw_clip
 from vos_distill.data.photometric import photometric
 from vos_distill.data.real_clip import cut_from_video, RealClip, video_shares
 from vos_distill.data.stills import Stills
@@ -111,6 +112,9 @@ class ClipComposer:
         _lay_objects(draw, layers, pasted, next_id, camera)
         _lay_distractors(draw, layers, real, camera)
         images, labels, confidence = _render(draw, layers, real)
+        if self.config.redrawn > 0 and rng.random() < self.config.redrawn:
+            widest = self.config.redrawn_by * self.config.size
+            labels = redraw_clip(labels, float(rng.uniform(-widest, widest)))
         if not _settle_ids(labels):
             return None
         images = photometric(images, self.config, rng)

@@ -104,8 +104,8 @@ def narrow(wide: FastStudent, slim: FastStudent) -> None:
     :raises ValueError: `slim` is wider somewhere, or differs where it must not.
     """
     same = (
-        'backbone', 'key_proj', 'value_proj', 'frame_proj', 'mask_encoder', 'block16',
-        'position_scale',
+        'backbone', 'key_proj', 'value_proj', 'frame_proj', 'mask_encoder', 'edge_proj',
+        'block16', 'position_scale',
     )  # fmt: skip
     other_kind = {'propagated_conv', 'predict'} if slim.finest != wide.finest else set()
     theirs, ours = wide.state_dict(), slim.state_dict()

@@ -20,11 +20,11 @@ class Preset:
     parameters: int
 
 
-def _slim(**options: Any) -> FastStudent:
+def _slim(decoder: tuple[int, int, int] = (96, 32, 16), **options: Any) -> FastStudent:
     return FastStudent(
         'mobilenet_v2',
         value_width=96,
-        decoder=(96, 32, 16),
+        decoder=decoder,
         mask_width=(16, 48),
         stored_width=64,
         fuse_width=48,
@@ -49,6 +49,10 @@ PRESETS: dict[str, Preset] = {
     ),
     # a further object costs half of fast_mb's; starts from fast_mb by `vos-distill narrow`
     'fast_mb_slim': Preset(_slim, 1_104_434),
+    # its decoder twice as wide at stride 8 and 4; starts from it by `vos-distill widen`
+    'fast_mb_fine': Preset(lambda: _slim((96, 64, 32)), 1_180_210),
+    # its value encoder sees the picture at stride 4 as well
+    'fast_mb_edges': Preset(lambda: _slim(sees_edges=True), 1_107_906),
     # what else could be left out of it, to compare (training/results)
     'fast_mb_slim_separable': Preset(lambda: _slim(separable=True), 1_084_914),
     'fast_mb_slim_stride8': Preset(lambda: _slim(finest=8), 1_099_314),

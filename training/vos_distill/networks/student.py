@@ -194,12 +194,14 @@ class FastStudent(Student):
     :param readout_kernel: of the first convolution over both read-outs; 1 costs a ninth of 3.
     :param separable: depthwise and pointwise convolutions in the decoder at stride 8 and 4.
     :param finest: stride of the decoder's last block, 4 or 8; the logits are at 4 in any case.
+    :param sees_edges: the value encoder sees the picture at stride 4, too, and so where the mask's
+        outline is beside the edge that is seen.
     :param pooled: what is read with half as many rows and columns: the 'prompted' frame, 'both'
         frames, or '' for none.
     """
 
     segment_features: tuple[str, ...] = ('d16', 's8', 's4')
-    mask_features = ('frame_value',)
+    mask_features: tuple[str, ...] = ('frame_value',)
 
     def __init__(
         self,
@@ -214,11 +216,13 @@ class FastStudent(Student):
         separable: bool = False,
         finest: int = 4,
         pooled: str = '',
+        sees_edges: bool = False,
     ) -> None:
         super().__init__()
         c4, c8, c16 = self.take_backbone(backbone)
         d16, d8, d4 = decoder
         self.key_dim = key_dim
+        self.sees_edges = sees_edges
         self.takes_places = not pooled  # pooling needs the whole grid
         self.stored_width = stored_width or value_width
         self.value_dim = self.stored_width + 16
@@ -238,6 +242,9 @@ class FastStudent(Student):
             nn.ReLU(),
             nn.Conv2d(mask_width[1], value_width, 3, 1, 1),
         )
+        if sees_edges:
+            self.mask_features = ('frame_value', 'frame_edges')
+            self.edge_proj = nn.Conv2d(c4, mask_width[0], 3, 2, 1)
         self.value_fuse = ResBlock(value_width, value_width, fuse_width)
         self.store = nn.Conv2d(value_width, stored_width, 1) if stored_width else nn.Identity()
         self.position_scale = nn.Parameter(torch.tensor([1 / 6]))  # a jump of 6 cells costs 1
@@ -267,13 +274,17 @@ class FastStudent(Student):
             'd16': self.frame_proj(f16),
             's8': self.skip8(f8),
             **({'s4': self.skip4(f4)} if self.finest == 4 else {}),
+            **({'frame_edges': self.edge_proj(f4)} if self.sees_edges else {}),
         }
 
     def encode_mask(self, features: Features, masks: Tensor, others: Tensor) -> Tensor:
         """See the module."""
         b, k, _h4, _w4 = masks.shape
         x = torch.stack([masks, others], dim=2).flatten(0, 1)
-        x = self.mask_encoder(x) + per_object(features['frame_value'], k)
+        x = self.mask_encoder[0](x)
+        if self.sees_edges:
+            x = x + per_object(features['frame_edges'], k)
+        x = self.mask_encoder[1:](x) + per_object(features['frame_value'], k)
         x = self.store(self.value_fuse(x))
         fine = F.pixel_unshuffle(masks.flatten(0, 1)[:, None], 4)
         return torch.cat([x, fine.to(x.dtype)], dim=1).flatten(2).unflatten(0, (b, k))
