@@ -86,7 +86,7 @@ def test_what_cannot_grow_is_named(trained: dict, larger: dict, why: str) -> Non
 
 def test_a_shipped_model_becomes_a_checkpoint_of_the_larger_preset(tmp_path: Path) -> None:
     before, after = widen_checkpoint(
-        MODELS / 'fast_mb_slim_reveal', 'fast_mb_edges', tmp_path / 'edges.pt'
+        MODELS / 'fast_mb_slim', 'fast_mb_edges', tmp_path / 'edges.pt'
     )
     assert (before, after) == (1_104_434, 1_107_906)
     student, state = load_network(tmp_path / 'edges.pt')

@@ -74,7 +74,7 @@ def widen_weights(
     """
     Start a larger network from a trained one: it gives the same masks until it is trained.
 
-    Example: vos-distill widen models/fast_mb_slim_reveal --preset fast_mb_fine --out runs/0.pt
+    Example: vos-distill widen models/fast_mb_slim --preset fast_mb_fine --out runs/fine_0.pt
     """
     before, after = widen_checkpoint(source, preset, out)
     typer.echo(f'{out}: {before / 1e6:.3f} M parameters became {after / 1e6:.3f} M; train it')

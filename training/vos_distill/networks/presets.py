@@ -51,7 +51,7 @@ PRESETS: dict[str, Preset] = {
     'fast_mb_slim': Preset(_slim, 1_104_434),
     # its decoder twice as wide at stride 8 and 4; starts from it by `vos-distill widen`
     'fast_mb_fine': Preset(lambda: _slim((96, 64, 32)), 1_180_210),
-    # its value encoder sees the picture at stride 4 as well
+    # its value encoder sees the picture at stride 4 as well: the default model
     'fast_mb_edges': Preset(lambda: _slim(sees_edges=True), 1_107_906),
     # what else could be left out of it, to compare (training/results)
     'fast_mb_slim_separable': Preset(lambda: _slim(separable=True), 1_084_914),
