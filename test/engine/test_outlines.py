@@ -98,6 +98,16 @@ def test_what_the_border_cuts_off_is_no_outline() -> None:
     assert (drawn[:, 96:] == 0).all()
 
 
+@pytest.mark.parametrize('side', [1, 2, 4, 6, 9, 30])
+def test_an_object_that_is_small_by_now_is_not_wiped_out(side: int) -> None:
+    outlines = Outlines('tighter')
+    outlines.measure(1, disc(60), disc(56))
+    labels = np.zeros(_SIZE, np.uint8)
+    labels[100 : 100 + side, 200 : 200 + side] = 1
+    left = np.count_nonzero(outlines.draw(labels))
+    assert side * side / 2 <= left <= side * side
+
+
 def test_objects_come_and_go() -> None:
     one, other = Outlines('given'), Outlines('given')
     one.measure(1, disc(60), disc(56))
