@@ -27,8 +27,7 @@ from vos_ros.datatypes import Frame, LabelMap
 from vos_ros.engine.outlines import EDGE, GIVEN, TIGHTER
 from vos_ros.engine.segmenter import VideoSegmenter
 from vos_ros.evaluation.evaluate import evaluate_sequence
-from vos_ros.sequences import open_davis
-from vos_ros.sequences.base import MaskedSequence
+from vos_ros.sequences import MaskedSequence, open_davis
 
 WAYS = (EDGE, TIGHTER, GIVEN)
 
