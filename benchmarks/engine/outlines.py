@@ -83,7 +83,10 @@ def main() -> int:
     for root in args.roots:
         for pixels in args.pixels:
             found = {way: score(one, root, pixels) for way, one in segmenters.items()}
-            means = [np.average(*zip(*by_sequence.values())) for by_sequence in found.values()]
+            means = []
+            for by_sequence in found.values():
+                jf, objects = zip(*by_sequence.values())
+                means.append(float(np.average(jf, weights=objects)))
             lines.append([root.name, f'{pixels:+g}', *(f'{mean:.3f}' for mean in means)])
             print('  '.join(lines[-1]), flush=True)
             raw[f'{root.name} {pixels:+g}'] = found
