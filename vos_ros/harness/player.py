@@ -11,6 +11,7 @@ per frame, with the stamp it was sent with.
 
 import argparse
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 import json
 from pathlib import Path
 import sys
@@ -235,7 +236,8 @@ def run_player(play_all: Callable[[], None]) -> int:
     except (KeyboardInterrupt, ExternalShutdownException):
         return 1
     finally:
-        rclpy.try_shutdown()
+        with suppress(RuntimeError):  # the signal's own thread may be first, in the middle of it
+            rclpy.try_shutdown()
     return 0
 
 

@@ -9,6 +9,7 @@ SIGINT or SIGTERM; then everything that arrived is on disk, the newest diagnosti
 
 import argparse
 from collections.abc import Callable
+from contextlib import suppress
 import json
 from pathlib import Path
 import queue
@@ -118,7 +119,8 @@ def record(make: Callable[[], Any], marker: Path | None) -> None:
                 marker = None
     finally:
         recorder.close()
-        rclpy.try_shutdown()
+        with suppress(RuntimeError):  # the signal's own thread may be first, in the middle of it
+            rclpy.try_shutdown()
 
 
 def main() -> int:

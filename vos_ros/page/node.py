@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from contextlib import suppress
 import os
 import sys
 import time
@@ -388,6 +389,7 @@ def main() -> int:
     finally:
         if node is not None:
             node.server.stop()
-        rclpy.try_shutdown()
+        with suppress(RuntimeError):  # the signal's own thread may be first, in the middle of it
+            rclpy.try_shutdown()
     sys.stderr.flush()
     os._exit(0)  # a thread inside native code would crash the interpreter's end

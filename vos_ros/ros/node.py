@@ -161,7 +161,10 @@ def _run(program: str, load: Callable[[], Callable[[], Any]], arguments: Sequenc
     finally:
         if node is not None:
             _stop(node)
-        rclpy.try_shutdown()
+        with contextlib.suppress(
+            RuntimeError
+        ):  # the signal's own thread may be first, in the middle of it
+            rclpy.try_shutdown()
     if any(thread.name.startswith(THREADS) for thread in threading.enumerate()):
         # A daemon thread inside the network's native code would crash the interpreter's end.
         sys.stderr.flush()
