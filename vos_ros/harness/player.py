@@ -11,7 +11,6 @@ per frame, with the stamp it was sent with.
 
 import argparse
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 import json
 from pathlib import Path
 import sys
@@ -36,6 +35,7 @@ from vos_ros.datatypes import LabelMap
 from vos_ros.errors import VosError
 from vos_ros.formats.label_png import read_label_png
 from vos_ros.ros.conversions import to_label_msg
+from vos_ros.ros.guard import shut_down
 from vos_ros.sequences import DavisSequence, open_sequence
 
 # After both sides say that they see each other, the first packets may still be lost for a moment.
@@ -236,8 +236,7 @@ def run_player(play_all: Callable[[], None]) -> int:
     except (KeyboardInterrupt, ExternalShutdownException):
         return 1
     finally:
-        with suppress(RuntimeError):  # the signal's own thread may be first, in the middle of it
-            rclpy.try_shutdown()
+        shut_down()
     return 0
 
 

@@ -9,7 +9,6 @@ SIGINT or SIGTERM; then everything that arrived is on disk, the newest diagnosti
 
 import argparse
 from collections.abc import Callable
-from contextlib import suppress
 import json
 from pathlib import Path
 import queue
@@ -30,6 +29,7 @@ from sensor_msgs.msg import Image
 
 from vos_ros.formats.label_png import write_label_png
 from vos_ros.ros.conversions import to_stamp_ns
+from vos_ros.ros.guard import shut_down
 
 
 class Recorder(Node):
@@ -119,8 +119,7 @@ def record(make: Callable[[], Any], marker: Path | None) -> None:
                 marker = None
     finally:
         recorder.close()
-        with suppress(RuntimeError):  # the signal's own thread may be first, in the middle of it
-            rclpy.try_shutdown()
+        shut_down()
 
 
 def main() -> int:

@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from contextlib import suppress
 import os
 import sys
 import time
@@ -35,7 +34,7 @@ from vos_ros.formats.image_codec import decode_labels
 from vos_ros.page.feed import Feed, Shot, to_ids
 from vos_ros.page.server import PageServer
 from vos_ros.ros.conversions import Arrival, stamp_ns_of, to_any_frame, to_label_msg
-from vos_ros.ros.guard import tidy
+from vos_ros.ros.guard import shut_down, tidy
 from vos_ros.ros.qos import BEST_EFFORT, profile
 from vos_ros.ros.raw_image import nbytes_of, read_image
 
@@ -389,7 +388,6 @@ def main() -> int:
     finally:
         if node is not None:
             node.server.stop()
-        with suppress(RuntimeError):  # the signal's own thread may be first, in the middle of it
-            rclpy.try_shutdown()
+        shut_down()
     sys.stderr.flush()
     os._exit(0)  # a thread inside native code would crash the interpreter's end

@@ -8,6 +8,7 @@ An exception that escapes a callback would end spin(), and with it the node.
 
 from collections.abc import Callable
 from concurrent.futures import Future, wait
+import contextlib
 import functools
 import logging
 import re
@@ -37,6 +38,19 @@ _NUMBERS = re.compile(r'\d+(?:, \d+)*')
 #: Ids that are named; of a mask full of noise there are hundreds.
 _MOST_IDS = 10
 _LONG_LIST = re.compile(rf'\[(\d+(?:, \d+){{{_MOST_IDS},}})\]')
+
+
+def shut_down() -> None:
+    """
+    End ROS in this process, unless a signal has, or is about to.
+
+    rclpy's try_shutdown looks whether ROS still runs and then ends it; the signal's own thread can
+    be first in between, and that is no error.
+    """
+    import rclpy  # not before the command line is understood
+
+    with contextlib.suppress(RuntimeError):
+        rclpy.try_shutdown()
 
 
 class ErrorLog:

@@ -18,7 +18,7 @@ from typing import Any
 from vos_ros.config import NodeConfig, RuntimeConfig, SegmenterConfig, settings
 from vos_ros.errors import VosError
 from vos_ros.interrupts import leave_on_interrupt, raise_on_interrupt
-from vos_ros.ros.guard import in_words, THREADS
+from vos_ros.ros.guard import in_words, shut_down, THREADS
 
 #: After a failure of ROS itself, so that one that lasts does not keep a core busy.
 _PAUSE_S = 0.1
@@ -161,10 +161,7 @@ def _run(program: str, load: Callable[[], Callable[[], Any]], arguments: Sequenc
     finally:
         if node is not None:
             _stop(node)
-        with contextlib.suppress(
-            RuntimeError
-        ):  # the signal's own thread may be first, in the middle of it
-            rclpy.try_shutdown()
+        shut_down()
     if any(thread.name.startswith(THREADS) for thread in threading.enumerate()):
         # A daemon thread inside the network's native code would crash the interpreter's end.
         sys.stderr.flush()

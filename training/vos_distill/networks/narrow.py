@@ -10,13 +10,14 @@ through the memory are, its directions are chosen by a singular value decomposit
 loses least. The result needs training (a few hundred steps) before it is of use.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from torch import nn, Tensor
 
 from vos_distill.networks.checkpoint import save_checkpoint
-from vos_distill.networks.presets import build_student
+from vos_distill.networks.presets import build_student, count_parameters
 from vos_distill.networks.student import FastStudent, ResBlock
 from vos_distill.networks.weights import load_network
 
@@ -171,11 +172,31 @@ def narrow_checkpoint(source: Path, preset: str, out: Path) -> tuple[int, int]:
     :return: parameters before and after.
     :raises ValueError: not of the same family, or wider.
     """
-    wide, _ = load_network(source)
-    slim = build_student(preset)
-    if not (isinstance(wide, FastStudent) and isinstance(slim, FastStudent)):
-        raise ValueError(f'{source} to {preset}: only the fast family can be narrowed')
-    narrow(wide, slim)
-    meta = {'preset': preset, 'step': 0, 'seconds': 0.0, 'recipe': f'narrowed from {source.name}'}
-    save_checkpoint(out, {'student': slim.state_dict(), **meta})
-    return sum(p.numel() for p in wide.parameters()), sum(p.numel() for p in slim.parameters())
+    return remade_checkpoint(source, preset, out, narrow, 'narrowed')
+
+
+def remade_checkpoint(
+    source: Path,
+    preset: str,
+    out: Path,
+    remake: Callable[[FastStudent, FastStudent], None],
+    done: str,
+) -> tuple[int, int]:
+    """
+    Write a `student.pt` of another preset of the fast family.
+
+    :param source: `student.pt` of a run, or the folder of an exported model.
+    :param remake: given the trained network and the other one, whose weights it overwrites.
+    :param done: what it does to a network, for messages.
+    :return: parameters before and after.
+    :raises ValueError: not of the same family, or what `remake` refuses.
+    """
+    old, _ = load_network(source)
+    torch.manual_seed(0)  # of what stays as it was drawn
+    new = build_student(preset)
+    if not (isinstance(old, FastStudent) and isinstance(new, FastStudent)):
+        raise ValueError(f'{source} to {preset}: only the fast family can be {done}')
+    remake(old, new)
+    meta = {'preset': preset, 'step': 0, 'seconds': 0.0, 'recipe': f'{done} from {source.name}'}
+    save_checkpoint(out, {'student': new.state_dict(), **meta})
+    return count_parameters(old), count_parameters(new)

@@ -12,10 +12,8 @@ from pathlib import Path
 
 import torch
 
-from vos_distill.networks.checkpoint import save_checkpoint
-from vos_distill.networks.presets import build_student
+from vos_distill.networks.narrow import remade_checkpoint
 from vos_distill.networks.student import FastStudent
-from vos_distill.networks.weights import load_network
 
 # A layer of the larger network alone; its result is added to what was there.
 _ADDED = 'edge_proj'
@@ -62,12 +60,4 @@ def widen_checkpoint(source: Path, preset: str, out: Path) -> tuple[int, int]:
     :return: parameters before and after.
     :raises ValueError: not of the same family, or narrower.
     """
-    slim, _ = load_network(source)
-    torch.manual_seed(0)
-    wide = build_student(preset)
-    if not (isinstance(slim, FastStudent) and isinstance(wide, FastStudent)):
-        raise ValueError(f'{source} to {preset}: only the fast family can be widened')
-    widen(slim, wide)
-    meta = {'preset': preset, 'step': 0, 'seconds': 0.0, 'recipe': f'widened from {source.name}'}
-    save_checkpoint(out, {'student': wide.state_dict(), **meta})
-    return sum(p.numel() for p in slim.parameters()), sum(p.numel() for p in wide.parameters())
+    return remade_checkpoint(source, preset, out, widen, 'widened')
