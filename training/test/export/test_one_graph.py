@@ -179,6 +179,26 @@ def test_labels_are_equal_with_other_settings(
     assert one.whole_frames == 29
 
 
+@pytest.mark.slow
+def test_outlines_are_drawn_tighter_there_too(
+    both: Any, frames: list[tuple[Pixels, Pixels]]
+) -> None:
+    one, three = both()
+    moved = 0
+    for number, expected, found in _pairs(one, three, frames[:8], {0: Prompt(frames[0][1])}):
+        if number == 0:  # as if these masks had been given tighter
+            found_ids = found.object_ids
+            for segmenter in (one, three):
+                outlines = segmenter._outlines
+                outlines._shares = dict.fromkeys(found_ids, -2.0 / min(CAMERA))
+            continue
+        assert (found.label_map != expected.label_map).mean() < 1e-5
+        sure = found.prob[1:].max(axis=0) > 0.5
+        share = np.count_nonzero(found.label_map) / found.label_map.size
+        moved += int(share < 0.95 * sure.mean())
+    assert one.whole_frames == moved == 7
+
+
 def test_two_copies_a_frame_and_the_memory_stays(
     both: Any, frames: list[tuple[Pixels, Pixels]]
 ) -> None:

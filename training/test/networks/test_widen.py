@@ -8,6 +8,8 @@ import pytest
 
 torch = pytest.importorskip('torch', reason='the training package needs torch')
 
+from two_frames import logits  # noqa: E402
+
 from vos_distill.networks.student import FastStudent  # noqa: E402
 from vos_distill.networks.weights import load_network  # noqa: E402
 from vos_distill.networks.widen import widen, widen_checkpoint  # noqa: E402
@@ -25,19 +27,6 @@ def small(
         'plain', 16, value_width=24, decoder=decoder, mask_width=mask_width,
         stored_width=stored_width, sees_edges=sees_edges,
     ).eval()  # fmt: skip
-
-
-def logits(student: FastStudent) -> torch.Tensor:
-    """Segment a second frame after a first one, three objects."""
-    draws = torch.Generator().manual_seed(7)
-    images = torch.randn(2, 1, 3, 64, 80, generator=draws)
-    masks = torch.rand(1, 3, 16, 20, generator=draws)
-    first, second = (student.encode_image(image) for image in images)
-    value = student.encode_mask(first, masks, masks.flip(1))
-    key = first['key'].flatten(2)
-    memory_key = torch.stack([key, key], dim=1)
-    memory_value = torch.stack([value, value], dim=2)
-    return student.segment(second, memory_key, memory_value)[0]
 
 
 LARGER = {
