@@ -295,9 +295,10 @@ def _worker(
     budget = Budget.of(loaded.segmenter.config.memory)
 
     def on_result(result: Segmentation, frame: CameraFrame) -> None:
-        results.publish(result, frame, prompts.names)
+        # Before they are published: who has seen them must not get older ones carried.
         if carrying is not None:
             carrying.put_labels(result.label_map, result.stamp_ns)
+        results.publish(result, frame, prompts.names)
         prompts.sightings.note(result)
 
     return Worker(
