@@ -13,6 +13,8 @@ from vos_distill.networks.checkpoint import save_checkpoint  # noqa: E402
 from vos_distill.networks.presets import build_student  # noqa: E402
 from vos_distill.networks.weights import load_network  # noqa: E402
 
+MODELS = Path(__file__).parents[3] / 'models'
+
 
 def write(path: Path, seed: int, preset: str = 'tiny') -> Path:
     torch.manual_seed(seed)
@@ -31,6 +33,16 @@ def test_average_is_the_mean_and_says_what_of(tmp_path: Path) -> None:
     parts = [load_network(path)[0].state_dict() for path in paths]
     for name, tensor in network.state_dict().items():
         torch.testing.assert_close(tensor, sum(p[name] for p in parts) / 3)
+
+
+def test_a_shipped_model_is_averaged_as_its_checkpoint_would_be(tmp_path: Path) -> None:
+    run = write(tmp_path / 'run.pt', 0, 'fast_mb_slim')
+    average([MODELS / 'fast_mb_slim', run], tmp_path / 'mean.pt')
+    network, state = load_network(tmp_path / 'mean.pt')
+    assert state['preset'] == 'fast_mb_slim'
+    parts = [load_network(path)[0].state_dict() for path in (MODELS / 'fast_mb_slim', run)]
+    for name, tensor in network.state_dict().items():
+        torch.testing.assert_close(tensor, sum(p[name] for p in parts) / 2)
 
 
 def test_only_networks_of_one_preset_are_averaged(tmp_path: Path) -> None:

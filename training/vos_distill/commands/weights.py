@@ -40,7 +40,9 @@ def import_weights(
 
 
 def average_weights(
-    checkpoints: Annotated[list[Path], typer.Argument(help='student.pt of two runs or more')],
+    checkpoints: Annotated[
+        list[Path], typer.Argument(help='student.pt of a run, or a model folder; two or more')
+    ],
     out: Annotated[Path, typer.Option(help='student.pt to write')],
 ) -> None:
     """

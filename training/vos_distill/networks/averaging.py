@@ -14,20 +14,21 @@ from typing import Any
 import torch
 
 from vos_distill.networks.checkpoint import load_checkpoint, save_checkpoint
+from vos_distill.networks.weights import load_network
 
 
 def average(checkpoints: Sequence[Path], out: Path) -> None:
     """
     Write the mean of several checkpoints, each of them counting alike.
 
-    :param checkpoints: `student.pt` of runs with the same preset.
+    :param checkpoints: `student.pt` of runs with the same preset, or folders of exported models.
     :param out: a `student.pt` that `eval`, `export` and `train --init` take. Its steps and seconds
         are the sums, its recipe is the first one's, and `averaged` lists all recipes.
     :raises ValueError: fewer than two, not readable, or of different presets or shapes.
     """
     if len(checkpoints) < 2:
         raise ValueError('an average needs two checkpoints or more')
-    states = [load_checkpoint(path, 'student', 'preset') for path in checkpoints]
+    states = [_state(path) for path in checkpoints]
     first = states[0]
     for path, state in zip(checkpoints, states, strict=True):
         if state['preset'] != first['preset']:
@@ -49,3 +50,10 @@ def average(checkpoints: Sequence[Path], out: Path) -> None:
         'averaged': [state.get('recipe', '') for state in states],
     }
     save_checkpoint(out, {**first, **meta})
+
+
+def _state(path: Path) -> dict[str, Any]:
+    if not path.is_dir():
+        return load_checkpoint(path, 'student', 'preset')
+    network, known = load_network(path)
+    return {**known, 'student': network.state_dict()}
