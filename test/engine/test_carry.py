@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Labels follow what moves, from image to image, and are dropped where they cannot."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -149,6 +151,42 @@ def test_another_time_or_size_begins_anew(kind: str) -> None:
     assert carrier.carried() is None
     carrier.know(first[1], _PERIOD_NS // 2)  # from before what is known now
     assert carrier.carried() is None
+
+
+def test_without_a_stamp_nothing_is_carried() -> None:
+    carrier = Carrier(10**12)
+    for _ in range(3):
+        frame, label_map = _scene(0)
+        carrier.see(replace(frame, stamp_ns=0))
+        carrier.know(label_map, 0)
+        assert carrier.carried() is None
+
+
+def test_labels_of_several_images_with_one_stamp_are_not_carried() -> None:
+    """Whose they are cannot be told, and the next image's are theirs again."""
+    carrier = Carrier(10**12)
+    first, label_map = _scene(1)
+    carrier.see(first)
+    carrier.know(label_map, first.stamp_ns)
+    assert carrier.carried() is not None
+    carrier.see(replace(_scene(2)[0], stamp_ns=first.stamp_ns))
+    carrier.know(label_map, first.stamp_ns)
+    assert carrier.carried() is None
+    third, label_map = _scene(3)
+    carrier.see(third)
+    carrier.know(_scene(2)[1], first.stamp_ns)
+    assert carrier.carried() is None
+    carrier.know(label_map, third.stamp_ns)
+    assert carrier.carried() is label_map
+
+
+@pytest.mark.parametrize('size', [(16, 2048), (640, 1), (9, 80), (2160, 100)])
+def test_an_image_that_is_too_long_to_be_segmented_is_passed_over(size: tuple[int, int]) -> None:
+    carrier = Carrier(10**12)
+    for number in range(3):
+        carrier.see(Frame(np.zeros((*size, 3), np.uint8), 'rgb8', number + 1))
+        carrier.know(np.zeros(size, np.uint8), number + 1)
+        assert carrier.carried() is None
 
 
 def test_labels_of_another_size_are_not_carried() -> None:

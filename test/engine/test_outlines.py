@@ -12,10 +12,11 @@ import numpy.typing as npt
 import pytest
 
 from vos_ros.backends.base import Manifest
-from vos_ros.config import SegmenterConfig
+from vos_ros.config import MemoryConfig, SegmenterConfig
 from vos_ros.datatypes import Frame, LabelMap, Prompt
 from vos_ros.engine.outlines import offset, Outlines
 from vos_ros.engine.segmenter import VideoSegmenter
+from vos_ros.stream.catch_up import CatchUp
 
 _SIZE = (480, 640)
 _MOST = 6.0
@@ -126,8 +127,12 @@ def test_objects_come_and_go() -> None:
 class Film:
     """A red square that moves; its masks are given tighter or looser than it is."""
 
-    def __init__(self, manifest: Manifest, outline: str) -> None:
-        config = SegmenterConfig(input_size=480, outline=outline)
+    def __init__(self, manifest: Manifest, outline: str, **memory: int) -> None:
+        config = SegmenterConfig(
+            input_size=480,
+            outline=outline,
+            memory=MemoryConfig(**memory),  # type: ignore[arg-type]
+        )
         self.segmenter = VideoSegmenter(manifest, ColourBackend, config)
         self.frames = 0
 
@@ -152,9 +157,9 @@ class Film:
 
 
 @pytest.fixture
-def film(make_segmenter: MakeSegmenter) -> Callable[[str], Film]:
+def film(make_segmenter: MakeSegmenter) -> Callable[..., Film]:
     manifest = make_segmenter().manifest
-    return lambda outline: Film(manifest, outline)
+    return lambda outline, **memory: Film(manifest, outline, **memory)
 
 
 @pytest.mark.parametrize(
@@ -165,28 +170,28 @@ def film(make_segmenter: MakeSegmenter) -> Callable[[str], Film]:
     ],
 )  # fmt: skip
 def test_labels_end_where_the_given_mask_did(
-    film: Callable[[str], Film], outline: str, given: int, side: float
+    film: Callable[..., Film], outline: str, given: int, side: float
 ) -> None:
     shown = film(outline)
     shown.segmenter.step(shown.frame(), Prompt(shown.mask(given)))
     assert shown.side() == pytest.approx(side, abs=1.5)
 
 
-def test_what_is_remembered_ends_at_the_edge(film: Callable[[str], Film]) -> None:
+def test_what_is_remembered_ends_at_the_edge(film: Callable[..., Film]) -> None:
     shown = film('tighter')
     shown.segmenter.step(shown.frame(), Prompt(shown.mask(-4)))
     result = shown.segmenter.step(shown.frame())
     assert np.count_nonzero(result.prob[1] > 0.5) == 40 * 40
 
 
-def test_a_mask_that_was_made_of_a_box_is_not_followed(film: Callable[[str], Film]) -> None:
+def test_a_mask_that_was_made_of_a_box_is_not_followed(film: Callable[..., Film]) -> None:
     shown = film('given')
     prompt = Prompt(shown.mask(-4), made_ids=frozenset({1}))
     shown.segmenter.step(shown.frame(), prompt)
     assert shown.side() == pytest.approx(160, abs=1.5)
 
 
-def test_a_new_mask_of_an_object_is_what_counts(film: Callable[[str], Film]) -> None:
+def test_a_new_mask_of_an_object_is_what_counts(film: Callable[..., Film]) -> None:
     shown = film('tighter')
     shown.segmenter.step(shown.frame(), Prompt(shown.mask(-4)))
     shown.frames = 0
@@ -196,7 +201,7 @@ def test_a_new_mask_of_an_object_is_what_counts(film: Callable[[str], Film]) -> 
     assert not shown.segmenter._outlines.shares
 
 
-def test_a_fork_brings_the_outlines_of_its_objects(film: Callable[[str], Film]) -> None:
+def test_a_fork_brings_the_outlines_of_its_objects(film: Callable[..., Film]) -> None:
     shown = film('tighter')
     fork = shown.segmenter.fork()
     fork.step(shown.frame(), Prompt(shown.mask(-4)))
@@ -206,3 +211,44 @@ def test_a_fork_brings_the_outlines_of_its_objects(film: Callable[[str], Film]) 
     shown.segmenter.reset()
     assert not shown.segmenter._outlines.shares
     assert fork._outlines.shares
+
+
+def _key_frame_side(segmenter: VideoSegmenter, object_id: int) -> float:
+    """Give the side of the square as it is kept for other sizes of the network, px."""
+    key_frame = segmenter._key_frames[object_id]
+    plane = key_frame.prob[1 + key_frame.object_ids.index(object_id)]
+    return 4 * math.sqrt(float(plane.sum()))
+
+
+@pytest.mark.parametrize('outline', ['tighter', 'edge'])
+def test_a_frame_that_objects_move_to_has_them_as_far_as_the_edge(
+    film: Callable[..., Film], outline: str
+) -> None:
+    shown = film(outline, max_prompted_frames=1)
+    segmenter = shown.segmenter
+    segmenter.step(shown.frame(), Prompt(shown.mask(-4)))
+    assert _key_frame_side(segmenter, 1) == pytest.approx(152, abs=2)  # as it was given
+    other = np.zeros(_SIZE, np.uint8)
+    other[400:440, 20:60] = 2
+    result = segmenter.step(shown.frame(), Prompt(other))
+    assert any('max_prompted_frames' in line for line in result.warnings)
+    side = math.sqrt(np.count_nonzero(result.label_map == 1))
+    assert side == pytest.approx(152 if outline == 'tighter' else 160, abs=1.5)
+    assert _key_frame_side(segmenter, 1) == pytest.approx(160, abs=1)
+
+
+def test_late_objects_that_start_from_the_newest_frame_keep_edge_and_outline(
+    film: Callable[..., Film],
+) -> None:
+    shown = film('tighter', max_prompted_frames=1)
+    segmenter = shown.segmenter
+    other = np.zeros(_SIZE, np.uint8)
+    other[400:440, 20:60] = 2
+    segmenter.step(shown.frame(), Prompt(other))
+    catch_up = CatchUp(segmenter, shown.frame(), Prompt(shown.mask(-4)), replaces=False)
+    shown.frames = 0
+    for _ in range(3):
+        catch_up.replay(shown.frame())
+    assert catch_up.finish() != ()
+    assert _key_frame_side(segmenter, 1) == pytest.approx(160, abs=1)
+    assert shown.side() == pytest.approx(152, abs=1.5)

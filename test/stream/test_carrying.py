@@ -102,3 +102,30 @@ def test_a_thread_that_was_never_started_stops() -> None:
         lambda number: Frame(_IMAGE), lambda label_map, frame: None, print, 1.0
     )
     assert carrying.stop(0.0)
+
+
+@pytest.mark.parametrize(
+    ('object_ids', 'left'), [(None, set()), ({3}, {4}), ({4}, {3}), ({9}, {3, 4})]
+)
+def test_what_is_forgotten_is_not_carried_even_if_its_labels_come_later(
+    desk: Desk, object_ids: set[int] | None, left: set[int]
+) -> None:
+    label_map = _LABELS.copy()
+    label_map[50:60, 5:25] = 4
+    desk.begin()
+    desk.carrying.put_labels(label_map, _PERIOD_NS, arrived=10.0)
+    desk.carrying.put_image(2)
+    assert set(np.unique(desk.answer()[0])) == {0, 3, 4}
+    desk.carrying.forget(object_ids, now=12.0)
+    desk.carrying.put_image(3)
+    answered, number = desk.answer()
+    assert (set(np.unique(answered)) - {0}, number) == (left, 3)
+    # the network was at an image that came before
+    desk.carrying.put_labels(label_map, 3 * _PERIOD_NS, arrived=11.0)
+    desk.carrying.put_image(4)
+    assert set(np.unique(desk.answer()[0])) - {0} == left
+    # given again since
+    desk.carrying.put_labels(label_map, 4 * _PERIOD_NS, arrived=13.0)
+    desk.carrying.put_image(5)
+    assert set(np.unique(desk.answer()[0])) == {0, 3, 4}
+    assert set(np.unique(label_map)) == {0, 3, 4}

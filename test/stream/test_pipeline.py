@@ -92,9 +92,25 @@ def test_a_frame_and_its_mask_are_one_job(line: Line) -> None:
     assert threading.active_count() == before
 
 
-def test_of_two_prompts_for_a_frame_it_stays_known_which_mask_was_made(
-    line: Line, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ('mode', 'given', 'made'),
+    [
+        ('merge', [(1, True), (2, False)], {1}),
+        ('merge', [(1, False), (2, True)], {2}),
+        ('merge', [(1, True), (1, False)], set()),  # its newest mask counts
+        ('merge', [(1, False), (1, True)], {1}),
+        ('replace', [(1, True), (2, False)], set()),
+        ('replace', [(1, False), (1, True)], {1}),
+    ],
+)
+def test_of_two_prompts_for_a_frame_it_stays_known_what_was_made_and_unsure(
+    make_segmenter: MakeSegmenter,
+    monkeypatch: pytest.MonkeyPatch,
+    mode: str,
+    given: list[tuple[int, bool]],
+    made: set[int],
 ) -> None:
+    line = Line(make_segmenter, mode=mode)  # type: ignore[arg-type]
     taken: list[Prompt] = []
     start = line.segmenter.start
 
@@ -104,10 +120,11 @@ def test_of_two_prompts_for_a_frame_it_stays_known_which_mask_was_made(
 
     monkeypatch.setattr(line.segmenter, 'start', note)
     line.send(1)
-    line.ask(replace(prompt(1, stamp_ns=1), made_ids=frozenset({1})))
-    line.ask(prompt(2, stamp_ns=1))
+    for object_id, is_made in given:
+        those = frozenset({object_id} if is_made else ())
+        line.ask(replace(prompt(object_id, stamp_ns=1), made_ids=those, unsure_ids=those))
     line.work_off()
-    assert [given.made_ids for given in taken] == [{1}]
+    assert [(one.made_ids, one.unsure_ids) for one in taken] == [(made, made)]
 
 
 def test_late_objects_and_live_frames_take_turns(line: Line) -> None:

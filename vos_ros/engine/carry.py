@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vos_ros.datatypes import Float, Frame, LabelMap
+from vos_ros.engine.preprocess import MAX_ASPECT
 
 #: Of the reduced images, px. On nine real clips at 24 Hz, J&F after two frames: 0.594 without
 #: flow, 0.696 with 180 px, 0.710 with 240.
@@ -64,15 +65,23 @@ class Carrier:
         self._labels: LabelMap | None = None
         self._labels_ns = 0
         self._since: Float | None = None  # (h, w, 2) from the newest image to that of the labels
+        self._twice_ns = 0  # a stamp of several images: whose its labels are cannot be told
 
     def see(self, frame: Frame) -> None:
         """
         Take in the next image.
 
-        After one of another size, or a stamp that is not newer, nothing of before is known.
+        After one of another size, or a stamp that is not newer, nothing of before is known. One
+        without a stamp, or so long that it is not segmented either, is not taken in.
         """
-        if frame.size != self._size or (self._seen and frame.stamp_ns <= self._seen[-1].stamp_ns):
+        last_ns = self._seen[-1].stamp_ns if self._seen else 0
+        is_usable = frame.stamp_ns > 0 and max(frame.size) <= MAX_ASPECT * min(frame.size)
+        if not is_usable or frame.size != self._size or frame.stamp_ns <= last_ns:
             self.forget()
+        if not is_usable:
+            return
+        if frame.stamp_ns == last_ns:
+            self._twice_ns = last_ns
         self._size = frame.size
         grey = _reduced(frame)
         flow: Float | None = None
@@ -95,6 +104,8 @@ class Carrier:
         """
         later: list[Float] = []
         self._labels, self._since = None, None
+        if stamp_ns == self._twice_ns:
+            return
         for seen in reversed(self._seen):
             if seen.stamp_ns <= stamp_ns:
                 break

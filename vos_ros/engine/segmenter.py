@@ -77,6 +77,7 @@ class VideoSegmenter:
         self.lost: LostConfig = config.lost  # live: may be replaced between frames
         self.last_memorize_ms = 0.0  # of the newest memorize(), which comes after publishing
         self.last_search_ms = 0.0  # of the extra pass in it, when there was one last
+        self.draws_outlines = True  # in label maps; False where those will be remembered
         self._sizes = Sizes(manifest, open_for, config)
         self._labeler = Labeler()
         self._outlines = Outlines(config.outline)
@@ -127,7 +128,8 @@ class VideoSegmenter:
         """
         Find the objects known.
 
-        :param prompts: of which there may be none yet; all of the frame will be remembered.
+        :param prompts: of which there may be none yet; all of the frame will be remembered, so
+            outlines stay at the edge.
         """
         work, object_ids = self._work, self.object_ids
 
@@ -152,7 +154,9 @@ class VideoSegmenter:
         segment_ms = watch.lap_ms()
 
         # Probabilities -> ids, at the camera's size.
-        label_map = self._outlines.draw(self._labeler(prob, object_ids, frame.size, guide))
+        label_map = self._labeler(prob, object_ids, frame.size, guide)
+        if self.draws_outlines and not prompts:
+            label_map = self._outlines.draw(label_map)
         timing = StepTiming(preprocess_ms, encode_ms, segment_ms, watch.lap_ms())
         return _Found(features, prob, label_map, seconds, timing, likeness)
 
@@ -377,6 +381,7 @@ class VideoSegmenter:
 
         # The objects that were known before, as on any frame.
         found = self._find(frame, watch, prompts=True)
+        before = self._outlines.draw(found.label_map.copy())
 
         # The prompt wins; this frame becomes the prompted one of its objects.
         judge_known = self._judge(found.seconds)
@@ -390,10 +395,11 @@ class VideoSegmenter:
         segment_ms = timing.segment_ms + timing.labels_ms + watch.lap_ms()
 
         # Its pixels are the labels; the frame is kept, for other sizes of the network.
-        labels = paint(found.label_map, accepted.label_map, accepted.object_ids)
+        at_edge = paint(found.label_map, accepted.label_map, accepted.object_ids)
+        labels = paint(before, accepted.label_map, accepted.object_ids)
         size = self._sizes.of(frame.size)[0]
         key_frame = KeyFrame.of(
-            frame, labels, merged.object_ids, size, mask_size(self.manifest, size)
+            frame, at_edge, merged.object_ids, size, mask_size(self.manifest, size)
         )
         self._key_frames |= dict.fromkeys(written, key_frame)
         if self._redetector is not None:
@@ -536,6 +542,10 @@ class VideoSegmenter:
             self._work.gate.update(other._latest.prob[rows], new, new)
         self._doubts.update(other._doubts)
         self._stamp_ns = max(self._stamp_ns, other._stamp_ns)
+
+    def adopt_outlines(self, other: VideoSegmenter) -> None:
+        """Draw the objects of a fork as it would, whatever was given of them here."""
+        self._outlines.adopt(other._outlines, other.object_ids)
 
     def fits(self, prompted: Sequence[int]) -> bool:
         """Return whether these can be prompted on a frame of their own, without moving others."""

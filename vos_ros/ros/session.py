@@ -215,11 +215,15 @@ class Session:
         """
         self._boxes.remove(object_ids)
         self._worker.submit_remove(object_ids)
+        if self._carrying is not None:
+            self._carrying.forget(object_ids, time.perf_counter())
 
     def reset(self) -> None:
         """Forget all objects, those on their way as well."""
         self._worker.submit_reset()
         self.clear_boxes()
+        if self._carrying is not None:
+            self._carrying.forget(None, time.perf_counter())
 
     def clear_boxes(self) -> None:
         """Forget boxes that wait, and the images that they could be for."""
@@ -297,7 +301,7 @@ def _worker(
     def on_result(result: Segmentation, frame: CameraFrame) -> None:
         # Before they are published: who has seen them must not get older ones carried.
         if carrying is not None:
-            carrying.put_labels(result.label_map, result.stamp_ns)
+            carrying.put_labels(result.label_map, result.stamp_ns, frame.arrived)
         results.publish(result, frame, prompts.names)
         prompts.sightings.note(result)
 

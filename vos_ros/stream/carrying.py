@@ -5,9 +5,11 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 import threading
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
+
+import numpy as np
 
 from vos_ros.datatypes import Frame, LabelMap
 from vos_ros.engine.carry import Carrier
@@ -17,6 +19,13 @@ T = TypeVar('T')
 #: Images that may wait; beyond it the oldest go. More than one, as each step of the flow is surer
 #: the shorter it is.
 _CAPACITY = 3
+_ALL = 0  # no object has this id
+
+
+class _Labels(NamedTuple):
+    label_map: LabelMap
+    stamp_ns: int
+    arrived: float
 
 
 class Carrying(Generic[T]):
@@ -42,7 +51,9 @@ class Carrying(Generic[T]):
         self._carrier = Carrier(int(max_age_ms * 1e6))
         self._changed = threading.Condition()
         self._images: deque[T] = deque(maxlen=_CAPACITY)
-        self._labels: tuple[LabelMap, int] | None = None
+        self._labels: _Labels | None = None  # that wait
+        self._in_use: _Labels | None = None
+        self._forgotten_s: dict[int, float] = {}  # when, by id; _ALL = all
         self._is_stopping = False
         self._thread = threading.Thread(target=self._run, name='vos_carry', daemon=True)
 
@@ -56,15 +67,29 @@ class Carrying(Generic[T]):
             self._images.append(item)
             self._changed.notify_all()
 
-    def put_labels(self, label_map: LabelMap, stamp_ns: int) -> None:
+    def put_labels(self, label_map: LabelMap, stamp_ns: int, arrived: float = 0.0) -> None:
         """
         Hand over what the network found; it counts from the next answer on.
 
         :param label_map: (H, W), not to be changed afterwards.
         :param stamp_ns: of its image.
+        :param arrived: when that came, s of `time.perf_counter`.
         """
         with self._changed:
-            self._labels = label_map, stamp_ns
+            self._labels = _Labels(label_map, stamp_ns, arrived)
+
+    def forget(self, object_ids: Collection[int] | None, now: float) -> None:
+        """
+        Leave out objects of labels whose image came before, also of such that are still to come.
+
+        :param object_ids: of these; None = all.
+        :param now: s of `time.perf_counter`.
+        """
+        with self._changed:
+            if object_ids is None:
+                self._forgotten_s = {_ALL: now}
+            else:
+                self._forgotten_s |= dict.fromkeys(object_ids, now)
 
     def stop(self, timeout_s: float) -> bool:
         """
@@ -96,15 +121,28 @@ class Carrying(Generic[T]):
         self._carrier.see(frame)
         labels = self._labels_until(frame.stamp_ns)
         if labels is not None:
-            self._carrier.know(*labels)
+            self._in_use = labels
+            self._carrier.know(labels.label_map, labels.stamp_ns)
         carried = self._carrier.carried()
         if carried is not None:
-            self._on_carried(carried, frame)
+            self._on_carried(self._without_forgotten(carried), frame)
 
-    def _labels_until(self, stamp_ns: int) -> tuple[LabelMap, int] | None:
+    def _labels_until(self, stamp_ns: int) -> _Labels | None:
         """Take the newest labels, unless their image still waits here: a network may be faster."""
         with self._changed:
-            if self._labels is None or self._labels[1] > stamp_ns:
+            if self._labels is None or self._labels.stamp_ns > stamp_ns:
                 return None
             labels, self._labels = self._labels, None
         return labels
+
+    def _without_forgotten(self, label_map: LabelMap) -> LabelMap:
+        """Leave out what was forgotten since the image of the labels came."""
+        arrived = self._in_use.arrived if self._in_use is not None else 0.0
+        with self._changed:
+            later = {k: since for k, since in self._forgotten_s.items() if since >= arrived}
+            self._forgotten_s = later
+        if not later:
+            return label_map
+        left: LabelMap = label_map.copy()
+        left[np.isin(left, list(later)) | (_ALL in later)] = 0
+        return left

@@ -49,6 +49,7 @@ class CatchUp:
         self._segmenter = segmenter
         self._replaces = replaces
         self._scratch = segmenter.fork()
+        self._scratch.draws_outlines = False  # finish() may prompt with its labels
         known = () if replaces else segmenter.object_ids
         self._newest = (frame, self._scratch.start(frame, prompt, beside=known))
         self._scratch.memorize()
@@ -89,8 +90,10 @@ class CatchUp:
         frame, result = self._newest
         # Some may have been removed since that frame.
         known = np.isin(result.label_map, new)
-        prompt = Prompt(np.where(known, result.label_map, 0).astype(result.label_map.dtype))
+        label_map = np.where(known, result.label_map, 0).astype(result.label_map.dtype)
+        prompt = Prompt(label_map, made_ids=frozenset(new))
         warnings = segmenter.add_objects(frame, prompt).warnings
+        segmenter.adopt_outlines(self._scratch)
         segmenter.memorize()
         gone = sorted(set(new) - set(ids_in(prompt.label_map)))
         if gone:

@@ -15,7 +15,7 @@ from typing import Generic, Literal, TypeVar
 import numpy as np
 
 from vos_ros.config import InitConfig
-from vos_ros.datatypes import Frame, LabelMap, Prompt, Segmentation
+from vos_ros.datatypes import Frame, Prompt, Segmentation
 from vos_ros.engine.labels import keep_ids
 from vos_ros.engine.preprocess import fit_label_map
 from vos_ros.engine.segmenter import VideoSegmenter
@@ -256,30 +256,31 @@ class Pipeline(Generic[T]):
 
     def _combine(self, frame: Frame, prompts: Sequence[Prompt]) -> Prompt | None:
         """Lay several prompts over each other, the later on top; bad ones are refused alone."""
-        label_maps: list[LabelMap] = []
+        fitting: list[Prompt] = []
         for prompt in prompts:
             try:
-                label_maps.append(fit_label_map(prompt.label_map, frame.size))
+                label_map = fit_label_map(prompt.label_map, frame.size)
             except VosError as error:
                 self._refuse(error)
-        if not label_maps:
+            else:
+                fitting.append(replace(prompt, label_map=label_map))
+        if not fitting:
             return None
-        stamp_ns = prompts[-1].stamp_ns
-        unsure = frozenset[int]().union(*(prompt.unsure_ids for prompt in prompts))
-        made = frozenset[int]().union(*(prompt.made_ids for prompt in prompts))
         if self._init.mode == 'replace':
-            return Prompt(label_maps[-1], stamp_ns, unsure, made)
-        combined = label_maps[0]
-        for label_map in label_maps[1:]:
+            fitting = fitting[-1:]
+        combined, unsure, made = fitting[0].label_map, fitting[0].unsure_ids, fitting[0].made_ids
+        for prompt in fitting[1:]:
             # An object is where its newest mask says, and nowhere else.
-            kept = set(ids_in(combined)).difference(ids_in(label_map))
+            label_map, newer = prompt.label_map, frozenset(ids_in(prompt.label_map))
+            kept = set(ids_in(combined)).difference(newer)
             combined = np.where(label_map > 0, label_map, keep_ids(combined, sorted(kept)))
+            unsure, made = unsure - newer | prompt.unsure_ids, made - newer | prompt.made_ids
             if covered := sorted(kept.difference(ids_in(combined))):
                 self._warnings.append(
                     f'objects {covered} are left out: a later mask for the same frame covers all '
                     'of them; send both in one mask'
                 )
-        return Prompt(combined, stamp_ns, unsure, made)
+        return Prompt(combined, prompts[-1].stamp_ns, unsure, made)
 
     def _step_catch_up(self) -> None:
         """Follow late objects to a newer one of the frames kept; at the newest, they join."""
