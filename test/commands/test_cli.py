@@ -19,6 +19,8 @@ import pytest
 from vos_ros import __version__
 from vos_ros.commands import cli
 from vos_ros.commands.cli import main
+from vos_ros.datatypes import Frame, Prompt, Segmentation
+from vos_ros.engine.segmenter import VideoSegmenter
 from vos_ros.formats import encoded
 from vos_ros.formats.label_png import read_label_png, write_label_png
 
@@ -155,6 +157,32 @@ def test_boxes_and_points_stand_for_a_mask(folder: Path, capsys: Captured) -> No
     first = read_label_png(out / 'masks/00000.png')
     assert set(np.unique(first)) == {0, 1, 2}
     assert not first[45:, :50].any()
+
+
+def test_a_mask_made_of_a_box_is_told_apart_from_a_given_one(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[frozenset[int]] = []
+    start = VideoSegmenter.start
+
+    def note(self: VideoSegmenter, frame: Frame, prompt: Prompt) -> Segmentation:
+        seen.append(prompt.made_ids)
+        return start(self, frame, prompt)
+
+    monkeypatch.setattr(VideoSegmenter, 'start', note)
+    given = [str(folder / 'frames'), '--out', str(folder / 'out'), '--no-overlay', *FAST]
+    assert main(['run', *given, '--box', '10,10,30,30', '--prompt-model', '']) == 0
+    assert seen[-1] == {1}
+    assert run(folder) == 0
+    assert seen[-1] == set()
+
+
+@pytest.mark.parametrize('port', ['-1', '65536'])
+def test_a_port_that_there_cannot_be_is_refused(folder: Path, capsys: Captured, port: str) -> None:
+    assert main(['page', str(folder / 'frames'), '--port', port]) == 2
+    told = capsys.readouterr().err
+    assert "Invalid value for '--port'" in told
+    assert 'Traceback' not in told
 
 
 @pytest.mark.parametrize(

@@ -121,6 +121,20 @@ def test_the_file_sets_what_was_advised_and_nothing_else(tmp_path: Path) -> None
         tune.write_parameters(path, ONE)
 
 
+def test_a_file_that_cannot_be_written_is_told_before_minutes_of_measuring(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(tune, 'tune', lambda *_, **__: pytest.fail('it has measured'))
+    there = tmp_path / 'there.yaml'
+    there.write_text('mine')
+    for out, why in ((there, 'is there already'), (tmp_path / 'no/x.yaml', 'cannot write')):
+        assert main(['doctor', '--tune', '--out', str(out)]) == 2
+        assert why in capsys.readouterr().err
+    assert there.read_text() == 'mine'
+    tune.check_new(tmp_path / 'new.yaml')
+    assert not (tmp_path / 'new.yaml').exists()
+
+
 def test_a_machine_is_measured(
     tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -124,7 +124,7 @@ def test_of_two_prompts_for_a_frame_it_stays_known_what_was_made_and_unsure(
         those = frozenset({object_id} if is_made else ())
         line.ask(replace(prompt(object_id, stamp_ns=1), made_ids=those, unsure_ids=those))
     line.work_off()
-    assert [(one.made_ids, one.unsure_ids) for one in taken] == [(made, made)]
+    assert [(set(one.made_ids), set(one.unsure_ids)) for one in taken] == [(made, made)]
 
 
 def test_late_objects_and_live_frames_take_turns(line: Line) -> None:

@@ -4,6 +4,7 @@
 
 import logging
 import os
+from pathlib import Path
 import sys
 
 import typer
@@ -52,6 +53,12 @@ def main() -> None:
     except DivergedError as error:
         typer.echo(f'vos-distill{rank}: {error}', err=True)
         sys.exit(1)
+    except (FileExistsError, NotADirectoryError) as error:
+        path = Path(error.filename)
+        file = next((p for p in (path, *path.parents) if p.is_file()), path)
+        there = f'{file} is a file, and a folder is needed there; choose another'
+        typer.echo(f'vos-distill{rank}: {there}', err=True)
+        sys.exit(2)
     except (ValueError, OSError, VosError) as error:
         typer.echo(f'vos-distill{rank}: {error}', err=True)
         sys.exit(2)

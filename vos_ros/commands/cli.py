@@ -144,10 +144,12 @@ def run_command(
     masks = [Path(mask)] if mask else []
     frames = open_sequence(source, without=masks, image_range=parse_range(image_range))
     first = next(iter(frames))
+    made = frozenset[int]()
     if masks:
         labels = fit_mask(read_prompt_png(masks[0]), first.size, f'{mask} for {source}')
     else:
-        labels = Prompter.open(prompt_model, threads).prompt_of(first, hints).label_map
+        prompt = Prompter.open(prompt_model, threads).prompt_of(first, hints)
+        labels, made = prompt.label_map, prompt.made_ids
     make_folder(out)
     held = max_objects or objects_for(len(ids_in(labels)))
     segmenter = open_segmenter(model, size, threads, backend, precision, held, memory)
@@ -165,7 +167,7 @@ def run_command(
         task = progress.add_task(frames.name, total=len(frames))
         observers.append(lambda _: progress.advance(task))
         report = evaluate_sequence(
-            segmenter, PromptedSequence(frames, labels), observers=observers
+            segmenter, PromptedSequence(frames, labels, made), observers=observers
         )
         codec = video.codec if overlay else ''
     result = {
@@ -195,7 +197,7 @@ def page_command(
     host: str = typer.Option(
         '127.0.0.1', '--host', help='Address to listen on; beyond loopback a token is needed.'
     ),
-    port: int = typer.Option(8420, '--port', help='0 = any that is free.'),
+    port: int = typer.Option(8420, '--port', min=0, max=65535, help='0 = any that is free.'),
     prompt_model: str = PROMPT_MODEL,
     model: str = MODEL,
     size: int = SIZE,
@@ -479,6 +481,8 @@ def _tune(
     width, _, height = camera.lower().partition('x')
     if not (width.isdecimal() and height.isdecimal() and int(width) and int(height)):
         raise VosError(f"--camera must be WIDTHxHEIGHT such as 640x480, not '{camera}'")
+    if out is not None:
+        tune.check_new(out)  # before minutes of measuring, not after
     advice = tune.tune(
         model or RuntimeConfig().model,
         camera=(int(height), int(width)),

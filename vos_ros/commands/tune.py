@@ -276,15 +276,29 @@ def parameters(setting: Setting) -> str:
     return f'# By vos doctor --tune; all else keeps its default (config/vos.yaml).\n{text}'
 
 
+def check_new(path: Path) -> None:
+    """
+    Find out whether `write_parameters` can write there.
+
+    :raises VosError: as it does.
+    """
+    _write_new(path, '')
+    path.unlink()
+
+
 def write_parameters(path: Path, setting: Setting) -> None:
     """
     Write the parameters file; one that is there is somebody's and stays.
 
     :raises VosError: it is there, or cannot be written.
     """
+    _write_new(path, parameters(setting))
+
+
+def _write_new(path: Path, text: str) -> None:
     try:
         with path.open('x') as file:
-            file.write(parameters(setting))
+            file.write(text)
     except FileExistsError:
         raise VosError(f'{path} is there already; name another file') from None
     except OSError as error:

@@ -10,7 +10,7 @@ measured, so training and benchmarks use the same code and get the same numbers.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timezone
 from importlib import metadata
 import json
@@ -251,6 +251,8 @@ def evaluate_sequence(
             gt = fit_mask(gt, frame.size, f'{sequence.name}/{name}')
         is_first = not known
         prompt = None if gt is None else prompt_for_new(gt, known)
+        if prompt is not None and isinstance(sequence, PromptedSequence):
+            prompt = replace(prompt, made_ids=sequence.made_ids)
         label_map: LabelMap
         if known:
             if is_first and prompt is not None:
@@ -329,15 +331,19 @@ def evaluate_sequences(
 class PromptedSequence(OverFrames):
     """Frames from anywhere with one mask on the first: to be segmented, with nothing to score."""
 
-    def __init__(self, frames: Frames, mask: LabelMap) -> None:
+    def __init__(
+        self, frames: Frames, mask: LabelMap, made_ids: frozenset[int] = frozenset()
+    ) -> None:
         """
         Put both together.
 
         :param frames: a folder or a video.
         :param mask: (H, W) ids on its first frame.
+        :param made_ids: see Prompt.
         """
         super().__init__(frames)
         self._mask = mask
+        self.made_ids = made_ids
 
     def label_map(self, index: int) -> LabelMap | None:
         """Give the mask of the first frame, None for the others."""

@@ -175,7 +175,7 @@ def _sniff(view: memoryview) -> str:
 def _wrong_kind(view: memoryview, kind: str, name: str, kinds: tuple[str, ...]) -> str:
     known = f'{", ".join(kinds[:-1])} or {kinds[-1]}'
     if not len(view):
-        return f'{name} is empty and cannot be decoded; publish {known}'
+        return f'{name} is empty and cannot be decoded; {known} is wanted'
     if bytes(view[_DEPTH_HEADER : _DEPTH_HEADER + len(_PNG)]) == _PNG:
         return (
             f'{name} is compressedDepth and cannot be decoded; take the raw depth image '

@@ -179,9 +179,10 @@ class PageServer:
             asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result()
         except OSError as error:
             self.stop()
+            is_name = isinstance(error, socket.gaierror)
             raise VosError(
                 f'cannot listen on {self._host}:{self._port}: {error.strerror or error}; choose '
-                'another port'
+                f'{"an address of this machine as the host" if is_name else "another port"}'
             ) from error
 
     def wait(self) -> None:

@@ -16,7 +16,7 @@ pytest.importorskip('onnx', reason='the export needs onnx')
 from tiny_run import tiny_recipe, write_stills  # noqa: E402
 from typer.testing import CliRunner, Result  # noqa: E402
 
-from vos_distill.cli import app  # noqa: E402
+from vos_distill.cli import app, main  # noqa: E402
 from vos_distill.export.onnx_export import export_model  # noqa: E402
 from vos_distill.loop.train import train  # noqa: E402
 from vos_distill.losses.objective import Teacher  # noqa: E402
@@ -178,3 +178,25 @@ def test_backbone_weights_that_do_not_fit_are_named(tmp_path: Path) -> None:
     torch.save([1], tmp_path / 'a.pth')
     with pytest.raises(ValueError, match=r'a\.pth: holds a list'):
         load_imagenet(backbone, tmp_path / 'a.pth')
+
+
+def test_a_file_where_a_folder_is_to_be_is_said(
+    model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    weights = student_pt(tmp_path / 'student.pt')
+    monkeypatch.setattr('sys.argv', ['vos-distill', 'export', str(weights), '--out', str(weights)])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 2
+    told = capsys.readouterr().err
+    assert 'student.pt is a file, and a folder is needed there; choose another' in told
+    assert 'Errno' not in told
+
+
+def test_images_of_no_size_are_refused(model: Path, tmp_path: Path) -> None:
+    told = run('one-graph', model, '--camera', '0x480', '--out', tmp_path / 'out')
+    assert isinstance(told.exception, ValueError)
+    assert '--camera must be WIDTHxHEIGHT' in str(told.exception)

@@ -94,7 +94,7 @@ def _fixed_shape(size: str, objects: int | None) -> FixedShape | None:
 def _size(text: str, option: str) -> tuple[int, int]:
     """Read WxH, px."""
     width, _, height = text.lower().partition('x')
-    if not (width.isdecimal() and height.isdecimal()):
+    if not (width.isdecimal() and height.isdecimal() and int(width) and int(height)):
         raise ValueError(f"{option} must be WIDTHxHEIGHT such as 640x480, not '{text}'")
     return int(width), int(height)
 

@@ -49,7 +49,8 @@ def load_checkpoint(path: Path, *needed: str) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise ValueError(f'{path}: there is no such checkpoint') from error
     except Exception as error:  # torch raises many kinds for a damaged file
-        reason = str(error).splitlines()[0]
+        told = next(iter(str(error).splitlines()), '')
+        reason = told if ' ' in told else 'it is damaged, or no file that torch has written'
         raise ValueError(f'{path}: not a readable checkpoint ({reason})') from error
     if not isinstance(state, dict):
         raise ValueError(f'{path}: not a readable checkpoint (holds a {type(state).__name__})')
