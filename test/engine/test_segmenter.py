@@ -178,6 +178,64 @@ def test_known_masks_are_memorised_in_place_of_those_that_were_found(
     assert not np.array_equal(corrected.memory.value(1), plain.memory.value(1))
 
 
+@pytest.mark.parametrize(
+    ('instead', 'why'),
+    [
+        (np.zeros((30, 40), np.uint8), 'of 40x30 was given to memorise; the camera has 96x64'),
+        (np.zeros((2, 16, 24), np.float32), '2 rows of probabilities'),
+        (np.full((3, 16, 24), 8, np.float32), 'are these logits'),
+        (np.full((3, 16, 24), np.nan, np.float32), 'must be 0 to 1'),
+        (np.zeros((3, 0, 0), np.float32), 'takes a label map'),
+        (np.zeros((1, 3, 16, 24), np.float32), 'takes a label map'),
+        (np.zeros(4, np.uint8), 'takes a label map'),
+        (np.full(_SIZE, 0.5, np.float32), 'takes a label map'),
+    ],
+)
+def test_a_wrong_correction_is_refused_and_a_right_one_still_counts(
+    make_segmenter: MakeSegmenter, instead: np.ndarray, why: str
+) -> None:
+    wrong, right = make_segmenter(), make_segmenter()
+    moved = _moved(_START, 1)
+    for segmenter in (wrong, right):
+        segmenter.step(_frame(_START), Prompt(_labels(_START, (1, 2))))
+        segmenter.segment(_frame(moved))
+    before = _bits(wrong, (1, 2))
+    with pytest.raises(VosError, match=why):
+        wrong.memorize(instead)
+    assert _bits(wrong, (1, 2)) == before
+    known = _labels(_moved(_START, 2), (1, 2))
+    for segmenter in (wrong, right):
+        segmenter.memorize(known)
+    assert _bits(wrong, (1, 2)) == _bits(right, (1, 2)) != before
+
+
+def test_a_correction_of_no_frame_is_refused(make_segmenter: MakeSegmenter) -> None:
+    segmenter = make_segmenter()
+    segmenter.memorize(_labels(_START, (1,)))  # nothing is followed: nothing to be corrected
+    segmenter.step(_frame(_START), Prompt(_labels(_START, (1,))))
+    with pytest.raises(VosError, match=r'step\(\) has memorised its frame already'):
+        segmenter.memorize(_labels(_START, (1,)))
+
+
+def test_a_fork_that_does_not_fit_is_refused_and_nothing_has_changed(
+    make_segmenter: MakeSegmenter,
+) -> None:
+    segmenter = make_segmenter(max_objects=2)
+    segmenter.step(_frame(_START), Prompt(_labels(_START, (1, 4))))
+    fork = segmenter.fork()
+    fork.step(_frame(_START), Prompt(_labels(_START, (2, 4))))
+    before = _bits(segmenter, (1, 4))
+    with pytest.raises(VosError, match='max_objects = 2'):
+        segmenter.adopt(fork)
+    assert _bits(segmenter, (1, 4)) == before
+    assert segmenter.step(_frame(_START)).object_ids == (1, 4)
+    assert segmenter.remove_objects([1]) == (1,)
+    segmenter.segment(_frame(_START))
+    segmenter.adopt(fork)  # between a frame and its memorising
+    segmenter.memorize()
+    assert segmenter.step(_frame(_START)).object_ids == (2, 4)
+
+
 def test_known_masks_are_believed_though_what_was_found_is_not(
     make_segmenter: MakeSegmenter,
 ) -> None:

@@ -46,3 +46,16 @@ def test_only_the_newest_are_remembered_and_clear_forgets_all() -> None:
     assert not seen.is_new(33, b'mask', VOLATILE)
     seen.clear()
     assert seen.is_new(33, b'mask', VOLATILE)
+
+
+def test_what_was_refused_is_new_when_it_is_sent_again_but_not_when_it_comes_a_second_way() -> (
+    None
+):
+    seen = Deliveries()
+    assert seen.is_new(7, b'mask', VOLATILE)
+    seen.may_come_again()
+    assert not seen.is_new(7, b'mask', LATCHED)  # on its way all the time
+    seen.may_come_again()
+    assert seen.is_new(7, b'mask', VOLATILE)
+    assert not seen.is_new(7, b'mask', LATCHED)
+    assert not seen.is_new(7, b'mask', VOLATILE)

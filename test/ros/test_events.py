@@ -86,3 +86,26 @@ def test_what_is_removed_is_forgotten() -> None:
     story.tell({1: LOST})
     story.tell({})
     assert not story.tell({1: TRACKED})  # prompted anew: nothing was found
+
+
+@pytest.mark.parametrize('forgotten', [None, [1], [2]])
+def test_what_comes_under_the_id_of_a_removed_object_was_not_found(
+    forgotten: list[int] | None,
+) -> None:
+    events = Events()
+
+    def note(state: ObjectState, seconds: int) -> list[str]:
+        result = Segmentation(
+            np.zeros((4, 4), np.uint8), (1,), {1: 0.9}, seconds * 10**9, 'c', StepTiming(),
+            np.zeros((2, 1, 1), np.float32), states={1: state},
+        )  # fmt: skip
+        said = events.note(result, {}, Header(), arrived=float(seconds))
+        return [] if said is None else [status.message for status in said.status]
+
+    note(TRACKED, 1)
+    assert note(LOST, 2) == ['lost']
+    events.forget(forgotten, now=3.5)
+    assert note(LOST, 3) == []  # the network was at an image that came before
+    assert note(TRACKED, 4) == (['found'] if forgotten == [2] else [])
+    assert note(LOST, 5) == ['lost']
+    assert note(TRACKED, 6) == ['found']

@@ -26,6 +26,17 @@ def test_nothing_before_the_first_message_is_counted() -> None:
     assert _missed(1000) == 0
 
 
+def test_what_somebody_else_has_taken_was_not_missed() -> None:
+    found: list[int] = []
+    counter = GapCounter(found.append, lambda: 1)
+    counter.note({'publication_sequence_number': 3})
+    counter.forget()
+    counter.note({'publication_sequence_number': 9})
+    assert not found
+    counter.note({'publication_sequence_number': 11})
+    assert found == [1]
+
+
 def test_a_publisher_that_starts_again_has_missed_nothing() -> None:
     assert _missed(50, 51, 1, 2, 4, 5) == 1
 

@@ -423,6 +423,23 @@ def test_enable_pauses_and_resumes(robot: Robot) -> None:
     assert np.array_equal(to_array(robot.segment(stamp=stamp)), MASK)
 
 
+def test_what_is_removed_from_a_mask_that_is_held_does_not_come_back(robot: Robot) -> None:
+    def enable(on: bool):
+        return robot.client.call(SetBool, '/vos/enable', SetBool.Request(data=on))
+
+    robot.reset()
+    enable(False)
+    stamp = robot.client.next_stamp()
+    robot.offer(MASK, 'mono8', stamp)
+    told = robot.process.log.count('masks that wait lose them')
+    robot.client.publisher(UInt16MultiArray, 'remove_objects').publish(UInt16MultiArray(data=[1]))
+    robot.client.wait(
+        lambda: robot.process.log.count('masks that wait lose them') > told, 'the removal'
+    )
+    enable(True)
+    assert set(np.unique(to_array(robot.segment(stamp=stamp)))) == {0, 4}
+
+
 def test_the_overlay_shows_the_image_with_the_objects_painted(robot: Robot) -> None:
     robot.prompt()
     robot.client.wait(lambda: robot.segment() and robot.overlays, 'an overlay')

@@ -35,6 +35,8 @@ from vos_ros.latency import Stopwatch
 
 #: After so long out of sight an object can be anywhere, and must look like itself to be believed.
 _AWAY_S = 0.5
+#: What sums of probabilities may be off by.
+_ROUNDING = 1e-3
 #: Mean probability from which an object is so well seen that its look is kept.
 _WELL_SEEN = 0.8
 
@@ -208,22 +210,31 @@ class VideoSegmenter:
 
         :param instead: to be remembered and believed in place of what was found: (H, W) ids at the
             camera's size, or probabilities (K + 1, h, w) of any size, rows as in the
-            Segmentation's. Of an object without a pixel there, its prompted frame stays.
+            Segmentation's. Of an object without a pixel there, its prompted frame stays; ids that
+            are not known count for nothing.
         :param may_search: there is time for the extra pass of `redetect`.
-        :raises VosError: another number of objects.
+        :raises VosError: `instead` has another shape, is no map of ids or probabilities, or there
+            is no frame that it could be of. The frame may still be memorised then.
         """
         watch = Stopwatch()
-        newest, self._newest = self._newest, None
+        newest = self._newest
+        if instead is not None and newest is None and self.object_ids:
+            raise VosError(
+                'there is no frame to be corrected: segment() one, then memorize(instead=...), '
+                'once; step() has memorised its frame already'
+            )
         if newest is not None:
             if instead is not None:
-                newest = self._corrected(newest, instead)
-            elif may_search:
+                newest = self._corrected(newest, cast(Float, np.asarray(instead)))
+            self._newest = None
+            if instead is None and may_search:
                 newest = self._searched(newest)
             self._remember(newest)
         self.last_memorize_ms = watch.lap_ms()
 
     def _corrected(self, newest: Segmented, instead: LabelMap | Float) -> Segmented:
         """Put known masks in the place of those that were found."""
+        self._check_correction(instead)
         if instead.ndim == 3:
             if len(instead) != len(newest.prob):
                 raise VosError(
@@ -244,6 +255,23 @@ class VideoSegmenter:
         # What is known better can be anywhere.
         features = self._work.see()
         return replace(newest, features=features, prob=prob, verdict=lambda: verdict)
+
+    def _check_correction(self, instead: LabelMap | Float) -> None:
+        """Raise VosError for what is neither a label map of this camera nor probabilities."""
+        if instead.ndim == 2 and instead.dtype.kind in 'ui':
+            if instead.shape != self._sizes.camera:
+                (height, width), camera = instead.shape, self._sizes.camera
+                raise VosError(
+                    f'a label map of {width}x{height} was given to memorise; the camera has '
+                    f'{camera[1]}x{camera[0]}'
+                )
+        elif instead.ndim != 3 or instead.dtype.kind not in 'fui' or not instead.size:
+            raise VosError(
+                'memorize takes a label map (H, W) of whole numbers, or probabilities '
+                f'(objects + 1, h, w), not {instead.dtype} of shape {instead.shape}'
+            )
+        elif not (instead.min() >= 0 and instead.max() <= 1 + _ROUNDING):
+            raise VosError('probabilities to be memorised must be 0 to 1; are these logits?')
 
     def _remember(self, newest: Segmented) -> None:
         work, known = self._work, self.object_ids  # some may have been removed since
@@ -521,12 +549,21 @@ class VideoSegmenter:
         Take over the objects of a fork, prompted on one frame, as they were last memorised.
 
         Objects known under the same ids are replaced; the memory of the others does not change.
-        They must fit, see `fits`.
+        A frame that was segmented and not memorised is left out.
+
+        :raises VosError: they do not fit, see `fits`; nothing has changed.
         """
+        new = other.object_ids
+        if len({*self.object_ids, *new}) > self.config.max_objects or not self.fits(new):
+            raise VosError(
+                f'objects {list(new)} do not fit beside {list(self.object_ids)}: max_objects = '
+                f'{self.config.max_objects}, memory.max_prompted_frames = '
+                f'{self.config.memory.max_prompted_frames}'
+            )
         if not self.object_ids:
             self._adopt_camera(other._sizes.camera)
         other._set_size(self.input_size)
-        new = other.object_ids
+        self._newest = None
         self.memory.adopt(other.memory)
         self._work.forget_frames()
         self._tracks |= other._tracks

@@ -8,7 +8,9 @@ must neither count nor compare. In the same message as the states, which every i
 and which rqt, Foxglove and `ros2 topic echo` show by fields; JSON in a String they would not.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+import math
+import threading
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from std_msgs.msg import Header
@@ -24,6 +26,7 @@ _LEVELS = {
 }
 #: Below this likeness something was refused.
 _REFUSED = 0.5
+_ALL = 0  # no object has this id
 
 
 class Events:
@@ -35,9 +38,26 @@ class Events:
         self._tracked_ns: dict[int, int] = {}  # when each was tracked last
         self._doubted: set[int] = set()  # since they were tracked last
         self._likeness: dict[int, float] = {}  # newest
+        self._lock = threading.Lock()
+        self._forgotten_s: dict[int, float] = {}  # when, by id; _ALL = all
+
+    def forget(self, object_ids: Collection[int] | None, now: float) -> None:
+        """
+        Take what has these ids on images from now on for other objects; from any thread.
+
+        :param object_ids: that were removed; None = all.
+        :param now: s of `time.perf_counter`.
+        """
+        with self._lock:
+            ids = (_ALL,) if object_ids is None else object_ids
+            self._forgotten_s |= dict.fromkeys(ids, now)
 
     def note(
-        self, segmentation: Segmentation, names: Mapping[int, str], header: Header
+        self,
+        segmentation: Segmentation,
+        names: Mapping[int, str],
+        header: Header,
+        arrived: float = math.inf,
     ) -> DiagnosticArray | None:
         """
         Write one status per event: `name` is the id, `message` lost, found or in doubt.
@@ -47,8 +67,10 @@ class Events:
         :param segmentation: the newest result.
         :param names: of the objects.
         :param header: the source image's.
+        :param arrived: when that came, s of `time.perf_counter`.
         :return: None where nothing has happened.
         """
+        self._drop_forgotten(arrived)
         states = dict(segmentation.states)
         known = states.keys()
         self._doubted &= known
@@ -69,6 +91,17 @@ class Events:
                 self._likeness.pop(object_id, None)
         self._states = states
         return msg if msg.status else None
+
+    def _drop_forgotten(self, arrived: float) -> None:
+        with self._lock:
+            gone = [i for i, since in self._forgotten_s.items() if since <= arrived]
+            for object_id in gone:
+                del self._forgotten_s[object_id]
+        for object_id in list(self._states) if _ALL in gone else gone:
+            self._states.pop(object_id, None)
+            self._tracked_ns.pop(object_id, None)
+            self._likeness.pop(object_id, None)
+            self._doubted.discard(object_id)
 
     def _event(self, object_id: int, state: ObjectState, segmentation: Segmentation) -> str:
         before = self._states.get(object_id)

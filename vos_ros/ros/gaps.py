@@ -31,6 +31,10 @@ class GapCounter:
         self._publishers = publishers
         self._last: list[int] = []  # number by publisher, the one heard of last at the end
 
+    def forget(self) -> None:
+        """Begin anew: somebody else has taken messages meanwhile."""
+        self._last.clear()
+
     def note(self, info: Any) -> None:
         """
         Note a message.

@@ -8,8 +8,9 @@ else by the executor's, so what they share is locked.
 """
 
 from collections import Counter, deque, OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 import functools
 import hashlib
 import threading
@@ -23,6 +24,7 @@ from std_msgs.msg import UInt16MultiArray
 
 from vos_ros.config import InitConfig
 from vos_ros.datatypes import LabelMap, Prompt
+from vos_ros.engine.labels import keep_ids
 from vos_ros.errors import VosError
 from vos_ros.formats.masks import EmptyMaskError, ids_in
 from vos_ros.ros import conversions, detections
@@ -52,6 +54,24 @@ def _nbytes_of(prompt: Prompt | BoxPrompt) -> int:
     return prompt.label_map.nbytes if isinstance(prompt, Prompt) else 0
 
 
+def _without(
+    prompts: Iterable[Prompt | BoxPrompt], object_ids: frozenset[int]
+) -> Iterator[Prompt | BoxPrompt]:
+    """Leave objects out of prompts, and prompts of which nothing is left."""
+    for prompt in prompts:
+        if isinstance(prompt, BoxPrompt):
+            boxes = {i: box for i, box in prompt.boxes.items() if i not in object_ids}
+            if boxes:
+                yield replace(prompt, boxes=boxes)
+            continue
+        ids = ids_in(prompt.label_map)
+        kept = [i for i in ids if i not in object_ids]
+        if len(kept) == len(ids):
+            yield prompt
+        elif kept:
+            yield replace(prompt, label_map=keep_ids(prompt.label_map, kept))
+
+
 class Deliveries:
     """
     Tells the second delivery of a prompt from a prompt that is meant anew.
@@ -66,6 +86,8 @@ class Deliveries:
         """Begin with nothing seen."""
         # (stamp, content) -> deliveries by subscription, those that came last at the end
         self._counts: OrderedDict[tuple[int, bytes], Counter[bool]] = OrderedDict()
+        self._again: set[tuple[int, bytes]] = set()  # may be meant anew
+        self._is_refused = False  # one was, by another thread
 
     def is_new(self, stamp_ns: int, content: bytes, is_latched: bool) -> bool:
         """
@@ -77,17 +99,27 @@ class Deliveries:
         :return: it is no second one.
         """
         key = stamp_ns, content
+        if self._is_refused:
+            self._is_refused, self._again = False, set(self._counts)
         is_first = key not in self._counts
         counts = self._counts.setdefault(key, Counter())
         self._counts.move_to_end(key)
         counts[is_latched] += 1
         if len(self._counts) > _SEEN:
             self._counts.popitem(last=False)
-        return is_first or (stamp_ns == 0 and counts[is_latched] > counts[not is_latched])
+        if not is_first and (stamp_ns == 0 or key in self._again):
+            is_first = counts[is_latched] > counts[not is_latched]
+        self._again.discard(key)
+        return is_first
+
+    def may_come_again(self) -> None:
+        """Note, from any thread, that one was refused: what is sent once more is meant anew."""
+        self._is_refused = True
 
     def clear(self) -> None:
         """Forget all: what was seen may now be meant again."""
         self._counts.clear()
+        self._again.clear()
 
 
 class PromptInputs:
@@ -201,6 +233,10 @@ class PromptInputs:
                 if not self._submit_guarded(prompt):
                     self._held.append(prompt)
             self._has_logged_held = bool(self._held)
+
+    def refused(self) -> None:
+        """Note, from any thread, that a prompt was refused after it had been taken."""
+        self._seen.may_come_again()
 
     def forget(self) -> None:
         """Forget everything after a reset: the same mask may now be meant again."""
@@ -432,6 +468,7 @@ class PromptInputs:
             self._seen.clear()  # the same mask may now be meant again
             self.names = {i: name for i, name in self.names.items() if i not in ids}
             self.sightings.remove(ids)
+            self._held = deque(_without(self._held, ids), maxlen=_HELD)
             unknown = sorted(ids.difference(self._known_ids()))
             if unknown:
                 self.error_log.warn(

@@ -6,7 +6,7 @@ All topics that the node gives away; what costs time is computed only where some
 Publishers are made and destroyed by the executor's thread and used by the worker's.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 import threading
 import time
 from typing import Any
@@ -130,6 +130,15 @@ class Outputs:
         publisher = self._publishers.get(name)
         return publisher is not None and publisher.get_subscription_count() > 0
 
+    def forget(self, object_ids: Collection[int] | None, now: float) -> None:
+        """
+        Take what has these ids on images from now on for other objects.
+
+        :param object_ids: that were removed; None = all.
+        :param now: s of `time.perf_counter`.
+        """
+        self._events.forget(object_ids, now)
+
     def publish_carried(self, label_map: LabelMap, frame: conversions.CameraFrame) -> None:
         """
         Publish labels that were carried to an image; in the carrying thread.
@@ -176,7 +185,7 @@ class Outputs:
                 states.to_states_msg(segmentation, names, header)
             )
         # Noted for nobody, too: whoever comes late must not hear of what was before.
-        event = self._events.note(segmentation, names, header)
+        event = self._events.note(segmentation, names, header, frame.arrived)
         if event is not None and self.is_wanted('events'):
             self._publishers['events'].publish(event)
         if self.is_wanted('confidence'):

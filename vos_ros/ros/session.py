@@ -36,6 +36,7 @@ from vos_ros.ros.reporting import image_topic
 from vos_ros.ros.results import Results
 from vos_ros.stream.carrying import Carrying
 from vos_ros.stream.overload import OverloadLimits, OverloadStatus
+from vos_ros.stream.pipeline import Failed
 from vos_ros.stream.worker import Worker
 
 #: How long a stop waits for the network.
@@ -109,7 +110,7 @@ class Session:
                 Budget.of(loaded.segmenter.config.memory).bound(config.init),
                 loaded.prompter,
                 self._worker.submit_prompt,
-                results.reject,
+                partial(_reject, loaded.prompts, results),
                 results.note,
             )
             opened.callback(self._join, self._boxes)
@@ -144,6 +145,8 @@ class Session:
         self._images[subscription] = GapCounter(
             self._health.images_missed, lambda: int(self._node.count_publishers(topic))
         )
+        for gaps in self._prompts.gaps.values():
+            gaps.forget()  # until now the executor has taken masks
         self.follow_topics()
         self._intake.start()
         self._opened.callback(self._intake.stop, _JOIN_S)
@@ -290,6 +293,12 @@ def _carrying(
     return Carrying(to_frame, on_carried, on_error, config.carry.max_age_ms)
 
 
+def _reject(prompts: PromptInputs, results: Results, error: Exception) -> None:
+    """Tell why a prompt is not followed; sent once more it is no second delivery."""
+    prompts.refused()
+    results.reject(error)
+
+
 def _worker(
     config: NodeConfig, loaded: Loaded, carrying: Carrying[Arrival] | None
 ) -> Worker[Arrival]:
@@ -305,12 +314,18 @@ def _worker(
         results.publish(result, frame, prompts.names)
         prompts.sightings.note(result)
 
+    def on_error(error: Exception, what: Failed) -> None:
+        if what == 'prompt' and isinstance(error, VosError):
+            _reject(prompts, results, error)
+        else:
+            results.failed(error, what)
+
     return Worker(
         loaded.segmenter,
         to_frame=partial(conversions.to_any_frame, grey=grey),
         stamp_of=lambda item: item.stamp_ns,
         on_result=on_result,
-        on_error=results.failed,
+        on_error=on_error,
         init=budget.bound(config.init),
         queue_nbytes=budget.prompts,
         nbytes_of=lambda item: nbytes_of(item.msg),

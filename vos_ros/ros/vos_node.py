@@ -287,6 +287,8 @@ class VosNode(LifecycleNode):
 
     def _remove_objects(self, object_ids: frozenset[int]) -> None:
         loaded, session = self._loaded, self._session
+        if loaded is not None:
+            loaded.outputs.forget(object_ids, time.perf_counter())
         if session is not None:
             session.remove_objects(object_ids)
         elif loaded is not None:
@@ -325,6 +327,7 @@ class VosNode(LifecycleNode):
             return response
         known = len(loaded.segmenter.object_ids)
         loaded.prompts.forget()
+        loaded.outputs.forget(None, time.perf_counter())
         if session is not None:
             session.reset()
         else:
