@@ -2,10 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from colour_backend import ColourBackend, MakeSegmenter
 import cv2
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from vos_ros.backends.base import Manifest
@@ -192,7 +194,7 @@ def test_known_masks_are_memorised_in_place_of_those_that_were_found(
     ],
 )
 def test_a_wrong_correction_is_refused_and_a_right_one_still_counts(
-    make_segmenter: MakeSegmenter, instead: np.ndarray, why: str
+    make_segmenter: MakeSegmenter, instead: npt.NDArray[Any], why: str
 ) -> None:
     wrong, right = make_segmenter(), make_segmenter()
     moved = _moved(_START, 1)
