@@ -183,7 +183,7 @@ def test_known_masks_are_memorised_in_place_of_those_that_were_found(
 @pytest.mark.parametrize(
     ('instead', 'why'),
     [
-        (np.zeros((30, 40), np.uint8), 'of 40x30 was given to memorise; the camera has 96x64'),
+        (np.zeros((30, 40), np.uint8), 'of 40x30 was given to memorise; the image has 96x64'),
         (np.zeros((2, 16, 24), np.float32), '2 rows of probabilities'),
         (np.full((3, 16, 24), 8, np.float32), 'are these logits'),
         (np.full((3, 16, 24), np.nan, np.float32), 'must be 0 to 1'),
@@ -209,6 +209,15 @@ def test_a_wrong_correction_is_refused_and_a_right_one_still_counts(
     for segmenter in (wrong, right):
         segmenter.memorize(known)
     assert _bits(wrong, (1, 2)) == _bits(right, (1, 2)) != before
+
+
+def test_a_correction_may_be_of_one_image_of_another_size(make_segmenter: MakeSegmenter) -> None:
+    segmenter = make_segmenter()
+    segmenter.step(_frame(_START), Prompt(_labels(_START, (1, 2))))
+    found = segmenter.segment(_frame(_START, size=(128, 192)))
+    assert found.label_map.shape == (128, 192)
+    segmenter.memorize(found.label_map)
+    assert segmenter.step(_frame(_START)).object_ids == (1, 2)
 
 
 def test_a_correction_of_no_frame_is_refused(make_segmenter: MakeSegmenter) -> None:

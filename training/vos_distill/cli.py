@@ -54,7 +54,7 @@ def main() -> None:
         typer.echo(f'vos-distill{rank}: {error}', err=True)
         sys.exit(1)
     except (FileExistsError, NotADirectoryError) as error:
-        path = Path(error.filename)
+        path = Path(error.filename or '')
         file = next((p for p in (path, *path.parents) if p.is_file()), path)
         there = f'{file} is a file, and a folder is needed there; choose another'
         typer.echo(f'vos-distill{rank}: {there}', err=True)

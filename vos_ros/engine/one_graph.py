@@ -358,6 +358,7 @@ class OneGraphSegmenter(VideoSegmenter):
         self._work.prepare(seen.frame)
         self._newest = Segmented(
             self._work.see(),
+            seen.frame.size,
             self._prob_of(self.graph, seen),
             tuple(seen.places),
             seen.verdict,

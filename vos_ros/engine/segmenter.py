@@ -110,7 +110,13 @@ class VideoSegmenter:
         prob, decide = found.prob, self._judge(found.seconds)
         verdict = cache(lambda: decide(dict(zip(object_ids, look(prob)))))
         self._newest = Segmented(
-            found.features, prob, object_ids, verdict, frame.stamp_ns, found.seconds
+            found.features,
+            frame.size,
+            prob,
+            object_ids,
+            verdict,
+            frame.stamp_ns,
+            found.seconds,
         )
         self._frame_number += 1
         return Segmentation(
@@ -234,7 +240,7 @@ class VideoSegmenter:
 
     def _corrected(self, newest: Segmented, instead: LabelMap | Float) -> Segmented:
         """Put known masks in the place of those that were found."""
-        self._check_correction(instead)
+        _check_correction(instead, newest.size)
         if instead.ndim == 3:
             if len(instead) != len(newest.prob):
                 raise VosError(
@@ -255,23 +261,6 @@ class VideoSegmenter:
         # What is known better can be anywhere.
         features = self._work.see()
         return replace(newest, features=features, prob=prob, verdict=lambda: verdict)
-
-    def _check_correction(self, instead: LabelMap | Float) -> None:
-        """Raise VosError for what is neither a label map of this camera nor probabilities."""
-        if instead.ndim == 2 and instead.dtype.kind in 'ui':
-            if instead.shape != self._sizes.camera:
-                (height, width), camera = instead.shape, self._sizes.camera
-                raise VosError(
-                    f'a label map of {width}x{height} was given to memorise; the camera has '
-                    f'{camera[1]}x{camera[0]}'
-                )
-        elif instead.ndim != 3 or instead.dtype.kind not in 'fui' or not instead.size:
-            raise VosError(
-                'memorize takes a label map (H, W) of whole numbers, or probabilities '
-                f'(objects + 1, h, w), not {instead.dtype} of shape {instead.shape}'
-            )
-        elif not (instead.min() >= 0 and instead.max() <= 1 + _ROUNDING):
-            raise VosError('probabilities to be memorised must be 0 to 1; are these logits?')
 
     def _remember(self, newest: Segmented) -> None:
         work, known = self._work, self.object_ids  # some may have been removed since
@@ -409,7 +398,9 @@ class VideoSegmenter:
 
         # The objects that were known before, as on any frame.
         found = self._find(frame, watch, prompts=True)
-        before = self._outlines.draw(found.label_map.copy())
+        before = found.label_map
+        if self._outlines.shares:
+            before = self._outlines.draw(before.copy())
 
         # The prompt wins; this frame becomes the prompted one of its objects.
         judge_known = self._judge(found.seconds)
@@ -424,7 +415,9 @@ class VideoSegmenter:
 
         # Its pixels are the labels; the frame is kept, for other sizes of the network.
         at_edge = paint(found.label_map, accepted.label_map, accepted.object_ids)
-        labels = paint(before, accepted.label_map, accepted.object_ids)
+        labels = at_edge
+        if before is not found.label_map:
+            labels = paint(before, accepted.label_map, accepted.object_ids)
         size = self._sizes.of(frame.size)[0]
         key_frame = KeyFrame.of(
             frame, at_edge, merged.object_ids, size, mask_size(self.manifest, size)
@@ -437,6 +430,7 @@ class VideoSegmenter:
         verdict = merged.verdict
         self._newest = Segmented(
             found.features,
+            frame.size,
             merged.prob,
             merged.object_ids,
             lambda: verdict,
@@ -761,3 +755,26 @@ class VideoSegmenter:
     def _workspace(self, size: Size, in_use: Size | None = None) -> Workspace:
         backend = self._sizes.backend_for(size, in_use)
         return Workspace(self.manifest, backend, size, self.config)
+
+
+def _check_correction(instead: LabelMap | Float, size: Size) -> None:
+    """
+    Refuse what is neither a label map of an image nor probabilities.
+
+    :param instead: see `VideoSegmenter.memorize`.
+    :param size: (H, W) of the image, px.
+    :raises VosError: it is neither.
+    """
+    if instead.ndim == 2 and instead.dtype.kind in 'ui':
+        if instead.shape != size:
+            raise VosError(
+                f'a label map of {instead.shape[1]}x{instead.shape[0]} was given to memorise; the '
+                f'image has {size[1]}x{size[0]}'
+            )
+    elif instead.ndim != 3 or instead.dtype.kind not in 'fui' or not instead.size:
+        raise VosError(
+            'memorize takes a label map (H, W) of whole numbers, or probabilities '
+            f'(objects + 1, h, w), not {instead.dtype} of shape {instead.shape}'
+        )
+    elif not (instead.min() >= 0 and instead.max() <= 1 + _ROUNDING):
+        raise VosError('probabilities to be memorised must be 0 to 1; are these logits?')

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeVar
 
-from vos_ros.backends.base import Features
+from vos_ros.backends.base import Features, Size
 from vos_ros.config import LostConfig
 from vos_ros.datatypes import Float, ObjectState
 from vos_ros.engine.tracking import advance, begin, Doubt, Sight, Track
@@ -106,6 +106,7 @@ class Segmented:
     """What memorize() needs of the last frame."""
 
     features: Features
+    size: Size  # (H, W) of its image, px
     prob: Float
     object_ids: tuple[int, ...]
     verdict: Callable[[], Verdict]  # worked out when first asked for
