@@ -1,12 +1,15 @@
 # SPDX-FileCopyrightText: 2026 The vos_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Which prompts are new, and which have come through the other subscription already."""
+"""Which prompts are new, which came before already, and which are for what follows a jump."""
+
+import time
 
 import pytest
 
 pytest.importorskip('rclpy', reason='needs rclpy')
 
-from vos_ros.ros.prompts import Deliveries
+from vos_ros.ros.deliveries import AroundJumps, Deliveries
+from vos_ros.stream.timeline import TimeJump
 
 LATCHED, VOLATILE = True, False
 
@@ -59,3 +62,58 @@ def test_what_was_refused_is_new_when_it_is_sent_again_but_not_when_it_comes_a_s
     assert seen.is_new(7, b'mask', VOLATILE)
     assert not seen.is_new(7, b'mask', LATCHED)
     assert not seen.is_new(7, b'mask', VOLATILE)
+
+
+_S = 10**9
+
+
+def _jump(to_s: float, later_s: float = 0.0) -> TimeJump:
+    """Make a jump from 100 s; its first image comes so much later, the second after 0.1 s."""
+    to_ns = int(to_s * _S)
+    stamps = (to_ns, to_ns + _S // 10)
+    return TimeJump(100 * _S, to_ns, 'reset', time.monotonic() + later_s, stamps)
+
+
+@pytest.mark.parametrize(
+    ('stamp_s', 'later_s', 'is_second', 'is_meant'),
+    [
+        (5.0, 0.0, True, True),
+        (5.5, 0.0, True, True),  # whose image was lost, or is still to come
+        (7.0, 0.0, True, False),
+        (5.0, 3.0, True, False),  # long before
+        (5.0, 0.0, False, True),
+        (5.1, 0.0, False, True),
+        # A clock that was set back: it was for an image before, and none after has its stamp.
+        (5.5, 0.0, False, False),
+        (5.05, 0.0, False, False),
+        (5.5, -1.0, False, True),  # it came after the first image
+        (0.0, 0.0, True, False),
+    ],
+)
+def test_what_came_around_a_jump_is_taken_where_it_is_for_the_new_time(
+    stamp_s: float, later_s: float, *, is_second: bool, is_meant: bool
+) -> None:
+    kept, taken = AroundJumps(1.0, 100), []
+    kept.note(int(stamp_s * _S), lambda: taken.append(stamp_s), 1, is_second=is_second)
+    for take in kept.take_meant(_jump(5.0, later_s)):
+        take()
+    assert bool(taken) is is_meant
+    assert kept.take_meant(_jump(5.0, later_s)) == []
+
+
+def test_what_is_kept_for_a_jump_is_bounded_and_taken_in_its_order() -> None:
+    kept, taken = AroundJumps(1.0, 100), []
+    for number in range(6):
+        kept.note(5 * _S, lambda number=number: taken.append(number), 30, is_second=True)
+    for take in kept.take_meant(_jump(5.0)):
+        take()
+    assert taken == [3, 4, 5]
+    for _ in range(100):
+        kept.note(5 * _S, lambda: None, 0, is_second=False)
+    assert len(kept.take_meant(_jump(5.0))) == 32
+    kept.note(5 * _S, lambda: None, 1000, is_second=True)  # too large to be kept
+    kept.note(5 * _S, lambda: None, 1, is_second=True)
+    assert len(kept.take_meant(_jump(5.0))) == 1
+    kept.note(5 * _S, lambda: None, 1, is_second=True)
+    kept.clear()
+    assert kept.take_meant(_jump(5.0)) == []

@@ -153,6 +153,75 @@ def test_mask_that_overtakes_the_first_image_after_a_jump_is_kept(
     assert rig.errors == []
 
 
+@pytest.mark.parametrize('comes', ['before its image', 'after its image'])
+def test_a_mask_of_a_bag_that_loops_is_for_the_new_round_though_the_old_one_has_its_image(
+    make_rig: MakeRig, comes: str
+) -> None:
+    rig = make_rig(wait_s=PATIENCE_S)
+    rig.send_each(5 * _S, 6 * _S, 7 * _S)
+    for _ in range(3):
+        if comes == 'before its image':
+            rig.worker.submit_prompt(_mask(1, 8, stamp_ns=5 * _S))
+        rig.send_each(5 * _S)
+        if comes == 'after its image':
+            rig.worker.submit_prompt(_mask(1, 8, stamp_ns=5 * _S))
+        rig.send_each(6 * _S, 7 * _S)
+        assert rig.results[-1].object_ids == (1,)
+        assert rig.segmenter._key_frames[1].frame.stamp_ns == 5 * _S
+    assert rig.worker.stats.time_jumps == 3
+    assert rig.errors == []
+
+
+def test_a_mask_is_for_the_first_image_after_a_jump_though_a_slow_network_never_saw_that(
+    make_rig: MakeRig,
+) -> None:
+    rig = make_rig(wait_s=PATIENCE_S, max_late_s=5.0)
+    rig.send_each(100 * _S)
+    rig.hold(101 * _S)
+    rig.worker.submit_prompt(_mask(1, 8, stamp_ns=5 * _S))
+    rig.send(*(5 * _S + k for k in range(6)))
+    rig.gate.set()
+    until(lambda: rig.results[-1].stamp_ns == 5 * _S + 5)
+    rig.hold(5 * _S + 6)
+    rig.send(5 * _S + 7)
+    rig.gate.set()
+    until(lambda: rig.results[-1].stamp_ns == 5 * _S + 7)
+    rig.send_each(5 * _S + 8)
+    assert rig.results[-1].object_ids == (1,)
+    assert rig.segmenter._key_frames[1].frame.stamp_ns == 5 * _S
+    assert rig.errors == []
+
+
+def test_a_late_mask_is_not_refused_while_it_is_in_doubt_whether_time_has_jumped(
+    make_rig: MakeRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(requests_module, '_HOLD_S', 0.0)
+    rig = make_rig(wait_s=PATIENCE_S, max_late_s=5.0)
+    rig.send_each(100 * _S, 5 * _S)
+    rig.worker.submit_prompt(_mask(1, 8, stamp_ns=5 * _S))
+    rig.settle()
+    rig.settle()
+    assert rig.errors == []
+    rig.send_each(101 * _S)  # it was a mistake
+    until(lambda: len(rig.errors) == 1)
+    assert 'older than the newest image' in str(rig.errors[0])
+
+
+def test_the_masks_of_a_robot_whose_clock_is_set_back_are_not_taken_twice(
+    make_rig: MakeRig,
+) -> None:
+    rig = make_rig(wait_s=PATIENCE_S)
+    for tenth in range(100, 110):
+        rig.send_each(tenth * _S // 10)
+        rig.worker.submit_prompt(_mask(1, 8, stamp_ns=tenth * _S // 10))
+        rig.settle()
+    until(lambda: rig.segmenter.object_ids == (1,))
+    rig.send_each(*(tenth * _S // 10 + 7_654_321 for tenth in range(105, 115)))
+    assert rig.worker.stats.time_jumps == 1
+    assert rig.results[-1].object_ids == ()
+    assert rig.errors == []
+
+
 def test_mask_of_the_old_clock_does_not_outlive_a_jump(make_rig: MakeRig) -> None:
     rig = make_rig(wait_s=1.0)
     rig.send_each(100 * _S, 101 * _S)

@@ -30,8 +30,7 @@ from vos_ros.formats.masks import (
     warn_soft,
 )
 from vos_ros.sequences.folder import list_images
-from vos_ros.stream.matching import ROUNDING_NS
-from vos_ros.stream.timeline import TOLERANCE_NS
+from vos_ros.stream.timeline import ROUNDING_NS, TOLERANCE_NS
 
 _NS = 1_000_000_000
 _LOGGER = logging.getLogger(__name__)

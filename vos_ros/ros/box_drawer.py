@@ -104,12 +104,19 @@ class BoxDrawer:
                 if kept:
                     self._requests.append(replace(request, boxes=kept))
 
-    def clear(self) -> None:
-        """Forget what waits or is being drawn, and the images."""
+    def clear(self, begin_ns: int | None = None) -> None:
+        """
+        Forget what waits or is being drawn, and the images.
+
+        :param begin_ns: stamp of the first image that is kept; None = none is.
+        """
         with self._changed:
             self._clearings += 1
             self._requests.clear()
-            self._images.clear()
+            if begin_ns is None:
+                self._images.clear()
+            else:
+                self._images.begin_at(begin_ns)
             self._changed.notify_all()
 
     def stop(self, timeout_s: float) -> bool:

@@ -7,7 +7,7 @@ From configure to clean-up. Messages come in by the intake's thread while the no
 else by the executor's, so what they share is locked.
 """
 
-from collections import Counter, deque, OrderedDict
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -29,6 +29,7 @@ from vos_ros.errors import VosError
 from vos_ros.formats.masks import EmptyMaskError, ids_in
 from vos_ros.ros import conversions, detections
 from vos_ros.ros.cdr import read_message
+from vos_ros.ros.deliveries import AroundJumps, Deliveries
 from vos_ros.ros.detections import BoxPrompt
 from vos_ros.ros.diagnostics import Health
 from vos_ros.ros.gaps import GapCounter
@@ -36,15 +37,16 @@ from vos_ros.ros.guard import ErrorLog, guarded, in_words, shortened
 from vos_ros.ros.points import Clicks
 from vos_ros.ros.qos import LATCHED, profile, QosWatch, RELIABLE, VOLATILE
 from vos_ros.ros.reporting import compressed_topic
-from vos_ros.stream.requests import QUEUE_CAPACITY
+from vos_ros.stream.requests import QUEUE_CAPACITY, reach_s
+from vos_ros.stream.timeline import TimeJump
 
 #: Prompts that are kept while the node cannot use them (inactive, paused); the oldest go first.
 _HELD = QUEUE_CAPACITY
 #: Messages that may wait for the intake: more than can be queued, so that whatever is too much is
 #: refused by name and not lost.
 _DEPTH = 2 * QUEUE_CAPACITY
-#: Prompts remembered so that a second delivery is told from a new one.
-_SEEN = 32
+#: Of these masks are made here: what was made of a picture before a jump is of no use after it.
+_DRAWN = ('boxes', 'points')
 #: How often to look whether somebody latches prompts.
 _LATCHED_POLL_S = 0.25
 
@@ -70,56 +72,6 @@ def _without(
             yield prompt
         elif kept:
             yield replace(prompt, label_map=keep_ids(prompt.label_map, kept))
-
-
-class Deliveries:
-    """
-    Tells the second delivery of a prompt from a prompt that is meant anew.
-
-    What is latched comes through two subscriptions, see `PromptInputs`. A prompt with a stamp is
-    for one image, so the same one again says nothing new. One with stamp 0 is for the next image,
-    and whoever starts the objects anew sends it again: it is a second delivery only where the
-    other subscription has given it as often already.
-    """
-
-    def __init__(self) -> None:
-        """Begin with nothing seen."""
-        # (stamp, content) -> deliveries by subscription, those that came last at the end
-        self._counts: OrderedDict[tuple[int, bytes], Counter[bool]] = OrderedDict()
-        self._again: set[tuple[int, bytes]] = set()  # may be meant anew
-        self._is_refused = False  # one was, by another thread
-
-    def is_new(self, stamp_ns: int, content: bytes, is_latched: bool) -> bool:
-        """
-        Note a delivery.
-
-        :param stamp_ns: of its header.
-        :param content: its digest.
-        :param is_latched: which of the two subscriptions gave it.
-        :return: it is no second one.
-        """
-        key = stamp_ns, content
-        if self._is_refused:
-            self._is_refused, self._again = False, set(self._counts)
-        is_first = key not in self._counts
-        counts = self._counts.setdefault(key, Counter())
-        self._counts.move_to_end(key)
-        counts[is_latched] += 1
-        if len(self._counts) > _SEEN:
-            self._counts.popitem(last=False)
-        if not is_first and (stamp_ns == 0 or key in self._again):
-            is_first = counts[is_latched] > counts[not is_latched]
-        self._again.discard(key)
-        return is_first
-
-    def may_come_again(self) -> None:
-        """Note, from any thread, that one was refused: what is sent once more is meant anew."""
-        self._is_refused = True
-
-    def clear(self) -> None:
-        """Forget all: what was seen may now be meant again."""
-        self._counts.clear()
-        self._again.clear()
 
 
 class PromptInputs:
@@ -173,6 +125,7 @@ class PromptInputs:
         self._held: deque[Prompt | BoxPrompt] = deque(maxlen=_HELD)
         self._has_logged_held = False
         self._seen = Deliveries()
+        self._around_jumps = AroundJumps(reach_s(config), most_nbytes)
         self._has_seen_stamp_0 = False
         self._clicks = Clicks()
         self._newest_mask: tuple[int, LabelMap] | None = None  # stamp, all its masks so far
@@ -224,6 +177,7 @@ class PromptInputs:
         self._subscriptions.clear()
         self._latched.clear()
         self._held.clear()
+        self._around_jumps.clear()  # it leads back to this
 
     def hand_over_held(self) -> None:
         """Submit what was held; the node can use it now."""
@@ -243,13 +197,27 @@ class PromptInputs:
         with self._lock:
             self._held.clear()
             self._seen.clear()
+            self._around_jumps.clear()
             self.sightings.clear()
             self._clicks.clear()
             self.names = {}
 
-    def repeat(self) -> None:
-        """Ask for latched prompts again, and take the file again: the time has jumped."""
-        self.forget()
+    def repeat(self, jump: TimeJump) -> None:
+        """
+        Ask for latched prompts again, and take the file again: the time has jumped.
+
+        What came before that was known, and is for the new time, is taken as well. (Masks that
+        were new are only remembered: the worker has them.)
+
+        :param jump: of the stamps.
+        """
+        with self._lock:
+            meant = self._around_jumps.take_meant(jump)
+            self.forget()
+            for take in meant:
+                take()
+            # Not once more at the next jump: in a bag of less than a second it would be.
+            self._around_jumps.clear()
         for topic, subscription in self._latched.items():
             # A new subscription gets the latched message, as one that comes late does.
             self._watch.release(subscription)
@@ -299,6 +267,8 @@ class PromptInputs:
         sent only to a transient_local one; and that one would not match volatile publishers. So it
         is made when it is of use, and `_is_new` drops what then comes through both.
         """
+        with self._lock:
+            self._around_jumps.expire()
         for topic in self._topics.keys() - self._latched.keys():
             resolved = self._node.resolve_topic_name(topic)
             offers = self._node.get_publishers_info_by_topic(resolved)
@@ -322,19 +292,22 @@ class PromptInputs:
     def _on_mask(self, msg: Image, *, is_latched: bool) -> None:
         shape = f'{msg.encoding} {msg.width} {msg.height} {msg.step}'.encode()
         with self._lock, self._rejections():
-            if self._is_new('raw', is_latched, msg, shape, msg.data):
+            again = functools.partial(self._on_mask, msg, is_latched=is_latched)
+            if self._is_new('raw', is_latched, msg, again, shape, msg.data):
                 self._take_mask(msg, conversions.to_label_map)
 
     @guarded
     def _on_compressed_mask(self, msg: CompressedImage, *, is_latched: bool) -> None:
         with self._lock, self._rejections():
-            if self._is_new('compressed', is_latched, msg, msg.data):
+            again = functools.partial(self._on_compressed_mask, msg, is_latched=is_latched)
+            if self._is_new('compressed', is_latched, msg, again, msg.data):
                 self._take_mask(msg, conversions.to_label_map_from_compressed)
 
     @guarded
     def _on_boxes(self, msg: Any, *, is_latched: bool) -> None:
         with self._lock, self._rejections():
-            if not self._is_new('boxes', is_latched, msg, detections.fingerprint(msg)):
+            again = functools.partial(self._on_boxes, msg, is_latched=is_latched)
+            if not self._is_new('boxes', is_latched, msg, again, detections.fingerprint(msg)):
                 return
             known = self._known_ids()
             places = self.sightings.at(conversions.to_stamp_ns(msg.header.stamp), known)
@@ -352,7 +325,9 @@ class PromptInputs:
     def _on_point(self, msg: PointStamped, *, is_latched: bool) -> None:
         at = msg.point
         with self._lock, self._rejections():
-            if self._is_new('points', is_latched, msg, repr((at.x, at.y, at.z)).encode()):
+            again = functools.partial(self._on_point, msg, is_latched=is_latched)
+            content = repr((at.x, at.y, at.z)).encode()
+            if self._is_new('points', is_latched, msg, again, content):
                 self._take_point(at, conversions.to_stamp_ns(msg.header.stamp))
 
     @guarded
@@ -403,12 +378,22 @@ class PromptInputs:
             self._health.noticed(shortened(line))
             self.error_log.warn(shortened(line))
 
-    def _is_new(self, way: str, is_latched: bool, msg: Any, *content: Any) -> bool:
+    def _is_new(
+        self, way: str, is_latched: bool, msg: Any, again: Callable[[], None], *content: Any
+    ) -> bool:
         digest = hashlib.blake2b(way.encode(), digest_size=16)
         for part in content:
             digest.update(part)
         stamp_ns = conversions.to_stamp_ns(msg.header.stamp)
-        if not self._seen.is_new(stamp_ns, digest.digest(), is_latched):
+        see = functools.partial(self._seen.is_new, stamp_ns, digest.digest(), is_latched)
+        is_new = see()
+        if way in _DRAWN:
+            self._around_jumps.note(stamp_ns, again, 0, is_second=not is_new)
+        elif is_new:  # the worker takes it across a jump; what comes once more is no new one
+            self._around_jumps.note(stamp_ns, see, 0, is_second=False)
+        else:
+            self._around_jumps.note(stamp_ns, again, len(msg.data), is_second=True)
+        if not is_new:
             self._health.mask_repeated()
             return False
         self._health.mask_arrived()
@@ -466,6 +451,7 @@ class PromptInputs:
         ids = frozenset(np.unique(np.frombuffer(msg.data, np.uint16)).tolist())
         with self._lock:
             self._seen.clear()  # the same mask may now be meant again
+            self._around_jumps.clear()
             self.names = {i: name for i, name in self.names.items() if i not in ids}
             self.sightings.remove(ids)
             self._held = deque(_without(self._held, ids), maxlen=_HELD)

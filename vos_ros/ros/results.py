@@ -64,7 +64,8 @@ class Results:
     :param error_log: logs.
     :param object_log: logs which objects came and went.
     :param overlay: how to paint; may be replaced at any time.
-    :param on_reset: called from the worker's thread where the stamps jumped and all is forgotten.
+    :param on_reset: called from the worker's thread with the jump of the stamps, where all is
+        forgotten for it.
     """
 
     def __init__(
@@ -77,7 +78,7 @@ class Results:
         error_log: ErrorLog,
         object_log: ObjectLog,
         overlay: OverlayConfig,
-        on_reset: Callable[[], Any],
+        on_reset: Callable[[TimeJump], Any],
     ) -> None:
         self.overlay = overlay
         self.prompted_frames = 0  # in the memory bank, as of the newest result
@@ -172,4 +173,4 @@ class Results:
         does = 'objects are forgotten' if jump.policy == 'reset' else 'objects are kept'
         self._error_log.warn(f'the stamps of the images jumped by {seconds:+.3f} s: {does}')
         if jump.policy == 'reset':
-            self._on_reset()
+            self._on_reset(jump)

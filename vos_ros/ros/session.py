@@ -228,9 +228,13 @@ class Session:
         if self._carrying is not None:
             self._carrying.forget(None, time.perf_counter())
 
-    def clear_boxes(self) -> None:
-        """Forget boxes that wait, and the images that they could be for."""
-        self._boxes.clear()
+    def clear_boxes(self, begin_ns: int | None = None) -> None:
+        """
+        Forget boxes that wait, and the images that they could be for.
+
+        :param begin_ns: stamp of the first image that is kept; None = none is.
+        """
+        self._boxes.clear(begin_ns)
 
     @guarded
     def _on_image(self, serialized: bytes) -> None:

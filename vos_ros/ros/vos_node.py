@@ -43,6 +43,7 @@ from vos_ros.ros.reporting import Reporter, Snapshot
 from vos_ros.ros.results import ObjectLog, Results
 from vos_ros.ros.session import Loaded, Session
 from vos_ros.stream.backlog import WorkerStats
+from vos_ros.stream.timeline import TimeJump
 
 SUCCESS = TransitionCallbackReturn.SUCCESS
 FAILURE = TransitionCallbackReturn.FAILURE
@@ -92,6 +93,7 @@ class VosNode(LifecycleNode):
         self.create_service(SetBool, '~/enable', self._on_enable)
         # From the worker's thread to the executor's, which alone makes and destroys topics.
         self._objects_changed = self.create_guard_condition(self._on_objects_changed)
+        self._jump: TimeJump | None = None  # newest
         self._time_jumped = self.create_guard_condition(self._on_time_jumped)
         self._diagnostics_timer = self._start_diagnostics()
         self._start_timer = None
@@ -208,7 +210,7 @@ class VosNode(LifecycleNode):
                 error_log=self.error_log,
                 object_log=self._object_log,
                 overlay=config.node.overlay,
-                on_reset=self._time_jumped.trigger,
+                on_reset=self._note_jump,
             )
             prompts.take_file()
             self._loaded = Loaded(segmenter, prompter, outputs, prompts, results, opened.pop_all())
@@ -304,13 +306,20 @@ class VosNode(LifecycleNode):
 
     # What the worker's thread asks the executor's for
 
+    def _note_jump(self, jump: TimeJump) -> None:
+        self._jump = jump
+        self._time_jumped.trigger()
+
     @guarded
     def _on_time_jumped(self) -> None:
         """Begin again after a jump: latched masks and the mask file are meant again."""
+        jump = self._jump
+        if jump is None:
+            return
         if self._session is not None:
-            self._session.clear_boxes()
+            self._session.clear_boxes(jump.after_ns)
         if self._loaded is not None:
-            self._loaded.prompts.repeat()
+            self._loaded.prompts.repeat(jump)
 
     @guarded
     def _on_objects_changed(self) -> None:

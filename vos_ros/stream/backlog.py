@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 import threading
+import time
 from typing import Generic, TypeVar
 
 from vos_ros.config import InitConfig
@@ -14,13 +15,14 @@ from vos_ros.datatypes import Prompt
 from vos_ros.errors import VosError
 from vos_ros.stream.mailbox import FrameRing, Mailbox
 from vos_ros.stream.requests import QUEUE_NBYTES, Requests
-from vos_ros.stream.timeline import TimeJump, Timeline, Use
+from vos_ros.stream.timeline import LONG_STEP_NS, TimeJump, Timeline, Use
 
 T = TypeVar('T')
 R = TypeVar('R')
 
-#: Frames with odd stamps that are kept until a second one confirms the first.
-_SUSPECTS = 4
+#: Frames with odd stamps that are kept until a second one confirms the first: a network that takes
+#: half a second a frame confirms it with the second that it looks at, and masks are for the first.
+_SUSPECTS = 16
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,14 @@ class Turn(Generic[T]):
     note: str = ''
 
 
+@dataclass(frozen=True, eq=False)
+class _Suspect(Generic[T]):
+    """A frame of another time, or of a mistake; `came_s` monotonic."""
+
+    came_s: float
+    item: T
+
+
 class Backlog(Generic[T]):
     """
     One frame that waits, the recent ones, prompts, commands and counters: none of it can grow.
@@ -127,7 +137,9 @@ class Backlog(Generic[T]):
         self._requests: Requests[T] = Requests(init, self._ring, queue_nbytes)
         self._timeline = Timeline()
         # Frames of another time, until it is clear whether it is a mistake.
-        self._suspects: FrameRing[T] = FrameRing(_SUSPECTS, most_nbytes, nbytes_of)
+        self._suspects: FrameRing[_Suspect[T]] = FrameRing(
+            _SUSPECTS, most_nbytes, lambda suspect: nbytes_of(suspect.item)
+        )
         self._jump: TimeJump | None = None
         self._counts = dict.fromkeys(WorkerStats.__dataclass_fields__, 0)
         self._in_work = False  # a frame was taken and is not decided yet
@@ -193,7 +205,7 @@ class Backlog(Generic[T]):
                 step = 'next' if self._requests.awaits(stamp_ns) else step
             if step == 'odd':
                 self._counts['odd_stamps'] += 1
-                self._suspects.put(stamp_ns, item)
+                self._suspects.put(stamp_ns, _Suspect(time.monotonic(), item))
             else:
                 self._suspects.clear()
                 self._keep(stamp_ns, item)
@@ -259,7 +271,7 @@ class Backlog(Generic[T]):
                 taken = take()
                 if taken is not None:
                     return taken
-                self._changed.wait(self._requests.wait_s())
+                self._changed.wait(self._requests.wait_s(is_in_doubt=self._is_in_doubt))
         return None
 
     def take_jump(self) -> TimeJump | None:
@@ -277,7 +289,9 @@ class Backlog(Generic[T]):
         with self._changed:
             newest = self._mailbox.peek()
             request = self._requests.take_ready(
-                has_frame=self.has_frame, prompts_wait=prompts_wait
+                has_frame=self.has_frame,
+                prompts_wait=prompts_wait,
+                is_in_doubt=self._is_in_doubt,
             )
             if request is None:
                 return None
@@ -343,19 +357,19 @@ class Backlog(Generic[T]):
             use = self._timeline.use(now_ns, is_prompted=is_prompted)
             if use == 'next':
                 return use, 0
+            if use == 'odd':
+                return use, self._put_back(prompts, prompts)
+            confirmed = self._confirmed(suspect_ns)
+            self._suspects.clear()
             if use == 'jump':
-                self._note_jump(before_ns, suspect_ns)
+                self._note_jump(before_ns, suspect_ns, confirmed)
                 self._in_work = False
                 if self.has_frame:
                     self._counts['frames_dropped'] += 1
                 else:
                     self._mailbox.put(item)
-            if use in ('jump', 'pause'):
-                for stamp_ns in self._suspects.stamps():
-                    kept = self._suspects.find(stamp_ns)
-                    if kept is not None and stamp_ns >= suspect_ns:
-                        self._keep(stamp_ns, kept)
-                self._suspects.clear()
+            for stamp_ns, suspect in confirmed:
+                self._keep(stamp_ns, suspect.item)
             return use, 0 if use == 'pause' else self._put_back(prompts, prompts)
 
     def cannot_use(self, item: T, prompts: Sequence[Prompt]) -> int:
@@ -371,14 +385,42 @@ class Backlog(Generic[T]):
         self._requests.put_back(again)
         return len(prompts) - len(again)
 
-    def _note_jump(self, before_ns: int, after_ns: int) -> None:
+    @property
+    def _is_in_doubt(self) -> bool:
+        """Whether the stamps may have jumped."""
+        return len(self._suspects) > 0
+
+    def _confirmed(self, suspect_ns: int) -> list[tuple[int, _Suspect[T]]]:
+        """
+        Return the frames of a time that is no mistake, in order of arrival.
+
+        :param suspect_ns: stamp of the first of them that was looked at; those that led up to it
+            were replaced by newer ones before.
+        """
+        kept = self._suspects.items()
+        first = next((i for i, (stamp_ns, _) in enumerate(kept) if stamp_ns == suspect_ns), None)
+        first_ns = suspect_ns
+        while first and 0 < first_ns - kept[first - 1][0] <= LONG_STEP_NS:
+            first -= 1
+            first_ns = kept[first][0]
+        return [entry for entry in kept[first or 0 :] if entry[0] >= first_ns]
+
+    def _note_jump(
+        self, before_ns: int, suspect_ns: int, confirmed: Sequence[tuple[int, _Suspect[T]]]
+    ) -> None:
         """Forget the frames of another time; the rest is for the worker."""
         self._counts['time_jumps'] += 1
         self._ring.clear()
+        jump = self._jump = TimeJump(
+            before_ns,
+            confirmed[0][0] if confirmed else suspect_ns,
+            self._time_jump_policy,
+            confirmed[0][1].came_s if confirmed else time.monotonic(),
+            tuple(stamp_ns for stamp_ns, _ in confirmed),
+        )
         if self._time_jump_policy == 'reset':
-            self._requests.time_jumped(after_ns)
+            self._requests.time_jumped(jump)
             self._requests.refuse(
                 'the stamps jumped, and the frame of the prompt was forgotten; send it again',
                 only_bound=True,
             )
-        self._jump = TimeJump(before_ns, after_ns, self._time_jump_policy)

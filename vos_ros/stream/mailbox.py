@@ -87,6 +87,16 @@ class FrameRing(Generic[T]):
                 best = stamp, item
         return best
 
+    def items(self) -> list[tuple[int, T]]:
+        """Return (stamp_ns, frame) of the frames kept, oldest first."""
+        return [(stamp, item) for stamp, item, _ in self._items]
+
+    def begin_at(self, stamp_ns: int) -> None:
+        """Forget what came before the newest frame with this stamp; all if there is none."""
+        at = max((i for i, kept in enumerate(self._items) if kept[0] == stamp_ns), default=None)
+        for _ in range(len(self._items) if at is None else at):
+            self.nbytes -= self._items.popleft()[2]
+
     def stamps(self) -> list[int]:
         """Return the stamps of the frames kept, ns, oldest first."""
         return [stamp for stamp, _, _ in self._items]

@@ -17,11 +17,9 @@ from typing import Generic, TypeVar
 
 from vos_ros.config import InitConfig
 from vos_ros.stream.mailbox import FrameRing
+from vos_ros.stream.timeline import ROUNDING_NS
 
 T = TypeVar('T')
-
-#: What rounding makes of a stamp; so near, nobody waits for a better frame.
-ROUNDING_NS = 1_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +64,7 @@ def named(ring: FrameRing[T], stamp_ns: int, *, is_over: bool) -> Match[T] | Non
     if off_ns == 0:
         return Match(found[1])
     period_ns = period_of(ring.stamps())
+    # Within what rounding makes of a stamp, nobody waits for a better frame.
     if 2 * abs(off_ns) >= (period_ns if is_over else min(period_ns // 2, 2 * ROUNDING_NS)):
         return None
     return Match(

@@ -17,6 +17,7 @@ from vos_ros.errors import VosError
 from vos_ros.formats.masks import ids_in
 from vos_ros.stream.mailbox import FrameRing
 from vos_ros.stream.matching import Match, named, passed
+from vos_ros.stream.timeline import TimeJump
 
 T = TypeVar('T')
 
@@ -27,7 +28,8 @@ QUEUE_CAPACITY = 16
 QUEUE_NBYTES = 128 << 20
 #: Late prompts that are remembered, for they may belong to what comes after a jump of the stamps.
 _MOST_LATE = 4
-#: How long one of those is held that is to be refused.
+#: How long one of those is held that is to be refused, or longer, as long as it is in doubt
+#: whether the stamps have jumped.
 _HOLD_S = 0.5
 #: Ids of one prompt that are looked at one by one, whatever max_objects is.
 _MANY_IDS = 64
@@ -75,10 +77,16 @@ class Request(Generic[T]):
 
 @dataclass(frozen=True, eq=False)
 class _Late(Generic[T]):
-    """A prompt that was late, by the stamps so far; `came_s` monotonic."""
+    """
+    A prompt that was late, by the stamps so far.
+
+    :param came_s: monotonic.
+    :param had_frame: the image of its stamp was still there.
+    """
 
     came_s: float
     request: Request[T]
+    had_frame: bool
 
     @property
     def is_refused(self) -> bool:
@@ -106,6 +114,7 @@ class Requests(Generic[T]):
         self._init = init
         self._ring = ring
         self._most_nbytes = most_nbytes
+        self._reach_s = reach_s(init)
         self._acts: deque[Request[T]] = deque()
         self._waiting: deque[Request[T]] = deque()
         self._late: deque[_Late[T]] = deque()
@@ -145,6 +154,9 @@ class Requests(Generic[T]):
 
     def frame_came(self, stamp_ns: int, item: T) -> None:
         """Give the frame that was just kept to the prompts that it is for, or that it passed."""
+        since_s = time.monotonic() - self._reach_s
+        # No jump will be so soon after those that they could be meant for what comes after it.
+        self._late = deque(x for x in self._late if x.is_refused or x.came_s >= since_s)
         waited = [
             request
             for request in self._waiting
@@ -165,27 +177,25 @@ class Requests(Generic[T]):
         if any(request.has_turn for request in waited):
             self._supersede()
 
-    def time_jumped(self, after_ns: int) -> None:
+    def time_jumped(self, jump: TimeJump) -> None:
         """
         Let prompts that came just before a jump of the stamps wait for the frames after it.
 
         A mask may overtake the first image of a bag that begins again; by the old stamps it was
         late, and given to a frame that is now forgotten, or about to be refused.
 
-        :param after_ns: first stamp after the jump.
+        :param jump: that has just become certain; its frames come next.
         """
-        since_s = time.monotonic() - self._init.wait_s
-        last_ns = after_ns + int(self._init.wait_s * 1e9)
         for late in list(self._late):
             prompt = late.request.prompt
-            if (
-                prompt is not None
-                and (late.is_refused or late.came_s >= since_s)
-                and after_ns <= prompt.stamp_ns <= last_ns
+            if prompt is not None and jump.is_meant(
+                prompt.stamp_ns, late.came_s, self._reach_s, had_frame=late.had_frame
             ):
                 # Where it was not applied yet, it is not refused with the forgotten frame either.
                 self._late.remove(late)
                 self._waiting = deque(r for r in self._waiting if r is not late.request)
+                if prompt.made_ids:
+                    continue  # of a picture before the jump; who made it makes it anew
                 again = Request[T].of(prompt, late.request.ids)
                 again.deadline_s = self._deadline_s()
                 self._waiting.append(again)
@@ -238,17 +248,22 @@ class Requests(Generic[T]):
         self._acts.clear()
         return acts
 
-    def take_ready(self, *, has_frame: bool, prompts_wait: bool) -> Request[T] | None:
+    def take_ready(
+        self, *, has_frame: bool, prompts_wait: bool, is_in_doubt: bool = False
+    ) -> Request[T] | None:
         """
         Return the first request whose turn it is; None = there is none.
 
         :param has_frame: a next frame is there.
         :param prompts_wait: no prompt may begin now.
+        :param is_in_doubt: the stamps may have jumped, which will soon be known.
         """
         if self._acts:
             return self._acts.popleft()
         now_s = time.monotonic()
-        if any(late.is_refused and late.came_s + _HOLD_S <= now_s for late in self._late):
+        if not is_in_doubt and any(
+            late.is_refused and late.came_s + _HOLD_S <= now_s for late in self._late
+        ):
             self._settle_late()
         for request in self._waiting:
             if request.item is None and request.deadline_s <= now_s and not request.refusal:
@@ -275,10 +290,15 @@ class Requests(Generic[T]):
             self._waiting.popleft()
         return prompts
 
-    def wait_s(self) -> float | None:
-        """Return the time until the first prompt gives up waiting, None = no such."""
+    def wait_s(self, *, is_in_doubt: bool = False) -> float | None:
+        """
+        Return the time until the first prompt gives up waiting, None = no such.
+
+        :param is_in_doubt: see `take_ready`.
+        """
         ends = [r.deadline_s for r in self._waiting if r.item is None]
-        ends += [late.came_s + _HOLD_S for late in self._late if late.is_refused]
+        if not is_in_doubt:
+            ends += [late.came_s + _HOLD_S for late in self._late if late.is_refused]
         first = min(ends, default=float('inf'))
         return None if first == float('inf') else max(0.0, first - time.monotonic())
 
@@ -353,14 +373,12 @@ class Requests(Generic[T]):
         assert request.prompt is not None
         match = passed(self._ring, request.prompt.stamp_ns, self._init)
         self._give(request, match)
-        if not match.is_late:
-            return
         refused = [late for late in self._late if late.is_refused]
         if match.refusal and len(refused) >= _MOST_LATE:
             return  # it is refused at once
         if len(self._late) - len(refused) >= _MOST_LATE and not match.refusal:
             self._late.remove(next(late for late in self._late if not late.is_refused))
-        self._late.append(_Late(time.monotonic(), request))
+        self._late.append(_Late(time.monotonic(), request, not match.is_late))
 
     def _give_up(self, request: Request[T]) -> None:
         """Decide about a prompt that has waited for its frame in vain."""
@@ -375,6 +393,15 @@ class Requests(Generic[T]):
         """Give up on late prompts: those that are to be refused are, now."""
         self._waiting.extend(late.request for late in self._late if late.is_refused)
         self._late.clear()
+
+
+def reach_s(init: InitConfig) -> float:
+    """
+    Return how long before its image a prompt may come, where the stamps jump in between, s.
+
+    :param init: what prompts do.
+    """
+    return max(init.wait_s, _HOLD_S)
 
 
 def followable(

@@ -4,15 +4,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
+#: What rounding makes of a stamp.
+ROUNDING_NS = 1_000_000
 #: A stamp older than the newest one by up to this is a frame that was overtaken on its way.
 TOLERANCE_NS = 100_000_000
 #: A larger step forward is another clock, not a pause of the camera.
 LONGEST_GAP_NS = 3_600_000_000_000
 #: A larger step forward needs a second image that confirms it; of slow cameras, so many steps.
-_LONG_STEP_NS = 60_000_000_000
+LONG_STEP_NS = 60_000_000_000
 _LONG_STEPS = 4
 
 Step = Literal['next', 'overtaken', 'odd']
@@ -27,11 +29,36 @@ class TimeJump:
     :param before_ns: newest stamp before it.
     :param after_ns: first stamp after it.
     :param policy: what is done, 'reset' (objects are forgotten) or 'ignore'.
+    :param came_s: monotonic; when the first image after it came.
+    :param stamps: of the images after it that came before it was certain, ns.
     """
 
     before_ns: int
     after_ns: int
     policy: str
+    came_s: float = field(default=0.0, compare=False)
+    stamps: tuple[int, ...] = field(default=(), compare=False)
+
+    def is_meant(self, stamp_ns: int, came_s: float, reach_s: float, *, had_frame: bool) -> bool:
+        """
+        Say whether a prompt that came before the jump was certain is for the time after it.
+
+        A bag that begins again sends the same mask shortly before or after its first image, and
+        nobody knows of the new time yet.
+
+        :param stamp_ns: of the prompt, not 0.
+        :param came_s: monotonic; when it came.
+        :param reach_s: how long before its image a prompt may come.
+        :param had_frame: the time before the jump had an image with this stamp, too. Then one
+            after it must have the very same, as in a bag: where a clock was set back, the prompts
+            of the last moments are near to what is the present again, and not of it.
+        """
+        if came_s < self.came_s - reach_s:
+            return False
+        if any(abs(stamp_ns - other) <= ROUNDING_NS for other in self.stamps):
+            return True
+        is_safe = not had_frame or came_s >= self.came_s
+        return is_safe and abs(stamp_ns - self.after_ns) <= reach_s * 1e9
 
 
 class Timeline:
@@ -116,5 +143,5 @@ class Timeline:
         self._step_ns = step_ns or self._step_ns
 
     def _is_far(self, stamp_ns: int, before_ns: int) -> bool:
-        most_ns = max(_LONG_STEP_NS, _LONG_STEPS * self._step_ns)
+        most_ns = max(LONG_STEP_NS, _LONG_STEPS * self._step_ns)
         return not -TOLERANCE_NS <= stamp_ns - before_ns <= most_ns
