@@ -185,6 +185,8 @@ def eval_command(
     if mode not in MODES:
         raise VosError(f'--mode must be one of {", ".join(MODES)}, not {mode!r}')
     _check_options(mode, cost_ms, rate, loops)
+    if fail_under_jf > 1:
+        raise VosError(f'--fail-under-jf must lie in 0 .. 1, not {fail_under_jf:g}')
     if gt == 'none' and fail_under_jf > 0:
         raise VosError('--fail-under-jf needs ground truth, so not --gt none')
     memory = spend(budget_mib)
@@ -238,10 +240,17 @@ def compare_command(
     before: Path = typer.Argument(..., metavar='A.json', help='Report to compare with.'),
     after: Path = typer.Argument(..., metavar='B.json', help='Report of the same bag.'),
     jf_drop: float = typer.Option(
-        0.005, '--jf-drop', help='J&F of B may be lower by so much; else exit code 1.'
+        0.005,
+        '--jf-drop',
+        min=-1.0,
+        max=1.0,
+        help='J&F of B may be lower by so much; else exit code 1. Below 0 = must be higher.',
     ),
     p99_growth: float = typer.Option(
-        0.2, '--p99-growth', help='p99 of the latency may be higher by this share of it.'
+        0.2,
+        '--p99-growth',
+        min=-1.0,
+        help='p99 of the latency may be higher by this share of it; below 0 = must be lower.',
     ),
 ) -> None:
     """Put two reports of one bag side by side; exit code 1 where B is worse."""

@@ -8,8 +8,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 import errno
 import functools
+import inspect
 import json
 import logging
+import math
 import os
 from pathlib import Path
 import sys
@@ -111,12 +113,16 @@ def guard(command: F) -> F:
     """
     Give every command the same exit codes, and one line instead of a traceback.
 
-    :param command: function behind a command.
+    :param command: function behind a command; of its options numbers are finite, and none is
+        below 0 that has no `min` of its own and is not so by default.
     """
+    options = {name: p.default for name, p in inspect.signature(command).parameters.items()}
 
     @functools.wraps(command)
     def guarded(*args: Any, **kwargs: Any) -> None:
         try:
+            for name, value in kwargs.items():
+                _check_number(options[name], value)
             command(*args, **kwargs)
         except VosError as error:
             print(f'vos: {error}', file=sys.stderr)
@@ -136,6 +142,17 @@ def guard(command: F) -> F:
             raise typer.Exit(INTERRUPTED) from None
 
     return guarded  # type: ignore[return-value]
+
+
+def _check_number(option: Any, value: object) -> None:
+    """Raise VosError where a number makes no sense; typer itself lets nan through every bound."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return
+    name = option.param_decls[0]
+    if not math.isfinite(value):
+        raise VosError(f'{name} must be a finite number, not {value}')
+    if value < 0 <= option.default and option.min is None:
+        raise VosError(f'{name} must be 0 or more, not {value:g}')
 
 
 def read_hints(mask: str, boxes: Sequence[str], points: Sequence[str]) -> dict[int, Box | Points]:

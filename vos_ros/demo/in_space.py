@@ -107,6 +107,8 @@ def run(
     check_files(manifest)
     if frames is not None and frames < 2:
         raise VosError(f'a clip needs at least 2 frames, not {frames}')
+    if not 0 <= holes < 1:
+        raise VosError(f'--holes must lie in 0 .. 1, not {holes:g}: nothing would be left')
     engine = Engine(SegmenterConfig(), runtime or RuntimeConfig())
     with writing(out, _RESULTS, inputs=[manifest.folder]) as deleted:
         if deleted:
