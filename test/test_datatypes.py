@@ -24,6 +24,16 @@ from vos_ros.errors import VosError
         pytest.param(lambda: Prompt(np.zeros((4, 4), np.int32)), 'int32', id='int mask'),
         pytest.param(lambda: Prompt(np.zeros((4, 4, 3), np.uint8)), '(4, 4, 3)', id='rgb mask'),
         pytest.param(lambda: Prompt(np.zeros((4, 0), np.uint8)), 'pixel', id='no columns'),
+        pytest.param(
+            lambda: Prompt([[0, 1]]),  # type: ignore[arg-type]
+            'the mask must be a numpy array, not list',
+            id='mask of lists',
+        ),
+        pytest.param(
+            lambda: Frame('a.png'),  # type: ignore[arg-type]
+            'the image must be a numpy array, not str',
+            id='path',
+        ),
     ],
 )
 def test_bad_arrays_are_refused_with_what_they_are(make: Callable[[], object], part: str) -> None:

@@ -39,6 +39,7 @@ class Frame:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be a colour image, with the reason."""
+        _check_array('image', self.image)
         if self.image.dtype != np.uint8 or self.image.ndim != 3 or self.image.shape[2] != 3:
             raise VosError(
                 f'a frame must be (H, W, 3) uint8, not {self.image.shape} {self.image.dtype}; '
@@ -74,6 +75,7 @@ class Prompt:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be a label map, with the reason."""
+        _check_array('mask', self.label_map)
         if self.label_map.ndim != 2 or self.label_map.dtype not in (np.uint8, np.uint16):
             raise VosError(
                 f'a mask must be (H, W) uint8 or uint16, not {self.label_map.shape} '
@@ -86,6 +88,40 @@ class Prompt:
     def size(self) -> tuple[int, int]:
         """Height and width in pixels."""
         return self.label_map.shape[0], self.label_map.shape[1]
+
+
+def _check_array(what: str, given: object) -> None:
+    if not isinstance(given, np.ndarray):
+        raise VosError(
+            f'the {what} must be a numpy array, not {type(given).__name__}; np.asarray makes one '
+            'of a picture in memory, cv2.imread or read_label_png of a file'
+        )
+
+
+def check_frame(given: object) -> None:
+    """
+    Refuse what is no Frame; a picture alone does not tell whether red or blue comes first.
+
+    :raises VosError: says what to pass.
+    """
+    if not isinstance(given, Frame):
+        raise VosError(
+            f'a frame must be a Frame, not {type(given).__name__}: pass Frame(image, "rgb8"), or '
+            '"bgr8" where the image is from OpenCV'
+        )
+
+
+def check_prompt(given: object) -> None:
+    """
+    Refuse what is no Prompt.
+
+    :raises VosError: says what to pass.
+    """
+    if not isinstance(given, Prompt):
+        raise VosError(
+            f'a prompt must be a Prompt, not {type(given).__name__}: pass Prompt(mask), the mask '
+            'an array (H, W) of object ids, uint8 or uint16'
+        )
 
 
 @dataclass(frozen=True)

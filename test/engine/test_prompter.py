@@ -179,3 +179,11 @@ def test_without_a_network_grabcut_answers_and_strokes_are_what_was_painted() ->
 def test_a_model_that_is_not_there_is_named() -> None:
     with pytest.raises(VosError, match="unknown prompt model 'nonsense'"):
         Prompter.open('nonsense')
+
+
+def test_an_array_in_place_of_a_frame_is_refused_with_what_to_pass() -> None:
+    frame, _ = _scene()
+    prompter = Prompter(_Colours())
+    for call in (prompter.find, prompter.draw):
+        with pytest.raises(VosError, match='must be a Frame, not ndarray'):
+            call(frame.image, {})  # type: ignore[arg-type]

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The vos_ros authors
 # SPDX-License-Identifier: Apache-2.0
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -429,6 +429,33 @@ def test_empty_mask_midway_just_segments(make_segmenter: MakeSegmenter) -> None:
     segmenter.step(_frame(_START), Prompt(_labels(_START, (1,))))
     result = segmenter.step(_frame(_START), Prompt(np.zeros(_SIZE, np.uint8)))
     _assert_found(result.label_map, _labels(_START, (1,)))
+
+
+@pytest.mark.parametrize(
+    ('call', 'reason'),
+    [
+        (lambda s, frame, mask: s.segment(frame.image), 'pass Frame(image, "rgb8")'),
+        (lambda s, frame, mask: s.step(frame.image), 'pass Frame(image, "rgb8")'),
+        (lambda s, frame, mask: s.start(frame.image, Prompt(mask)), 'pass Frame(image, "rgb8")'),
+        (lambda s, frame, mask: s.start(frame, mask), 'pass Prompt(mask)'),
+        (lambda s, frame, mask: s.step(frame, mask), 'pass Prompt(mask)'),
+        (lambda s, frame, mask: s.add_objects(frame, mask), 'pass Prompt(mask)'),
+        (lambda s, frame, mask: s.add_objects(frame.image, Prompt(mask)), 'pass Frame(image'),
+    ],
+)
+@pytest.mark.parametrize('known', [False, True])
+def test_an_array_in_place_of_a_frame_or_prompt_is_refused_with_what_to_pass(
+    make_segmenter: MakeSegmenter, call: Callable[..., object], reason: str, *, known: bool
+) -> None:
+    segmenter = make_segmenter()
+    frame, mask = _frame(_START), _labels(_START, [1])
+    if known:
+        segmenter.step(frame, Prompt(mask))
+    with pytest.raises(VosError) as caught:
+        call(segmenter, frame, mask)
+    assert reason in str(caught.value)
+    assert 'not ndarray' in str(caught.value)
+    assert segmenter.object_ids == ((1,) if known else ())
 
 
 def test_mask_of_another_aspect_is_refused_with_both_sizes(make_segmenter: MakeSegmenter) -> None:

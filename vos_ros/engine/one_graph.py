@@ -35,6 +35,7 @@ from vos_ros.backends.frame_graph import (
 )
 from vos_ros.config import RuntimeConfig, SegmenterConfig
 from vos_ros.datatypes import (
+    check_frame,
     Encoding,
     Float,
     Frame,
@@ -159,6 +160,7 @@ class OneGraphSegmenter(VideoSegmenter):
 
     def segment(self, frame: Frame) -> Segmentation:
         """See VideoSegmenter."""
+        check_frame(frame)
         watch = Stopwatch()
         graph = self.graph
         if graph is None or not self._takes(frame, graph):

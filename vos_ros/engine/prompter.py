@@ -23,7 +23,7 @@ from vos_ros.backends.prompt_model import (
     Network,
     open_prompt_network,
 )
-from vos_ros.datatypes import Float, Frame, LabelMap, Prompt
+from vos_ros.datatypes import check_frame, Float, Frame, LabelMap, Prompt
 from vos_ros.engine.window import (
     BOX_WINDOW,
     cut,
@@ -134,6 +134,7 @@ class Prompter:
         :param hints: object id -> box, clicks or strokes.
         :return: (H, W) uint8 or uint16 ids, and one line for each that could not be drawn.
         """
+        check_frame(frame)  # once: what is wrong with one hint is said of that alone
         dtype = np.uint8 if max(hints, default=0) < 255 else np.uint16
         label_map: LabelMap = np.zeros(frame.size, dtype)
         problems: list[str] = []
@@ -153,6 +154,7 @@ class Prompter:
 
         :raises VosError: what says where it is lies outside of the image.
         """
+        check_frame(frame)
         _check(hint, frame.size)
         if self._network is None:
             return _without_network(frame, hint)

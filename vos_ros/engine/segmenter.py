@@ -17,7 +17,17 @@ import numpy as np
 from vos_ros.backends import load_manifest, open_backend
 from vos_ros.backends.base import Backend, Features, Manifest, Size, Window
 from vos_ros.config import LostConfig, RuntimeConfig, SegmenterConfig
-from vos_ros.datatypes import Float, Frame, LabelMap, ObjectState, Prompt, Segmentation, StepTiming
+from vos_ros.datatypes import (
+    check_frame,
+    check_prompt,
+    Float,
+    Frame,
+    LabelMap,
+    ObjectState,
+    Prompt,
+    Segmentation,
+    StepTiming,
+)
 from vos_ros.engine.keyframes import KeyFrame, resize_prob
 from vos_ros.engine.labels import aggregate, Labeler, masks_at_stride, MAX_LOGIT, paint
 from vos_ros.engine.memory import MemoryBank
@@ -99,6 +109,7 @@ class VideoSegmenter:
 
         :return: an empty label map at no cost while no object is known.
         """
+        check_frame(frame)
         watch = Stopwatch()
         warnings = self._meet(frame.size)
         object_ids = self.object_ids
@@ -369,6 +380,8 @@ class VideoSegmenter:
 
         :param beside: ids that count towards `max_objects` although they are followed elsewhere.
         """
+        check_frame(frame)
+        check_prompt(prompt)
         accepted = accept(prompt, frame.size, beside, self.config.max_objects)
         if not accepted.object_ids:
             empty = 'empty mask: it has no object; draw at least one pixel with an id above 0'
@@ -386,6 +399,8 @@ class VideoSegmenter:
         is not touched, unless there are more distinct prompted frames than
         `max_prompted_frames` (said in `warnings`). An empty prompt just segments.
         """
+        check_frame(frame)
+        check_prompt(prompt)
         accepted = accept(prompt, frame.size, self.object_ids, self.config.max_objects)
         if not accepted.object_ids:
             result = self.segment(frame)
