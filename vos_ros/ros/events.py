@@ -17,6 +17,7 @@ from std_msgs.msg import Header
 
 from vos_ros.datatypes import ObjectState, Segmentation
 from vos_ros.ros.detections import name_of
+from vos_ros.stream.forgotten import Forgotten
 
 LOST, FOUND, IN_DOUBT = 'lost', 'found', 'in doubt'
 _LEVELS = {
@@ -26,7 +27,6 @@ _LEVELS = {
 }
 #: Below this likeness something was refused.
 _REFUSED = 0.5
-_ALL = 0  # no object has this id
 
 
 class Events:
@@ -39,7 +39,7 @@ class Events:
         self._doubted: set[int] = set()  # since they were tracked last
         self._likeness: dict[int, float] = {}  # newest
         self._lock = threading.Lock()
-        self._forgotten_s: dict[int, float] = {}  # when, by id; _ALL = all
+        self._forgotten = Forgotten()
 
     def forget(self, object_ids: Collection[int] | None, now: float) -> None:
         """
@@ -49,8 +49,7 @@ class Events:
         :param now: s of `time.perf_counter`.
         """
         with self._lock:
-            ids = (_ALL,) if object_ids is None else object_ids
-            self._forgotten_s |= dict.fromkeys(ids, now)
+            self._forgotten.note(object_ids, now)
 
     def note(
         self,
@@ -94,10 +93,8 @@ class Events:
 
     def _drop_forgotten(self, arrived: float) -> None:
         with self._lock:
-            gone = [i for i, since in self._forgotten_s.items() if since <= arrived]
-            for object_id in gone:
-                del self._forgotten_s[object_id]
-        for object_id in list(self._states) if _ALL in gone else gone:
+            gone = self._forgotten.take_before(arrived)
+        for object_id in gone.among(list(self._states)):
             self._states.pop(object_id, None)
             self._tracked_ns.pop(object_id, None)
             self._likeness.pop(object_id, None)

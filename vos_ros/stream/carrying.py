@@ -9,17 +9,15 @@ from collections.abc import Callable, Collection
 import threading
 from typing import Generic, NamedTuple, TypeVar
 
-import numpy as np
-
 from vos_ros.datatypes import Frame, LabelMap
 from vos_ros.engine.carry import Carrier
+from vos_ros.stream.forgotten import Forgotten
 
 T = TypeVar('T')
 
 #: Images that may wait; beyond it the oldest go. More than one, as each step of the flow is surer
 #: the shorter it is.
 _CAPACITY = 3
-_ALL = 0  # no object has this id
 
 
 class _Labels(NamedTuple):
@@ -53,7 +51,7 @@ class Carrying(Generic[T]):
         self._images: deque[T] = deque(maxlen=_CAPACITY)
         self._labels: _Labels | None = None  # that wait
         self._in_use: _Labels | None = None
-        self._forgotten_s: dict[int, float] = {}  # when, by id; _ALL = all
+        self._forgotten = Forgotten()
         self._is_stopping = False
         self._thread = threading.Thread(target=self._run, name='vos_carry', daemon=True)
 
@@ -86,10 +84,7 @@ class Carrying(Generic[T]):
         :param now: s of `time.perf_counter`.
         """
         with self._changed:
-            if object_ids is None:
-                self._forgotten_s = {_ALL: now}
-            else:
-                self._forgotten_s |= dict.fromkeys(object_ids, now)
+            self._forgotten.note(object_ids, now)
 
     def stop(self, timeout_s: float) -> bool:
         """
@@ -139,10 +134,6 @@ class Carrying(Generic[T]):
         """Leave out what was forgotten since the image of the labels came."""
         arrived = self._in_use.arrived if self._in_use is not None else 0.0
         with self._changed:
-            later = {k: since for k, since in self._forgotten_s.items() if since >= arrived}
-            self._forgotten_s = later
-        if not later:
-            return label_map
-        left: LabelMap = label_map.copy()
-        left[np.isin(left, list(later)) | (_ALL in later)] = 0
-        return left
+            self._forgotten.take_before(arrived)
+            later = self._forgotten.rest
+        return later.left_out(label_map)
