@@ -207,6 +207,17 @@ def test_a_late_mask_is_not_refused_while_it_is_in_doubt_whether_time_has_jumped
     assert 'older than the newest image' in str(rig.errors[0])
 
 
+def test_a_late_mask_is_refused_where_no_image_comes_that_would_end_the_doubt(
+    make_rig: MakeRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(requests_module, '_HOLD_IN_DOUBT_S', 0.2)
+    rig = make_rig(wait_s=PATIENCE_S, max_late_s=5.0)
+    rig.send_each(100 * _S, 5 * _S)
+    rig.worker.submit_prompt(_mask(1, 8, stamp_ns=5 * _S))
+    until(lambda: len(rig.errors) == 1)
+    assert 'older than the newest image' in str(rig.errors[0])
+
+
 def test_the_masks_of_a_robot_whose_clock_is_set_back_are_not_taken_twice(
     make_rig: MakeRig,
 ) -> None:

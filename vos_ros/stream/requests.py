@@ -28,9 +28,11 @@ QUEUE_CAPACITY = 16
 QUEUE_NBYTES = 128 << 20
 #: Late prompts that are remembered, for they may belong to what comes after a jump of the stamps.
 _MOST_LATE = 4
-#: How long one of those is held that is to be refused, or longer, as long as it is in doubt
-#: whether the stamps have jumped.
+#: How long one of those is held that is to be refused.
 _HOLD_S = 0.5
+#: The same while it is in doubt whether the stamps have jumped. Where no further image comes, that
+#: is never known, and whoever sent the prompt is still to hear of it.
+_HOLD_IN_DOUBT_S = 10.0
 #: Ids of one prompt that are looked at one by one, whatever max_objects is.
 _MANY_IDS = 64
 
@@ -261,9 +263,7 @@ class Requests(Generic[T]):
         if self._acts:
             return self._acts.popleft()
         now_s = time.monotonic()
-        if not is_in_doubt and any(
-            late.is_refused and late.came_s + _HOLD_S <= now_s for late in self._late
-        ):
+        if any(end_s <= now_s for end_s in self._holds_end_s(is_in_doubt)):
             self._settle_late()
         for request in self._waiting:
             if request.item is None and request.deadline_s <= now_s and not request.refusal:
@@ -297,10 +297,13 @@ class Requests(Generic[T]):
         :param is_in_doubt: see `take_ready`.
         """
         ends = [r.deadline_s for r in self._waiting if r.item is None]
-        if not is_in_doubt:
-            ends += [late.came_s + _HOLD_S for late in self._late if late.is_refused]
+        ends += self._holds_end_s(is_in_doubt)
         first = min(ends, default=float('inf'))
         return None if first == float('inf') else max(0.0, first - time.monotonic())
+
+    def _holds_end_s(self, is_in_doubt: bool) -> list[float]:
+        hold_s = _HOLD_IN_DOUBT_S if is_in_doubt else _HOLD_S
+        return [late.came_s + hold_s for late in self._late if late.is_refused]
 
     def _deadline_s(self) -> float:
         return time.monotonic() + self._init.wait_s
