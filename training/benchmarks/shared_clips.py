@@ -70,10 +70,13 @@ def make(
     dataset = ClipDataset(composer, read)
     ring.mkdir(parents=True, exist_ok=True)
     counts = np.memmap(ring / 'counts', np.int64, 'w+', shape=(workers,))
+    parent = os.getpid()
     for worker in range(workers):
-        if os.fork() == 0:  # before anything has threads; the data are shared
+        if os.fork() == 0:  # the data are shared
             os.nice(5)
             for turn in itertools.count():
+                if os.getppid() != parent:  # it was killed
+                    os._exit(0)
                 number = worker + turn * workers
                 _write(dataset[number], ring / f'making_{worker}', ring / str(number % SLOTS))
                 counts[worker] = turn + 1
@@ -188,7 +191,7 @@ def train(
     said = time.monotonic()
     for clips in batches:
         now = time.monotonic()
-        if now - began >= seconds:
+        if now - began >= seconds and state.step:
             break
         step = min(int(STEPS * (now - began) / seconds), STEPS - 1)
         gradient, parts = train_step(fabric, objective, optimiser, clips, read, step)
