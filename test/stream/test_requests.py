@@ -4,7 +4,7 @@
 
 import numpy as np
 import pytest
-from worker_rig import MakeRig, PATIENCE_S, until
+from worker_rig import MakeRig, PATIENCE_S, Rig, until
 
 from vos_ros.config import InitConfig
 from vos_ros.datatypes import LabelMap, Prompt
@@ -192,13 +192,19 @@ def test_a_mask_is_for_the_first_image_after_a_jump_though_a_slow_network_never_
     assert rig.errors == []
 
 
+def _with_a_late_mask_in_doubt(make_rig: MakeRig) -> Rig:
+    """Give a mask for the one image that may be of another time."""
+    rig = make_rig(wait_s=PATIENCE_S, max_late_s=5.0)
+    rig.send_each(100 * _S, 5 * _S)
+    rig.worker.submit_prompt(_mask(1, 8, stamp_ns=5 * _S))
+    return rig
+
+
 def test_a_late_mask_is_not_refused_while_it_is_in_doubt_whether_time_has_jumped(
     make_rig: MakeRig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(requests_module, '_HOLD_S', 0.0)
-    rig = make_rig(wait_s=PATIENCE_S, max_late_s=5.0)
-    rig.send_each(100 * _S, 5 * _S)
-    rig.worker.submit_prompt(_mask(1, 8, stamp_ns=5 * _S))
+    rig = _with_a_late_mask_in_doubt(make_rig)
     rig.settle()
     rig.settle()
     assert rig.errors == []
@@ -211,9 +217,7 @@ def test_a_late_mask_is_refused_where_no_image_comes_that_would_end_the_doubt(
     make_rig: MakeRig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(requests_module, '_HOLD_IN_DOUBT_S', 0.2)
-    rig = make_rig(wait_s=PATIENCE_S, max_late_s=5.0)
-    rig.send_each(100 * _S, 5 * _S)
-    rig.worker.submit_prompt(_mask(1, 8, stamp_ns=5 * _S))
+    rig = _with_a_late_mask_in_doubt(make_rig)
     until(lambda: len(rig.errors) == 1)
     assert 'older than the newest image' in str(rig.errors[0])
 

@@ -62,6 +62,7 @@ def make(
     workers: Annotated[int, typer.Option(help='processes')] = 12,
 ) -> None:
     """Make clips until it is killed."""
+    (ring / 'counts').unlink(missing_ok=True)  # of an earlier call: no training may begin with it
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
     read = Recipe.read(recipe)
@@ -93,10 +94,24 @@ def _write(clip: Clips, unfinished: Path, slot: Path) -> None:
 
 
 class Batches:
-    """Batches of clips from the ring, read ahead by a thread."""
+    """
+    Batches of clips from the ring, read ahead by a thread.
 
-    def __init__(self, ring: Path, recipe: Recipe, device: torch.device) -> None:
-        while not (ring / 'counts').exists():
+    :param patience_s: how long the first clips may take.
+    """
+
+    def __init__(
+        self, ring: Path, recipe: Recipe, device: torch.device, patience_s: float
+    ) -> None:
+        """
+        Wait for the first clips.
+
+        :raises SystemExit: none came; says what to start.
+        """
+        deadline = time.monotonic() + patience_s
+        while _made(ring) < 20 * recipe.batch:
+            if time.monotonic() > deadline:
+                raise SystemExit(f'{ring}: too few clips in {patience_s:g} s; is `make` running?')
             time.sleep(0.2)
         self._ring, self._device, self._batch = ring, device, recipe.batch
         self._shape = (recipe.clip.frames, 5, recipe.clip.size, recipe.clip.size)
@@ -106,15 +121,21 @@ class Batches:
         self._fresh: list[int] = []
         self._old: list[int] = []
         self.echoed = 0
-        while self._counts.sum() < 20 * self._batch:
-            time.sleep(0.2)
-        self._ready: queue.Queue[Clips] = queue.Queue(3)
+        self._ready: queue.Queue[Clips | Exception] = queue.Queue(3)
         threading.Thread(target=self._read, daemon=True).start()
 
     def __iter__(self) -> Iterator[Clips]:
-        """Give batches without end."""
+        """
+        Give batches without end.
+
+        :raises ValueError: the clips are of another size than the recipe's.
+        :raises OSError: one cannot be read.
+        """
         while True:
-            yield self._ready.get()
+            batch = self._ready.get()
+            if isinstance(batch, Exception):
+                raise batch
+            yield batch
 
     def _numbers(self) -> list[int]:
         now, workers = np.array(self._counts), len(self._counts)
@@ -135,10 +156,18 @@ class Batches:
         return chosen
 
     def _read(self) -> None:
+        try:
+            self._read_on()
+        except (OSError, ValueError) as error:
+            self._ready.put(error)  # else the training would wait without end
+
+    def _read_on(self) -> None:
         size = math.prod(self._shape)
         for turn in itertools.count(1):
             files = [self._ring / str(number % SLOTS) for number in self._numbers()]
             raw = np.stack([np.fromfile(file, np.uint8) for file in files])
+            if raw.shape[1] != size + TAIL.itemsize:
+                raise ValueError(f'{self._ring}: made by a recipe with other clips (size, frames)')
             tail = raw[:, size:].copy().view(TAIL)[:, 0]
             pixels = torch.from_numpy(raw[:, :size].reshape(-1, *self._shape)).to(self._device)
             jumped, revealed = (
@@ -154,6 +183,12 @@ class Batches:
                     pixels[:, :, 4].contiguous(),
                 )
             )
+
+
+def _made(ring: Path) -> int:
+    """Count the clips that were made so far."""
+    counts = ring / 'counts'
+    return int(np.fromfile(counts, np.int64).sum()) if counts.exists() else 0
 
 
 @app.command()
@@ -186,7 +221,7 @@ def train(
         shows.network.to(fabric.device)
     objective, optimiser = fabric.setup(Objective(student, read, shows), state.optimiser)
     run.mkdir(parents=True, exist_ok=True)
-    batches = Batches(ring, read, fabric.device)
+    batches = Batches(ring, read, fabric.device, max(seconds, 60.0))
     read = replace(read, steps=STEPS)
     said = time.monotonic()
     for clips in batches:
