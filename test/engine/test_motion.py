@@ -276,3 +276,31 @@ def test_near_is_twice_as_far_as_it_went_lately() -> None:
     for _ in range(60):
         gate.update(scene((1, 10, 23)), [1])
     assert nearness() == 8 + 2 * 4
+
+
+def test_an_object_that_begins_with_nothing_is_found_anywhere_and_followed_from_there() -> None:
+    gate = MotionGate(speed=180)
+    gate.update(scene(), [1], prompted=[1])  # its mask came late, and it is gone meanwhile
+    gate.update(scene(), [1])
+    prob = scene((1, 20, 30))
+    gate.apply(prob, [1])
+    assert found(prob) == (20, 30)
+    gate.update(prob, [1])
+    prob = scene((1, 21, 31), (1, 2, 2))
+    gate.apply(prob, [1])
+    gate.update(prob, [1])
+    prob = scene((1, 22, 32), (1, 2, 50))
+    gate.apply(prob, [1])
+    assert found(prob) == (22, 32)
+
+
+@pytest.mark.parametrize('seed', range(20))
+def test_no_row_of_masks_stops_it(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    gate = MotionGate(speed=180)
+    for index in range(30):
+        masks = [rng.random((H, W)) < rng.choice([0, 0, 0.001, 0.05, 1]) for _ in range(3)]
+        gate.update_masks(masks, [1, 2, 3], [1, 2, 3][: int(rng.integers(4))] if index else ())
+        prob = np.full((4, H, W), 0.25, np.float32)
+        gate.apply(prob, [1, 2, 3])
+        np.testing.assert_allclose(prob.sum(axis=0), 1, atol=1e-5)

@@ -175,3 +175,13 @@ def test_a_hint_outside_of_the_image_is_refused_with_its_size() -> None:
     for ids in (0, 65536):
         with pytest.raises(VosError, match='1 to 65535'):
             GRABCUT.prompt_of(frame, {ids: parse_points('100,110')})
+
+
+@pytest.mark.parametrize('prompter', [GRABCUT, Prompter.open()], ids=['grabcut', 'network'])
+@pytest.mark.parametrize('place', [(319.9, 239.9), (-0.5, -0.5), (319.9, -0.5)])
+def test_a_click_into_the_last_pixel_is_taken(
+    prompter: Prompter, place: tuple[float, float]
+) -> None:
+    frame, _ = picture(((100, 110), (40, 35), 0))
+    hint = Points((place,), beside=((319.7, 100.0),))
+    assert prompter.prompt_of(frame, {1: hint}).label_map.shape == frame.size

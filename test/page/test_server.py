@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
 import json
+import math
 import socket
 import struct
 from typing import Any
@@ -329,6 +330,10 @@ def test_what_is_no_message_is_refused_and_the_next_one_answered(
         {'type': 'remove', 'ids': [-1]},
         {'type': 'shutdown'},
         {'type': 'watch', 'camera': 'none'},
+        {'type': 'watch', 'camera': 'left', 'width': math.inf},
+        {'type': 'ack', 'sequence': math.inf},
+        {'type': 'prompt', 'stamp': str(STAMP), 'runs': mask_runs(), 'names': [1]},
+        {'type': 'prompt', 'stamp': str(STAMP), 'runs': mask_runs(), 'names': 'cup'},
     ]
 
     async def run() -> list[bool]:

@@ -15,7 +15,7 @@ from robot import image_msg, PATIENCE_S
 from vos_ros.config import InitConfig
 from vos_ros.datatypes import Prompt
 from vos_ros.engine.prompter import Prompter
-from vos_ros.formats.boxes import Box
+from vos_ros.formats.boxes import Box, Points
 from vos_ros.ros.box_drawer import BoxDrawer
 from vos_ros.ros.conversions import Arrival, to_stamp_ns
 from vos_ros.ros.detections import BoxPrompt
@@ -100,6 +100,8 @@ def test_boxes_whose_image_never_comes_are_reported(make) -> None:
     assert drawn.out.empty()  # without an image, no wait for one begins
     drawn.image(1)
     assert 'no image with the stamp of the init boxes' in str(drawn.next())
+    drawn.drawer.put_boxes(BoxPrompt({1: Points(((30.0, 30.0),))}, {}, 2_000_000_000))
+    assert 'no image with the stamp of the init points' in str(drawn.next())
 
 
 def test_removed_objects_are_not_drawn(make) -> None:

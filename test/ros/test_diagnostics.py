@@ -135,6 +135,25 @@ def test_stamps_of_another_clock_are_a_warning(age_ms: float, words: str) -> Non
     status = input_of(health)
     assert status.level == (DiagnosticStatus.WARN if words else DiagnosticStatus.OK)
     assert words in status.message
+    assert words not in (quiet := input_of(health, is_expected=False)).message or not words
+    assert quiet.level == DiagnosticStatus.OK
+
+
+def test_the_rate_is_that_of_now_after_a_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr(diagnostics, 'time', SimpleNamespace(perf_counter=lambda: now[0]))
+    health = diagnostics.Health()
+
+    def rate_after(images: int, period_s: float) -> float:
+        for _ in range(images):
+            now[0] += period_s
+            health.image_arrived('rgb8', 7)
+        return float(values_of(input_of(health))['rate_hz'])
+
+    assert rate_after(80, 0.05) == pytest.approx(20)
+    now[0] += 6.0
+    assert rate_after(3, 0.05) == pytest.approx(20)
+    assert rate_after(3, 4.0) == pytest.approx(0.25)  # a slow camera has a rate, too
 
 
 def test_a_simulated_clock_that_nobody_tells_is_a_warning() -> None:
@@ -197,6 +216,17 @@ def test_complaints_that_differ_in_numbers_only_are_the_same(
     now[0] += 5.0
     error_log.log(VosError('an image of 7 bytes cannot be decoded'))
     assert log.lines[3:] == [('error', 'an image of 7 bytes cannot be decoded')]
+
+
+def test_what_happens_twice_is_two_lines_where_numbers_count() -> None:
+    log = Log()
+    error_log = ErrorLog(log, lambda: None, lambda: True)
+    for seconds in (7200, -3600, -3600):
+        error_log.warn(f'the stamps jumped by {seconds} s', numbers_count=True)
+    assert [line for _, line in log.lines] == [
+        'the stamps jumped by 7200 s',
+        'the stamps jumped by -3600 s',
+    ]
 
 
 def test_complaints_of_what_a_peer_wrote_are_one_line_whatever_it_was() -> None:

@@ -394,6 +394,65 @@ def test_a_signal_while_the_model_loads_ends_it(client, tmp_path: Path, number) 
     assert 'Traceback' not in log.read_text()
 
 
+#: A program that is told to end at some point of its start, and goes on once ROS has ended.
+TOLD_EARLY = """
+import os, signal, sys, time
+
+def end():
+    import rclpy
+    os.kill(os.getpid(), signal.SIGTERM)
+    until = time.monotonic() + 20
+    while rclpy.ok() and time.monotonic() < until:
+        time.sleep(0.01)
+
+program, where = sys.argv[1:3]
+if program == 'page':
+    from vos_ros.page.program import main
+    sys.argv[1:] = sys.argv[3:]
+else:
+    from vos_ros.ros import node
+    main = lambda: node.main(sys.argv[3:])
+import rclpy
+from rclpy import executors, node as nodes
+
+if where == 'import':
+    import importlib.abc
+    class Finder(importlib.abc.MetaPathFinder):
+        def find_spec(self, name, path, target=None):
+            if name.startswith('cv2') or name == 'vos_ros.page.node':
+                end()
+    sys.modules.pop('cv2', None)
+    sys.meta_path.insert(0, Finder())
+elif where == 'init':
+    init = rclpy.init
+    rclpy.init = lambda *args, **more: (end(), init(*args, **more))
+elif where == 'node':
+    make = nodes.Node.__init__
+    nodes.Node.__init__ = lambda self, *args, **more: (end(), make(self, *args, **more))[1]
+else:
+    make = executors.SingleThreadedExecutor.__init__
+    executors.SingleThreadedExecutor.__init__ = lambda self, *args, **more: (
+        end(), make(self, *args, **more)
+    )[1]
+sys.exit(main())
+"""
+
+
+@pytest.mark.parametrize('where', ['import', 'init', 'node', 'executor'])
+@pytest.mark.parametrize('program', ['segmenter', 'page'])
+def test_sigterm_while_it_starts_ends_it_without_an_error(
+    dds: None, tmp_path: Path, program: str, where: str
+) -> None:
+    log = tmp_path / 'log.txt'
+    process = start_script(log, TOLD_EARLY, program, where, namespace='/early')
+    try:
+        assert process.wait(PATIENCE_S) == 0, log.read_text()
+    finally:
+        process.kill()
+    assert 'rror' not in log.read_text()
+    assert 'Traceback' not in log.read_text()
+
+
 def test_a_network_that_never_returns_does_not_keep_the_node(client, tmp_path: Path) -> None:
     log = tmp_path / 'log.txt'
     process = start_script(log, ENDLESS, 'segment', namespace='/stuck')

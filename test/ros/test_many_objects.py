@@ -7,6 +7,7 @@ import pytest
 
 pytest.importorskip('rclpy', reason='needs rclpy')
 
+from lifecycle_msgs.msg import Transition
 from robot import HEIGHT, Robot, to_array, WIDTH
 from std_msgs.msg import UInt16MultiArray
 
@@ -35,3 +36,21 @@ def test_many_objects_are_followed_at_once(client, start_node, objects: int) -> 
     remove = client.publisher(UInt16MultiArray, 'remove_objects')
     remove.publish(UInt16MultiArray(data=[2]))
     client.wait(lambda: 2 not in np.unique(to_array(robot.segment())), 'the removal')
+
+
+@pytest.mark.parametrize('is_active', [True, False])
+def test_of_many_removals_at_once_none_is_lost(client, start_node, is_active: bool) -> None:
+    robot = Robot(client, start_node(max_objects=10, threads=1))
+    robot.prompt(grid(10))
+    remove = client.publisher(UInt16MultiArray, 'remove_objects', 1000)
+    if not is_active:
+        client.change_state(Transition.TRANSITION_DEACTIVATE)
+    for _ in range(12):
+        for object_id in range(1, 10):
+            remove.publish(UInt16MultiArray(data=[object_id]))
+    if not is_active:
+        client.change_state(Transition.TRANSITION_ACTIVATE)
+    client.wait(
+        lambda: robot.segment() and robot.fresh('objects')['count'] == '1', 'all of the removals'
+    )
+    assert 'object_10_score' in robot.status('objects')

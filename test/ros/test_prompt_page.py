@@ -22,8 +22,10 @@ import pytest
 
 pytest.importorskip('rclpy', reason='needs rclpy')
 
+from lifecycle_msgs.msg import Transition
 from robot import image_msg, PATIENCE_S, ROOT, SCENE, to_array
 from sensor_msgs.msg import Image
+from std_msgs.msg import UInt16MultiArray
 
 SHAPE = SCENE.shape[:2]
 
@@ -145,7 +147,10 @@ def test_a_stroke_in_the_browser_becomes_a_tracked_object(
         mask[rows, columns] = object_id
         return mask
 
-    def stroke(mask: np.ndarray) -> tuple[int, int]:
+    def named() -> dict[int, str]:
+        return {row['id']: row['name'] for row in page.status.get('objects', ())}
+
+    def stroke(mask: np.ndarray, name: str = '') -> tuple[int, int]:
         shown = page.pictures[-1]
         stamp = shown['stamp']
         assert ask(type='freeze', stamp=stamp)['ok']
@@ -153,7 +158,8 @@ def test_a_stroke_in_the_browser_becomes_a_tracked_object(
         starts = np.concatenate(([0], np.flatnonzero(np.diff(flat)) + 1))
         lengths = np.diff(np.append(starts, flat.size))
         runs = np.stack((flat[starts].astype(int), lengths), 1).ravel().tolist()
-        reply = ask(type='prompt', stamp=stamp, runs=runs, names={})
+        names = {str(mask.max()): name} if name else {}
+        reply = ask(type='prompt', stamp=stamp, runs=runs, names=names)
         assert reply['ok'], reply
         return divmod(int(stamp), 1_000_000_000)
 
@@ -178,8 +184,11 @@ def test_a_stroke_in_the_browser_becomes_a_tracked_object(
 
     assert ask(type='remove', ids=[3])['ok']
     sending(lambda: objects() == {}, 'the object to go')
-    stroke(painted(slice(20, 60), slice(10, 50), 5))
-    sending(lambda: objects().keys() == {5}, 'another object')
+    stroke(painted(slice(20, 60), slice(10, 50), 5), 'cup')
+    sending(lambda: named() == {5: 'cup'}, 'another object')
+    stroke(painted(slice(24, 60), slice(10, 50), 5))  # corrected; it is still the cup
+    sending(lambda: len(masks) == 4, 'the correction')
+    assert named() == {5: 'cup'}
     reply = ask(type='reset')
     assert reply['ok']
     assert 'forgotten' in reply['text']
@@ -189,6 +198,21 @@ def test_a_stroke_in_the_browser_becomes_a_tracked_object(
     sending(lambda: page.status.get('state') == 'paused', 'the pause to be shown')
     assert any('paused' in notice['text'] for notice in page.status['notices'])
     assert ask(type='enable', on=True)['ok']
+
+    stroke(painted(slice(20, 60), slice(10, 50), 5))  # no cup
+    sending(lambda: named() == {5: ''}, 'the object without a name')
+    stroke(painted(slice(24, 60), slice(10, 50), 5), 'box')
+    sending(lambda: named() == {5: 'box'}, 'its name')
+    remove = client.publisher(UInt16MultiArray, '/left/remove_objects')
+    remove.publish(UInt16MultiArray(data=[5]))
+    sending(lambda: objects() == {}, 'the object to go')
+    stroke(painted(slice(20, 60), slice(10, 50), 5))
+    sending(lambda: named() == {5: ''}, 'another object without its name')
+
+    client.change_state(Transition.TRANSITION_DEACTIVATE, '/left/vos')
+    client.change_state(Transition.TRANSITION_CLEANUP, '/left/vos')
+    sending(lambda: page.status.get('state') == 'unconfigured', 'the clean-up')
+    assert objects() == {}
 
 
 def test_each_camera_of_one_trigger_has_its_own_pictures_and_objects(

@@ -51,6 +51,20 @@ class Line:
             raise VosError('the image is broken; check the camera')
         return Frame(np.full((64, 96, 3), 200, np.uint8), 'rgb8', message.stamp_ns)
 
+    def started(self, monkeypatch: pytest.MonkeyPatch) -> list[set[int]]:
+        """Return the ids of each prompt that is begun with from now on."""
+        begun: list[set[int]] = []
+        combine = self.pipeline._combine
+
+        def note(frame: Frame, prompts: Sequence[Prompt]) -> Prompt | None:
+            combined = combine(frame, prompts)
+            if combined is not None:
+                begun.append(set(np.unique(combined.label_map).tolist()) - {0})
+            return combined
+
+        monkeypatch.setattr(self.pipeline, '_combine', note)
+        return begun
+
     def send(self, *stamps: int) -> None:
         for stamp_ns in stamps:
             self.backlog.put_frame(Message(stamp_ns))
@@ -147,6 +161,82 @@ def test_late_objects_and_live_frames_take_turns(line: Line) -> None:
     line.work_off()
     assert line.tracked()[-1] == (6, (1, 2))
     assert line.backlog.stats.catch_up_frames == 4
+
+
+def _sent_and_prompted(line: Line) -> None:
+    """Six frames, object 1 on the first one, then once more on frame 5."""
+    line.send(1)
+    line.ask(prompt(1, stamp_ns=1))
+    line.work_off()
+    for stamp_ns in (2, 3, 4, 5, 6):
+        line.send(stamp_ns)
+        line.work_off()
+    line.ask(prompt(1, stamp_ns=5))
+    line.work_off()
+
+
+@pytest.mark.parametrize(('stamp_ns', 'is_taken'), [(3, False), (5, True), (6, True), (0, True)])
+def test_a_mask_of_an_older_frame_that_comes_later_takes_the_place_of_no_newer_one(
+    line: Line, monkeypatch: pytest.MonkeyPatch, stamp_ns: int, is_taken: bool
+) -> None:
+    _sent_and_prompted(line)
+    taken = line.started(monkeypatch)
+    line.ask(prompt(1, stamp_ns=stamp_ns))
+    line.send(7)
+    line.work_off()
+    assert taken == ([{1}] if is_taken else [])
+    assert line.backlog.stats.prompts_rejected == int(not is_taken)
+    assert all('keep the mask of a newer image' in str(error) for error in line.errors)
+    assert line.tracked()[-1] == (7, (1,))
+
+
+def test_what_else_is_in_an_older_mask_is_taken_all_the_same(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _sent_and_prompted(line)
+    taken = line.started(monkeypatch)
+    both = prompt(1).label_map + prompt(2).label_map
+    line.ask(Prompt(both, 3))
+    line.work_off()
+    assert taken == [{2}]
+    line.send(7)
+    line.work_off()
+    assert line.tracked()[-1] == (7, (1, 2))
+    assert 'objects [1] keep the mask of a newer image' in line.results[-1].warnings[0]
+
+
+@pytest.mark.parametrize('forget', ['remove', 'forget'])
+def test_what_was_forgotten_may_come_back_with_an_older_mask(
+    line: Line, monkeypatch: pytest.MonkeyPatch, forget: str
+) -> None:
+    _sent_and_prompted(line)
+    acts: dict[str, Callable[[], object]] = {
+        'remove': functools.partial(line.pipeline.remove, frozenset({1})),
+        'forget': line.pipeline.forget,
+    }
+    line.backlog.add_command(acts[forget])
+    line.work_off()
+    taken = line.started(monkeypatch)
+    line.ask(prompt(1, stamp_ns=3))
+    line.work_off()
+    assert taken == [{1}]
+
+
+def test_a_detector_that_is_slower_than_the_buffer_is_followed(
+    make_segmenter: MakeSegmenter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = Line(make_segmenter, buffer_frames=1)
+    taken = line.started(monkeypatch)
+    for stamp_ns in range(1, 9):
+        line.send(stamp_ns)
+        line.work_off()
+        if stamp_ns > 4:
+            line.ask(prompt(1, stamp_ns=stamp_ns - 4))  # it is given to a newer frame
+            line.work_off()
+    line.send(9)
+    line.work_off()
+    assert taken == [{1}] * 4
+    assert not line.errors
 
 
 def test_a_removal_ends_the_way_of_late_objects(line: Line) -> None:

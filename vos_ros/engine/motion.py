@@ -227,7 +227,7 @@ class MotionGate:
                 )
                 continue
             track.area, track.seen = max(_DECAY * track.area, area), area
-            if area < _hidden_below(track.area):
+            if not area or area < _hidden_below(track.area):  # it may have begun with nothing
                 track.distance = track.distance - np.float32(self._radius(track.area, seconds))
                 track.centre = None
                 continue

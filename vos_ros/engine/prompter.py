@@ -204,11 +204,7 @@ class Prompter:
 def _check(hint: Hint, size: Size) -> None:
     height, width = size
     if isinstance(hint, Points):
-        for x, y in (*hint.places, *hint.beside):
-            if not (-0.5 <= x < width - 0.5 and -0.5 <= y < height - 0.5):
-                raise VosError(
-                    f'the point ({x:g}, {y:g}) lies outside of the image of {width}x{height}'
-                )
+        hint.check_inside(size)
     if isinstance(hint, Marks) and hint.on.shape != size:
         raise VosError(
             f'strokes are of {hint.on.shape[1]}x{hint.on.shape[0]}, the image is of '

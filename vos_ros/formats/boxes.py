@@ -105,6 +105,20 @@ class Points:
         if self.reach < 0:
             raise VosError(f'the reach of a point is a number of px, not {self.reach:g}')
 
+    def check_inside(self, size: tuple[int, int]) -> None:
+        """
+        Refuse places beside the image; some count pixels from its corner, up to its width.
+
+        :param size: height and width of the image, px.
+        :raises VosError: one lies outside of it.
+        """
+        height, width = size
+        for x, y in (*self.places, *self.beside):
+            if not (-0.5 <= x < width and -0.5 <= y < height):
+                raise VosError(
+                    f'the point ({x:g}, {y:g}) lies outside of the image of {width}x{height}'
+                )
+
     def window(self, size: tuple[int, int]) -> Box:
         """
         Return the box in which the object is looked for.
@@ -186,12 +200,7 @@ def draw_points(frame: Frame, points: Points) -> Mask:
     :return: (H, W) uint8, 1 = object.
     :raises VosError: a point lies outside of the image.
     """
-    height, width = frame.size
-    for x, y in points.places:
-        if not (-0.5 <= x < width - 0.5 and -0.5 <= y < height - 0.5):
-            raise VosError(
-                f'the point ({x:g}, {y:g}) lies outside of the image of {width}x{height}'
-            )
+    points.check_inside(frame.size)
     window = points.window(frame.size)
     crop, inside, low = _around(frame, window)
     radius = max(1, round(_CERTAIN * points.reach_in(frame.size)))

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 import os
+import re
 import sys
 import time
 from typing import Any
@@ -31,19 +32,24 @@ from vos_ros.datatypes import LabelMap
 from vos_ros.engine.prompter import Prompter
 from vos_ros.errors import VosError
 from vos_ros.formats.image_codec import decode_labels
+from vos_ros.interrupts import leave_no_more
 from vos_ros.page.feed import Feed, Shot, to_ids
 from vos_ros.page.server import PageServer
 from vos_ros.ros.conversions import Arrival, stamp_ns_of, to_any_frame, to_label_msg
-from vos_ros.ros.guard import shut_down, tidy
+from vos_ros.ros.guard import shut_down, tidy, unless_stopped
 from vos_ros.ros.qos import BEST_EFFORT, profile
 from vos_ros.ros.raw_image import nbytes_of, read_image
 
 _IMAGE, _COMPRESSED = 'sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage'
 _IDS = 'std_msgs/msg/UInt16MultiArray'
+_OBJECT_STATE = re.compile(r'object_([0-9]{1,9})_state')
 _POLL_S = 1.0
 #: After so long without a word, s, a camera or a node is silent.
 _SILENT_S = 3.0
 _LEVELS = ('ok', 'warn', 'error', 'error')
+
+#: Level, message and values of each part of a node's diagnostics.
+Report = dict[str, tuple[int, str, dict[str, str]]]
 
 
 class Segmenter:
@@ -65,7 +71,7 @@ class Segmenter:
         self._topics: dict[str, str] = {}
         self._subscriptions: list[Any] = []
         self._publishers: dict[str, Any] = {}
-        self._report: dict[str, tuple[int, str, dict[str, str]]] = {}
+        self._report: Report = {}
         self._reported_at = time.monotonic()
         self._watched_at = time.monotonic()
         self._names: dict[int, str] = {}
@@ -88,12 +94,10 @@ class Segmenter:
         report = dict(self._report)
         objects = report.get('objects', (0, '', {}))[2]
         rows = []
-        for key in objects:
-            if key.startswith('object_') and key.endswith('_state'):
-                i = key[len('object_') : -len('_state')]
-                named = self._names.get(int(i)) or objects.get(f'object_{i}_name', '')
-                score = float(objects.get(f'object_{i}_score', 'nan'))
-                rows.append({'id': int(i), 'state': objects[key], 'score': score, 'name': named})
+        for i, state in _states(report):
+            named = self._names.get(i) or objects.get(f'object_{i}_name', '')
+            score = float(objects.get(f'object_{i}_score', 'nan'))
+            rows.append({'id': i, 'state': state, 'score': score, 'name': named})
         inference = report.get('inference', (0, '', {}))[2]
         images = report.get('input', (0, '', {}))[2]
         return {
@@ -126,6 +130,8 @@ class Segmenter:
         if client is None:
             done.set_exception(VosError(f'a camera has no {what}'))
             return done
+        if what == 'reset':
+            self._names.clear()
         self._run(lambda: self._call(client, request, done))
         return done
 
@@ -177,17 +183,27 @@ class Segmenter:
         for client in (self._reset, self._enable):
             self._node.destroy_client(client)
 
-    def take_report(self, part: str, status: Any) -> None:
+    def take_report(self, parts: Mapping[str, Any]) -> None:
         """
-        Take one part of the node's diagnostics.
+        Take the node's diagnostics.
 
-        :param part: such as 'input'.
-        :param status: DiagnosticStatus.
+        :param parts: DiagnosticStatus by part, such as 'input': all that there are now.
         """
         self._reported_at = time.monotonic()
-        level = int.from_bytes(status.level, 'little')
-        values = {value.key: tidy(value.value, 300) for value in status.values[:2000]}
-        self._report[part] = level, tidy(status.message, 300), values
+        before = self._reported_ids()
+        self._report = {
+            part: (
+                int.from_bytes(status.level, 'little'),
+                tidy(status.message, 300),
+                {value.key: tidy(value.value, 300) for value in status.values[:2000]},
+            )
+            for part, status in parts.items()
+        }
+        for i in before - self._reported_ids():  # the next one under this id is another object
+            self._names.pop(i, None)
+
+    def _reported_ids(self) -> set[int]:
+        return {i for i, _ in _states(self._report)}
 
     def _find_topics(self) -> dict[str, str]:
         """
@@ -267,7 +283,7 @@ class Segmenter:
 
         client.call_async(request).add_done_callback(answered)
 
-    def _notices(self, report: Mapping[str, tuple[int, str, dict[str, str]]]) -> list[dict]:
+    def _notices(self, report: Report) -> list[dict]:
         now = time.monotonic()
         notices = []
         silent = now - self._reported_at
@@ -362,11 +378,19 @@ class PromptPage(Node):
             segmenter.follow()
 
     def _on_report(self, msg: Any) -> None:
+        reports: dict[str, dict[str, Any]] = {}
         for status in msg.status:
             name, _, part = status.name.rpartition(': ')
-            segmenter = self._found.get(f'/{name}')
-            if segmenter is not None:
-                segmenter.take_report(part, status)
+            reports.setdefault(f'/{name}', {})[part] = status
+        for name in reports.keys() & self._found.keys():
+            self._found[name].take_report(reports[name])
+
+
+def _states(report: Report) -> list[tuple[int, str]]:
+    """Return id and state of each object in a report."""
+    values = report.get('objects', (0, '', {}))[2]
+    found = ((_OBJECT_STATE.fullmatch(key), state) for key, state in values.items())
+    return [(int(match[1]), state) for match, state in found if match is not None]
 
 
 def main() -> int:
@@ -374,11 +398,13 @@ def main() -> int:
     node = None
     try:
         rclpy.init(args=sys.argv)
-        node = PromptPage()
-        node.server.start()
-        node.get_logger().info(f'open {node.server.url}')
-        executor = SingleThreadedExecutor()
-        executor.add_node(node)
+        leave_no_more()
+        with unless_stopped():
+            node = PromptPage()
+            node.server.start()
+            node.get_logger().info(f'open {node.server.url}')
+            executor = SingleThreadedExecutor()
+            executor.add_node(node)
         executor.spin()
     except (KeyboardInterrupt, ExternalShutdownException):
         pass

@@ -84,7 +84,7 @@ class BoxDrawer:
         if is_full:
             self._on_error(
                 VosError(
-                    f'more than {_CAPACITY} init boxes wait, the oldest are dropped; '
+                    f'more than {_CAPACITY} init boxes or points wait, the oldest are dropped; '
                     'send them more slowly'
                 )
             )
@@ -149,7 +149,7 @@ class BoxDrawer:
                 self._on_error(error)
 
     def _draw(self, request: BoxPrompt, clearings: int) -> Prompt | None:
-        item = self._await_image(request.stamp_ns, clearings)
+        item = self._await_image(request, clearings)
         if item is None:
             return None
         frame: CameraFrame = to_any_frame(item)
@@ -166,19 +166,20 @@ class BoxDrawer:
     def _is_over(self, clearings: int) -> bool:
         return self._is_stopping or self._clearings != clearings
 
-    def _await_image(self, stamp_ns: int, clearings: int) -> Arrival | None:
+    def _await_image(self, request: BoxPrompt, clearings: int) -> Arrival | None:
         """Return the image that the boxes are for; None = nobody waits for it any more."""
         with self._changed:
-            match = self._await_match(stamp_ns, clearings)
+            match = self._await_match(request, clearings)
         if match is None:
             return None
         if match.refusal:
-            raise VosError(f'init boxes: {match.refusal}')
+            raise VosError(f'{request.what}: {match.refusal}')
         if match.note:
-            self._on_note(f'init boxes: {match.note}')
+            self._on_note(f'{request.what}: {match.note}')
         return match.item
 
-    def _await_match(self, stamp_ns: int, clearings: int) -> Match[Arrival] | None:
+    def _await_match(self, request: BoxPrompt, clearings: int) -> Match[Arrival] | None:
+        stamp_ns = request.stamp_ns
         end = float('inf')
         while not self._is_over(clearings):
             newest = self._images.newest()
@@ -195,7 +196,7 @@ class BoxDrawer:
                     return match
                 if is_over:
                     raise VosError(
-                        f'no image with the stamp of the init boxes came within '
+                        f'no image with the stamp of the {request.what} came within '
                         f'{self._init.wait_s} s; stamp them like the image they were found on'
                     )
             is_timed = stamp_ns and end < float('inf')

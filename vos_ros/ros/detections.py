@@ -64,6 +64,12 @@ class BoxPrompt:
     stamp_ns: int = 0
     unsure_ids: frozenset[int] = frozenset()
 
+    @property
+    def what(self) -> str:
+        """What they are, for messages."""
+        are_points = any(isinstance(hint, Points) for hint in self.boxes.values())
+        return 'init points' if are_points else 'init boxes'
+
 
 def to_boxes(
     msg: Any,

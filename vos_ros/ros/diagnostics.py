@@ -27,6 +27,8 @@ WINDOW = 512
 _LONGEST_NAME = 64
 #: Arrivals that the rate is taken over; 2 s at 30 Hz.
 _RATE_WINDOW = 60
+#: Older ones say nothing about the rate now, where there are others.
+_RATE_S = 3.0
 #: How long a rejection, an error or a time jump colours the status; the counts stay.
 _RECENT_S = 10.0
 #: Stamps this far in the future are no rounding and no jitter: two clocks differ.
@@ -273,14 +275,16 @@ class Health:
             is_silent = silence > config.diagnostics.no_image_s
             rate = 0.0
             if len(self._arrivals) > 1 and not is_silent:
-                rate = (len(self._arrivals) - 1) / (self._arrivals[-1] - self._arrivals[0])
+                times = [t for t in self._arrivals if t > self._arrivals[-1] - _RATE_S]
+                times = times if len(times) > 1 else list(self._arrivals)[-2:]
+                rate = (len(times) - 1) / (times[-1] - times[0])
             findings = Findings(f'{rate:.1f} Hz' if is_expected else 'not listening')
             for line in mismatches:
                 findings.add(ERROR, f'incompatible QoS on {line}')
             if is_expected and is_silent:
                 why = f': {hint}' if hint else ''
                 findings.add(ERROR, f'no image for {silence:.1f} s{why}')
-            elif is_clock_other(self._age_ms):
+            elif is_expected and is_clock_other(self._age_ms):
                 where = 'future' if self._age_ms < 0 else 'past'
                 off = ', and max_age_ms is off while they do' if config.max_age_ms > 0 else ''
                 findings.add(
@@ -289,7 +293,7 @@ class Health:
                     f'differ{off}: synchronise the hosts, let the camera stamp with system time, '
                     'or set use_sim_time on both sides or on none',
                 )
-            elif 0 < config.max_age_ms < self._age_ms:
+            elif is_expected and 0 < config.max_age_ms < self._age_ms:
                 limit = f'limit {config.max_age_ms:.0f}'
                 findings.add(WARN, f'results are {self._age_ms:.0f} ms old, {limit}')
             if is_expected and self._is_image_failing:

@@ -6,12 +6,13 @@ What goes wrong in a callback stays inside of it: one log line, and the node liv
 An exception that escapes a callback would end spin(), and with it the node.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, wait
 import contextlib
 import functools
 import logging
 import re
+import sys
 import threading
 import time
 import traceback
@@ -51,6 +52,25 @@ def shut_down() -> None:
 
     with contextlib.suppress(RuntimeError):
         rclpy.try_shutdown()
+
+
+@contextlib.contextmanager
+def unless_stopped() -> Iterator[None]:
+    """
+    Turn what fails because a signal has ended ROS meanwhile into a KeyboardInterrupt.
+
+    rclpy ends its context in a thread of its own; a node that is being made then fails in many
+    ways, none of which is an error. ROS must have begun.
+    """
+    import rclpy
+
+    try:
+        yield
+    except Exception:
+        if rclpy.ok():
+            raise
+        sys.unraisablehook = lambda *_: None  # an executor that is half made complains at its end
+        raise KeyboardInterrupt from None
 
 
 class ErrorLog:
@@ -100,20 +120,22 @@ class ErrorLog:
         if not isinstance(error, VosError):
             self._logger.error(''.join(traceback.format_exception(error)))
 
-    def warn(self, line: str) -> None:
+    def warn(self, line: str, *, numbers_count: bool = False) -> None:
         """
         Log a warning.
 
         :param line: what it is.
+        :param numbers_count: with other numbers it is about another thing.
         """
         line = tidy(line)
-        if self._is_due(line):
+        if self._is_due(line, numbers_count=numbers_count):
             self._logger.warning(line)
 
-    def _is_due(self, line: str) -> bool:
+    def _is_due(self, line: str, *, numbers_count: bool = False) -> bool:
         if not self._is_wanted():
             return False
-        kind, now = _NUMBERS.sub('#', _QUOTED.sub("''", line)), time.perf_counter()
+        kind, now = _QUOTED.sub("''", line), time.perf_counter()
+        kind = kind if numbers_count else _NUMBERS.sub('#', kind)
         with self._lock:
             recent = {k: at for k, at in self._logged.items() if now - at < _REPEAT_S}
             is_due = kind not in recent and len(recent) < _MOST

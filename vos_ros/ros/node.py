@@ -17,8 +17,8 @@ from typing import Any
 
 from vos_ros.config import NodeConfig, RuntimeConfig, SegmenterConfig, settings
 from vos_ros.errors import VosError
-from vos_ros.interrupts import leave_on_interrupt, raise_on_interrupt
-from vos_ros.ros.guard import in_words, shut_down, THREADS
+from vos_ros.interrupts import leave_no_more, leave_on_interrupt, raise_on_interrupt
+from vos_ros.ros.guard import in_words, shut_down, THREADS, unless_stopped
 
 #: After a failure of ROS itself, so that one that lasts does not keep a core busy.
 _PAUSE_S = 0.1
@@ -147,14 +147,17 @@ def _run(program: str, load: Callable[[], Callable[[], Any]], arguments: Sequenc
     try:
         try:
             rclpy.init(args=[program, *arguments])
-            node = make_node()
+            leave_no_more()
+            with unless_stopped():
+                node = make_node()
         # Most errors of rclpy are RuntimeErrors, those of its own parameters are not.
         except (VosError, RuntimeError, ParameterException) as error:
             hint = _LOG_HINT if 'logging' in str(error) else ''
             print(f'{program}: {error}{hint}', file=sys.stderr)
             return 2
-        executor = SingleThreadedExecutor()
-        executor.add_node(node)
+        with unless_stopped():
+            executor = SingleThreadedExecutor()
+            executor.add_node(node)
         _spin(executor, node)
     except KeyboardInterrupt:
         pass

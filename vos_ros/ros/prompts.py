@@ -45,6 +45,8 @@ _HELD = QUEUE_CAPACITY
 #: Messages that may wait for the intake: more than can be queued, so that whatever is too much is
 #: refused by name and not lost.
 _DEPTH = 2 * QUEUE_CAPACITY
+#: Removals that may wait: one for each object, at once, and again; each is a few bytes.
+_REMOVALS = 256
 #: Of these masks are made here: what was made of a picture before a jump is of no use after it.
 _DRAWN = ('boxes', 'points')
 #: How often to look whether somebody latches prompts.
@@ -138,28 +140,16 @@ class PromptInputs:
             self._topics['init_boxes'] = (vision.Detection2DArray, self._on_boxes)
         self._latched: dict[str, Any] = {}  # topic -> its second subscription
         self._subscriptions = [self._listen(topic, VOLATILE) for topic in self._topics]
-        # What is latched comes through here as well, and is counted once.
+        commands: tuple[tuple[type, str, Callable[[bytes], None], int], ...] = (
+            (UInt16MultiArray, 'remove_objects', self._on_remove, _REMOVALS),
+            (Point, 'init_click', self._on_click, _DEPTH),
+        )
+        self._subscriptions += [
+            watch.subscribe(kind, topic, take, profile(depth), raw=True, callback_group=group)
+            for kind, topic, take, depth in commands
+        ]
+        # What is latched comes through these as well, and is counted once.
         self.gaps = {s: self._gap_counter(s.topic_name) for s in self._subscriptions}
-        self._subscriptions.append(
-            watch.subscribe(
-                UInt16MultiArray,
-                'remove_objects',
-                self._on_remove,
-                profile(2),
-                raw=True,
-                callback_group=group,
-            )
-        )
-        self._subscriptions.append(
-            watch.subscribe(
-                Point,
-                'init_click',
-                self._on_click,
-                profile(_DEPTH),
-                raw=True,
-                callback_group=group,
-            )
-        )
         self._timer = node.create_timer(
             _LATCHED_POLL_S, self._look_for_latched, clock=node.steady_clock
         )
@@ -234,12 +224,19 @@ class PromptInputs:
                 self._take(prompt)
 
     def _gap_counter(self, topic: str) -> GapCounter:
+        is_removal = topic == self._node.resolve_topic_name('remove_objects')
+        depth, what = (_REMOVALS, 'ids') if is_removal else (_DEPTH, 'objects of an image')
+
         def on_missed(count: int) -> None:
-            self._health.masks_lost(count)
-            self.error_log.warn(
-                f'{count} messages of {topic} were lost on their way: more than {_DEPTH} came at '
-                'once, or the link is weak; send one mask with all objects of an image'
+            line = (
+                f'{count} messages of {topic} were lost on their way: more than {depth} came at '
+                f'once, or the link is weak; send one message with all {what}'
             )
+            if is_removal:
+                self._health.noticed(line)  # these objects are still followed
+            else:
+                self._health.masks_lost(count)
+            self.error_log.warn(line)
 
         return GapCounter(on_missed, lambda: int(self._node.count_publishers(topic)))
 

@@ -171,6 +171,7 @@ class Results:
         seconds = (jump.after_ns - jump.before_ns) / 1e9
         self._health.time_jumped(seconds)
         does = 'objects are forgotten' if jump.policy == 'reset' else 'objects are kept'
-        self._error_log.warn(f'the stamps of the images jumped by {seconds:+.3f} s: {does}')
+        line = f'the stamps of the images jumped by {seconds:+.3f} s: {does}'
+        self._error_log.warn(line, numbers_count=True)
         if jump.policy == 'reset':
             self._on_reset(jump)

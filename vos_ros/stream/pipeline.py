@@ -84,6 +84,7 @@ class Pipeline(Generic[T]):
         self._replayed: T | None = None  # newest frame that the catch-up has seen
         self._catch_up_end_s = 0.0  # monotonic
         self._is_live_turn = False  # a live frame comes before the next one replayed
+        self._drawn_ns: dict[int, int] = {}  # by object, stamp of the frame of its newest mask
         self._warnings: deque[str] = deque(maxlen=_MOST_WARNINGS)  # for the next result
 
     @property
@@ -231,6 +232,35 @@ class Pipeline(Generic[T]):
         self._warnings += self._catch_up.warnings
         self._backlog.count('catch_up_frames')
 
+    def _without_newer(self, frame: Frame, prompts: Sequence[Prompt]) -> list[Prompt]:
+        """Take objects out of prompts whose mask is of a newer image already; it came before."""
+        drawn = {k: self._drawn_ns.get(k, 0) for k in self._segmenter.object_ids}
+        newest_ns = max(drawn.values(), default=0)
+        left: list[Prompt] = []
+        for prompt in prompts:
+            own_ns = _drawn_on(prompt, frame)
+            if own_ns >= newest_ns:
+                left.append(prompt)
+                continue
+            ids = frozenset(ids_in(prompt.label_map))
+            newer = ids.intersection(k for k, stamp_ns in drawn.items() if stamp_ns > own_ns)
+            if self._init.mode == 'replace' and not self._repairs.is_on:
+                newer = ids  # it would take the place of all
+            kept = ids - newer
+            line = (
+                f'objects {sorted(newer)} keep the mask of a newer image: this one came later, '
+                f'but is of an image {(newest_ns - own_ns) / 1e9:.3f} s before'
+            )
+            if not kept:
+                self._refuse(VosError(line))
+                continue
+            if newer:
+                label_map = keep_ids(prompt.label_map, sorted(kept))
+                prompt = replace(prompt, label_map=label_map)
+                self._warnings.append(line)
+            left.append(prompt)
+        return left
+
     def _prompted(
         self, frame: Frame, prompts: Sequence[Prompt], begin: Callable[[Prompt], R]
     ) -> R | None:
@@ -241,12 +271,18 @@ class Pipeline(Generic[T]):
         :return: what it gave; None = no prompt can be used.
         """
         try:
+            prompts = self._without_newer(frame, prompts)
             prompt = self._combine(frame, prompts)
             if prompt is not None:
                 prompt = self._repairs.choose(frame, prompt, self._segmenter.object_ids)
                 if prompt is None:
                     self._backlog.count('prompts_unneeded', len(prompts))
-            return None if prompt is None else begin(prompt)
+            if prompt is None:
+                return None
+            begun = begin(prompt)
+            for one in prompts:
+                self._drawn_ns |= dict.fromkeys(ids_in(one.label_map), _drawn_on(one, frame))
+            return begun
         except VosError as error:
             self._refuse(error)
             return None
@@ -306,6 +342,8 @@ class Pipeline(Generic[T]):
     def remove(self, object_ids: frozenset[int]) -> None:
         """Forget these objects, those that catch up as well."""
         self._segmenter.remove_objects(object_ids)
+        for object_id in object_ids:
+            self._drawn_ns.pop(object_id, None)
         if self._catch_up is not None:
             self._catch_up.remove(object_ids)
             if not self._catch_up.object_ids:
@@ -315,6 +353,7 @@ class Pipeline(Generic[T]):
         """Forget all objects, those that catch up as well."""
         self._segmenter.reset()
         self._repairs.clear()
+        self._drawn_ns.clear()
         self._catch_up = self._replayed = None
 
     def _cross(self, jump: TimeJump) -> None:
@@ -324,6 +363,7 @@ class Pipeline(Generic[T]):
         else:
             self._end_catch_up()
             self._segmenter.forget_time()
+            self._drawn_ns.clear()
         self._on_time_jump(jump)
 
     # --- what comes out ---
@@ -359,3 +399,8 @@ class Pipeline(Generic[T]):
             self._on_error(error, what)
         except Exception:  # nobody is left to tell, and the thread must live
             _LOGGER.exception('on_error failed while reporting: %s', error)
+
+
+def _drawn_on(prompt: Prompt, frame: Frame) -> int:
+    """Return the stamp of the image that a mask is of; it may be older than the frame it gets."""
+    return min(prompt.stamp_ns or frame.stamp_ns, frame.stamp_ns)

@@ -81,7 +81,7 @@ function onText(message) {
     if (done) done(message);
   } else if (message.type === 'status') {
     status = message;
-    for (const row of message.objects || []) if (row.name) names[row.id] = row.name;
+    for (const row of message.objects || []) if (row.name) names[row.id] = row.name; else delete names[row.id];
     tellOutcome();
     showStatus();
     // A first stroke must not start an object anew that is followed already.
