@@ -58,6 +58,15 @@ class Budget:
         """Bytes for the network at all its sizes, and for what is remembered of objects."""
         return 5 * self.total // 8
 
+    @staticmethod
+    def total_for(network: int) -> int:
+        """
+        Return the least total that leaves so much for the network.
+
+        :param network: bytes.
+        """
+        return -(-8 * network // 5)
+
     @property
     def pixels(self) -> int:
         """Pixels of the largest image or mask that is decoded."""

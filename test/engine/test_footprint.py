@@ -58,15 +58,29 @@ def test_the_top_of_the_documented_range_is_refused_with_a_size_that_fits() -> N
     told = re.fullmatch(
         r'a network input of 2880x2160 with max_objects = 10 needs about (\d+) MiB of memory, and '
         r'(\d+) MiB are left for it \(8192 MiB by memory.budget_mib\): take input_size '
-        r'\(--size\) (\d+), fewer objects, or raise memory.budget_mib \(--budget-mib\)',
+        r'\(--size\) (\d+), fewer objects, or raise memory.budget_mib \(--budget-mib\) to (\d+)',
         str(caught.value),
     )
     assert told is not None
-    needed, room, side = map(int, told.groups())
+    needed, room, side, enough_mib = map(int, told.groups())
     assert needed > 20_000 > room
     check_fits(manifest, config, budget, (side, side * 4 // 3 // 16 * 16), 0)
     with pytest.raises(VosError):
         check_fits(manifest, config, budget, (side + 16, (side + 32) * 4 // 3), 0)
+    check_fits(manifest, config, Budget(enough_mib * MIB, ''), (2160, 2880), 0)
+    with pytest.raises(VosError):
+        check_fits(manifest, config, Budget((enough_mib - 1) * MIB, ''), (2160, 2880), 0)
+
+
+def test_no_size_is_named_where_none_fits() -> None:
+    manifest, config = load_manifest('fast_mb_slim'), SegmenterConfig()
+    for budget_mib in (50, 110):
+        with pytest.raises(
+            VosError, match=r': take fewer objects, or raise .* to (\d+)$'
+        ) as caught:
+            check_fits(manifest, config, Budget(budget_mib * MIB, 'x'), (96, 128), 0)
+        enough_mib = int(str(caught.value).rsplit(' ', 1)[1])
+        check_fits(manifest, config, Budget(enough_mib * MIB, 'x'), (96, 128), 0)
 
 
 def opened(budget_mib: float, calls: list[Size]) -> VideoSegmenter:
@@ -131,3 +145,12 @@ def test_a_manifest_of_another_kind_has_a_footprint_too() -> None:
         return footprint(manifest, SegmenterConfig(), size)
 
     assert 0 < made((64, 96)) < made((128, 96)) < made((480, 640))
+
+
+def test_a_size_that_a_model_of_one_size_does_not_take_is_refused() -> None:
+    manifest = replace(load_manifest('fast_mb_slim'), key_dim=3, value_dim=3, fixed=(480, 640, 2))
+    for size in (0, 480):
+        made = VideoSegmenter(manifest, ColourBackend, SegmenterConfig(input_size=size))
+        assert made.short_sides == (480,)
+    with pytest.raises(VosError, match=r'takes 640x480 only, so that input_size \(--size\)'):
+        VideoSegmenter(manifest, ColourBackend, SegmenterConfig(input_size=96))

@@ -1,7 +1,9 @@
 # SPDX-FileCopyrightText: 2026 The vos_ros authors
 # SPDX-License-Identifier: Apache-2.0
 from collections.abc import Callable, Sequence
+import copy
 from pathlib import Path
+import pickle
 from typing import Any
 
 from colour_backend import ColourBackend, MakeSegmenter
@@ -104,6 +106,16 @@ def test_label_map_comes_at_the_size_of_the_camera(make_segmenter: MakeSegmenter
         assert result.label_map.shape == size
         expected = cv2.resize(_labels(_START, (1, 2)), size[::-1], interpolation=cv2.INTER_NEAREST)
         assert np.mean(result.label_map != expected) < 0.03
+
+
+def test_a_result_can_be_pickled_and_copied(make_segmenter: MakeSegmenter) -> None:
+    segmenter = make_segmenter()
+    segmenter.step(_frame(_START), Prompt(_labels(_START, (1, 2))))
+    result = segmenter.step(_frame(_START))
+    for other in (pickle.loads(pickle.dumps(result)), copy.deepcopy(result)):
+        np.testing.assert_array_equal(other.label_map, result.label_map)
+        assert other.scores == dict(result.scores)
+        assert other.states == dict(result.states)
 
 
 def test_segment_leaves_the_memory_alone(make_segmenter: MakeSegmenter) -> None:

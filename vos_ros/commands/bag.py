@@ -208,7 +208,7 @@ def eval_command(
     def play_simulated(observers: Observers) -> tuple[Outcome, Mapping[str, Any]]:
         segmenter = open_segmenter(model, size, threads, backend, precision, held, memory)
         outcome = simulate(given, segmenter, mode=mode, cost_ms=cost, observers=observers)
-        return outcome, {**describe_model(segmenter, size), 'threads': threads}
+        return outcome, {**describe_model(segmenter), 'threads': threads}
 
     def play_through_node(observers: Observers) -> tuple[Outcome, Mapping[str, Any]]:
         return _play_through_node(given, runtime, config, out, observers, rate, loops)

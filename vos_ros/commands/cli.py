@@ -177,7 +177,7 @@ def run_command(
         'overlay': str(out / 'overlay.mp4') if overlay else None,
         'overlay_codec': codec or None,
         **report.speed.to_dict(),
-        **describe_model(segmenter, size),
+        **describe_model(segmenter),
         'warnings': list(report.warnings),
     }
     print_warnings(report.name, report.warnings)
@@ -329,7 +329,7 @@ def eval_command(
                 name: {**part['overall'], 'fps': part['fps'], 'latency_ms': part['latency_ms']}
                 for name, part in zip([*methods][1:], (r.to_dict() for r in baseline_reports))
             },
-            **describe_model(segmenter, size),
+            **describe_model(segmenter),
             'settings': given,
             **describe_run(),
         }

@@ -263,8 +263,8 @@ def check_inference(model: str, size: int = 0) -> Check:
 
     config = replace(SegmenterConfig(), input_size=size)
     segmenter = VideoSegmenter.open(model, config=config)
-    short = size or segmenter.manifest.short_side
-    height, width = short, round(short * 16 / 9)
+    short, fixed = segmenter.short_sides[0], segmenter.manifest.fixed
+    height, width = (short, round(short * 16 / 9)) if fixed is None else fixed[:2]
     image = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
     mask = np.zeros((height, width), np.uint8)
     mask[height // 4 : height // 2, width // 4 : width // 2] = 1

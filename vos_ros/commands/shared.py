@@ -230,12 +230,8 @@ def make_folder(path: Path) -> None:
         raise VosError(f'cannot write into the folder {path}; choose --out')
 
 
-def describe_model(segmenter: VideoSegmenter, size: int) -> dict[str, Any]:
-    """
-    Give what a report says of the model.
-
-    :param size: short side asked for; 0 = the model's own.
-    """
+def describe_model(segmenter: VideoSegmenter) -> dict[str, Any]:
+    """Give what a report says of the model."""
     manifest = segmenter.manifest
     return {
         'model': {
@@ -243,7 +239,7 @@ def describe_model(segmenter: VideoSegmenter, size: int) -> dict[str, Any]:
             'sha256': manifest.sha256,
             'preset': manifest.content.get('preset'),
         },
-        'input_size': size or manifest.short_side,
+        'input_size': segmenter.short_sides[0],
         'backend': segmenter.backend_name,
         'precision': segmenter.precision,
     }

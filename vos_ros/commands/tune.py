@@ -242,7 +242,10 @@ def tune(
             said.add(line)
             note(line)
 
-    sizes = ladder(input_size or load_manifest(model).short_side)
+    manifest = load_manifest(model)
+    sizes = ladder(input_size or manifest.short_side)
+    if manifest.fixed is not None:
+        sizes = (input_size or min(manifest.fixed[:2]),)
     everything: dict[Setting, list[float]] = {}
     for size in sizes:
         times = measure(settings(model, size, backends), camera, objects, rounds, note_once)

@@ -9,6 +9,8 @@ from 256 to 1440 px (`python benchmarks footprint`).
 
 from __future__ import annotations
 
+import math
+
 from vos_ros.backends.base import Manifest, Size
 from vos_ros.budget import Budget, MIB
 from vos_ros.config import SegmenterConfig
@@ -93,13 +95,16 @@ def check_fits(
     side = min(size)
     while side > _LEAST_SIDE and footprint(manifest, config, _scaled(size, side, manifest)) > room:
         side -= manifest.multiple
-    other = f'input_size (--size) {side}, ' if _LEAST_SIDE <= side < min(size) else ''
+    fits = footprint(manifest, config, _scaled(size, side, manifest)) <= room
+    other = f'take input_size (--size) {side}, ' if fits and side >= _LEAST_SIDE else 'take '
+    enough = budget.total_for(RUNTIME + beside + needed)
     raise VosError(
         f'a network input of {size[1]}x{size[0]} with max_objects = {config.max_objects} needs '
         f'about {needed // MIB} MiB of memory, and {max(0, room) // MIB} MiB are left for it '
         f'({budget.total // MIB} MiB by {budget.reason}'
         + (f', {beside // MIB} MiB for the size in use' if beside else '')
-        + f'): take {other}fewer objects, or raise memory.budget_mib (--budget-mib)'
+        + f'): {other}fewer objects, or raise memory.budget_mib (--budget-mib) to '
+        f'{math.ceil(enough / MIB)}'
     )
 
 

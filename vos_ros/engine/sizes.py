@@ -32,12 +32,19 @@ class Sizes:
     :param manifest: of the model.
     :param open_for: makes the backend for one network input; kept for each size in use.
     :param config: sizes and caps, and the budget of memory.
+    :raises VosError: the model takes one size, and `input_size` is another one.
     """
 
     def __init__(
         self, manifest: Manifest, open_for: Callable[[Size], Backend], config: SegmenterConfig
     ) -> None:
         fixed = manifest.fixed
+        if fixed is not None and config.input_size not in (0, min(fixed[:2])):
+            raise VosError(
+                f'model {manifest.name} takes {fixed[1]}x{fixed[0]} only, so that input_size '
+                f'(--size) cannot be {config.input_size}; leave it out, or export the model '
+                'without --fixed'
+            )
         self.short_sides = (
             ladder(config.input_size or manifest.short_side)
             if fixed is None

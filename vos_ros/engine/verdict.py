@@ -96,6 +96,10 @@ class Later(Mapping[int, V]):
         """Return the number of objects."""
         return len(self._object_ids)
 
+    def __reduce__(self) -> tuple[type, tuple[dict[int, V]]]:
+        """Be pickled and copied as the dict: what makes it stays in its process."""
+        return dict, (dict(self),)
+
     def __repr__(self) -> str:
         """Show it as a dict."""
         return repr(self._made)

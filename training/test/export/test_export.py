@@ -19,7 +19,9 @@ from vos_distill.export.onnx_export import (  # noqa: E402
     OPSET,
 )
 from vos_distill.networks.presets import build_student, PRESETS  # noqa: E402
+from vos_distill.networks.weights import load_network  # noqa: E402
 from vos_ros.backends.base import GRAPHS  # noqa: E402
+from vos_ros.commands.doctor import check_inference, FAIL  # noqa: E402
 from vos_ros.config import SegmenterConfig  # noqa: E402
 from vos_ros.datatypes import Frame, Prompt  # noqa: E402
 from vos_ros.engine.segmenter import VideoSegmenter  # noqa: E402
@@ -158,6 +160,17 @@ def test_the_engine_runs_a_fixed_model_at_its_size(fixed_model: Path) -> None:
     result = segmenter.step(frames[1])
     assert result.label_map.shape == (128, 192)
     assert set(np.unique(result.label_map)) <= {0, 5}
+
+
+def test_the_doctor_tries_a_fixed_model_at_its_size(fixed_model: Path) -> None:
+    found = check_inference(str(fixed_model))
+    assert found.status != FAIL
+    assert 'at 96x64' in found.detail
+
+
+def test_what_a_fixed_model_lacks_is_told(fixed_model: Path) -> None:
+    with pytest.raises(ValueError, match='exported with --fixed'):
+        load_network(fixed_model)
 
 
 @pytest.mark.parametrize(

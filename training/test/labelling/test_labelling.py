@@ -301,6 +301,84 @@ def test_a_given_mask_a_box_and_windows_are_taken(
         assert iou(stored == 1, masks[0] > 0) > 0.9
 
 
+def test_a_video_is_done_anew_from_a_mask_that_is_given_later(
+    tmp_path: Path, salient: OnnxSalient, tracker: StudentTracker
+) -> None:
+    images, masks = scene(6)
+    write_video(tmp_path / 'raw' / 'thing', images)
+    out, told = tmp_path / 'set', list[str]()
+
+    def label(**given) -> int:
+        told.clear()
+        return label_videos(
+            tmp_path / 'raw', out, tracker, salient, on_line=told.append, **given
+        )  # fmt: skip
+
+    assert label() == 6
+    assert told[0].startswith('1/1 thing, from what stands out: 6 of 6 frames in 1 clips,')
+    stale = out / 'labels' / 'thing.json'
+    found = json.loads(stale.read_text())
+    found['clips'].append({'name': 'thing_00099', 'frames': [99], 'agreement': [0.9]})
+    stale.write_text(json.dumps(found))
+    (out / 'JPEGImages' / '480p' / 'thing_00099').mkdir()
+    (tmp_path / 'masks').mkdir()
+    cv2.imwrite(str(tmp_path / 'masks' / 'thing.PNG'), masks[0] * 255)
+    assert label(masks=tmp_path / 'masks') == 6
+    assert told[0].startswith('1/1 thing, from its mask: 6 of 6 frames')
+    assert not (out / 'JPEGImages' / '480p' / 'thing_00099').exists()
+    assert label(masks=tmp_path / 'masks') == 0
+    assert told == ['1 videos are done already']
+    assert label(options=Options(every=2)) == 0
+    assert told[1].startswith('thing: done with other options, which stay')
+    assert label(boxes={'thing': [(26, 56, 76, 104)]}) == 6
+    assert told[0].startswith('1/1 thing, from its box:')
+
+
+def test_masks_are_found_whatever_the_case_and_what_is_none_is_told(
+    tmp_path: Path, salient: OnnxSalient, tracker: StudentTracker
+) -> None:
+    images, masks = scene(3)
+    write_video(tmp_path / 'raw' / 'thing', images)
+    folder = tmp_path / 'masks'
+    folder.mkdir()
+    (folder / '._thing.png').write_bytes(b'left by another system')
+    (folder / 'notes.txt').write_text('')
+
+    def label() -> None:
+        label_videos(
+            tmp_path / 'raw', tmp_path / 'set', tracker, salient, masks=folder, on_line=print
+        )
+
+    label()
+    cv2.imwrite(str(folder / 'thing.jpg'), masks[0] * 255)
+    with pytest.raises(ValueError, match=r'thing\.jpg: masks are PNG files'):
+        label()
+    (folder / 'thing.jpg').rename(folder / 'thing.Png')
+    (folder / 'thing.png').write_bytes(b'')
+    with pytest.raises(ValueError, match='is for the same video'):
+        label()
+
+
+def test_why_nothing_is_kept_is_told_and_frames_are_counted_once(
+    tmp_path: Path, salient: OnnxSalient, tracker: StudentTracker
+) -> None:
+    images, _ = scene(9)
+    write_video(tmp_path / 'raw' / 'long', images)
+    write_video(tmp_path / 'raw' / 'one', images[:1])
+    write_video(tmp_path / 'raw' / 'two', images[:2])
+    write_video(tmp_path / 'raw' / 'void', [np.full_like(images[0], 90)] * 5)
+    told: list[str] = []
+    frames = label_videos(
+        tmp_path / 'raw', tmp_path / 'set', tracker, salient, options=Options(most=5),
+        on_line=told.append,
+    )  # fmt: skip
+    assert frames == 9
+    assert ': 9 of 9 frames in 2 clips,' in told[0]
+    assert told[1] == '2/4 one: left out: one frame only; nothing can be followed'
+    assert ': 0 of 2 frames in 0 clips (no 4 frames in a row with an agreement' in told[2]
+    assert ': 0 of 5 frames in 0 clips (nothing stands out; give a mask' in told[3]
+
+
 def test_what_was_asked_for_is_never_replaced_by_something_else(
     tmp_path: Path, salient: OnnxSalient, tracker: StudentTracker
 ) -> None:

@@ -12,6 +12,7 @@ Label a folder of raw videos and write a data set in DAVIS's layout, clip by cli
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from hashlib import sha256
 import json
 from pathlib import Path
 import shutil
@@ -41,6 +42,7 @@ from vos_ros.formats.label_png import read_prompt_png, write_label_png
 from vos_ros.sequences import open_sequence
 from vos_ros.sequences.folder import list_images
 
+_NO_MASKS = ('.jpg', '.jpeg', '.bmp', '.gif', '.tif', '.tiff', '.webp', '.npy', '.json')
 _VIDEOS = ('.mp4', '.avi', '.mov', '.mkv', '.webm', '.m4v')
 _QUALITY = 92
 _STRIP_FRAMES = 8  # frames in a strip
@@ -113,7 +115,7 @@ def label_videos(
     on_line: Callable[[str], None] = print,
 ) -> int:
     """
-    Label every video that is not done yet.
+    Label every video that is not done yet, or was done from another mask or box.
 
     :param root: as `find_videos` takes it.
     :param out: data set to write, or to go on with.
@@ -136,29 +138,36 @@ def label_videos(
         raise ValueError(
             f'{root}: several videos are called {", ".join(sorted(twice))}; rename one of them'
         )
-    _refuse_strays(videos, masks, boxes or {})
+    starts = _starts_of(videos, masks, boxes or {})
     done.mkdir(parents=True, exist_ok=True)
-    todo = [v for v in videos if not (done / f'{name_of(v)}.json').exists()]
+    settings = {
+        'rules': asdict(rules), 'judgement': asdict(judgement), 'options': asdict(options),
+    }  # fmt: skip
+    before = {v: _read_json(done / f'{name_of(v)}.json') for v in videos}
+    todo = [v for v in videos if not _is_done(before[v], starts[v])]
+    _tell_what_is_done({name_of(v): before[v] for v in videos if v not in todo}, settings, on_line)
     failed = 0
     for number, video in enumerate(todo, 1):
         try:
             found = _label_video(
-                video, out, tracker, salient, proposer or salient, masks,
-                (boxes or {}).get(_given_name(video), ()), options, rules, judgement,
+                video, out, tracker, salient, proposer or salient, starts[video], options, rules,
+                judgement,
             )  # fmt: skip
         except (VosError, OSError) as error:
             on_line(f'{number}/{len(todo)} {name_of(video)}: left out: {error}')
             failed += 1
             continue
-        frames += sum(len(clip['frames']) for clip in found['clips'])
-        _write_json(done / f'{name_of(video)}.json', found)
+        kept = len({frame for clip in found['clips'] for frame in clip['frames']})
+        frames += kept
+        _write_json(done / f'{name_of(video)}.json', {**found, **settings})
+        _remove_clips(out, before[video], found)
         _write_list(out)
         write_page(out, _strips(out))
         left = (time.monotonic() - began) / number * (len(todo) - number)
-        kept = sum(len(clip['frames']) for clip in found['clips'])
+        why = f' ({found["why"]})' if found['why'] else ''
         on_line(
-            f'{number}/{len(todo)} {name_of(video)}: {kept} of {found["read"]} frames in '
-            f'{len(found["clips"])} clips, agreement {found["agreement"]:.2f}; '
+            f'{number}/{len(todo)} {name_of(video)}, {starts[video]}: {kept} of {found["read"]} '
+            f'frames in {len(found["clips"])} clips{why}, agreement {found["agreement"]:.2f}; '
             f'about {left / 60:.0f} min left'
         )
     if failed and failed == len(videos):
@@ -173,18 +182,101 @@ def _given_name(video: Path) -> str:
     return video.name if video.is_dir() else video.stem
 
 
-def _refuse_strays(
+@dataclass(frozen=True)
+class Start:
+    """
+    What a video begins with.
+
+    :param mask: of its first frame, beats the boxes.
+    :param boxes: one for each object, px. Without both the segmenter proposes.
+    """
+
+    mask: Path | None = None
+    boxes: tuple[Box, ...] = ()
+
+    def __str__(self) -> str:
+        """Say what it is."""
+        if self.mask is not None:
+            return 'from its mask'
+        return 'from its box' if self.boxes else 'from what stands out'
+
+    def as_json(self) -> dict[str, Any]:
+        """Give what tells it from another one."""
+        if self.mask is not None:
+            return {'mask': sha256(self.mask.read_bytes()).hexdigest()}
+        return {'boxes': [list(box) for box in self.boxes]} if self.boxes else {}
+
+
+def _starts_of(
     videos: Sequence[Path], masks: Path | None, boxes: Mapping[str, Sequence[Box]]
-) -> None:
+) -> dict[Path, Start]:
+    """
+    Find what is given for each video.
+
+    :raises ValueError: something is given that is of no video, or no PNG.
+    """
     names = {_given_name(video) for video in videos}
     if masks is not None and not masks.is_dir():
         raise ValueError(f'{masks}: there is no such folder; give one with VIDEO.png')
-    given = set(boxes) | ({mask.stem for mask in masks.glob('*.png')} if masks else set())
-    if given - names:
+    by_name: dict[str, Path] = {}
+    for path in sorted(masks.iterdir()) if masks is not None else ():
+        if path.name.startswith('.'):
+            continue
+        suffix = path.suffix.lower()
+        if path.stem in names and suffix in _NO_MASKS:
+            raise ValueError(f'{path}: masks are PNG files; store it as {path.stem}.png')
+        if suffix == '.png':
+            if path.stem in by_name:
+                raise ValueError(f'{path}: {by_name[path.stem].name} is for the same video')
+            by_name[path.stem] = path
+    strays = by_name.keys() | boxes.keys()
+    if strays - names:
         raise ValueError(
-            f'there is no video {", ".join(sorted(given - names))} for the mask or box given; '
+            f'there is no video {", ".join(sorted(strays - names))} for the mask or box given; '
             f'there are {", ".join(sorted(names)[:10])}'
         )
+    return {
+        video: Start(by_name.get(_given_name(video)), tuple(boxes.get(_given_name(video), ())))
+        for video in videos
+    }
+
+
+def _is_done(before: dict[str, Any] | None, start: Start) -> bool:
+    """Tell whether a video need not be done: what is given now is what it was done from."""
+    if before is None:
+        return False
+    given = start.as_json()
+    return not given or before.get('start', given) == given
+
+
+def _tell_what_is_done(
+    done: Mapping[str, dict[str, Any] | None],
+    settings: Mapping[str, Any],
+    on_line: Callable[[str], None],
+) -> None:
+    if done:
+        on_line(f'{len(done)} videos are done already')
+    others = [
+        name
+        for name, found in done.items()
+        if found is not None
+        and any(found.get(key, settings[key]) != settings[key] for key in settings)
+    ]
+    if others:
+        more = f' and {len(others) - 5} more' if len(others) > 5 else ''
+        on_line(
+            f'{", ".join(others[:5])}{more}: done with other options, which stay; to do one anew, '
+            f'delete labels/{others[0]}.json'
+        )
+
+
+def _remove_clips(out: Path, before: dict[str, Any] | None, found: dict[str, Any]) -> None:
+    """Remove the clips that a video had and has no more."""
+    here = {clip['name'] for clip in found['clips']}
+    for clip in (before or {}).get('clips', ()):
+        if clip['name'] not in here:
+            for part in ('JPEGImages', 'Annotations', 'Confidences'):
+                shutil.rmtree(out / part / '480p' / clip['name'], ignore_errors=True)
 
 
 def _write_list(out: Path) -> None:
@@ -208,22 +300,21 @@ def _label_video(
     tracker: Tracker,
     salient: Salient,
     proposer: Salient,
-    masks: Path | None,
-    boxes: Sequence[Box],
+    given: Start,
     options: Options,
     rules: Rules,
     judgement: Judgement,
 ) -> dict[str, Any]:
-    read = 0
+    read, seen = 0, frozenset[int]()  # windows share a frame
     clips: list[dict[str, Any]] = []
     agreements: list[float] = []
     label: Image | None = None
     is_given = False
     for window, numbers, full in _windows(video, options):
         if not read:
-            label = _first(video, window[0], full, salient, masks, boxes)
+            label = _first(video, window[0], full, salient, given)
             is_given = label is not None
-        read += len(window)
+        read = len(seen := seen.union(numbers))
         if label is None or not label.any():
             if is_given:
                 break  # another object must not take the place of the one that was meant
@@ -253,14 +344,21 @@ def _label_video(
         # the next window goes on with the objects of this one, or what stands out by then
         is_kept = bool(runs) and runs[-1][-1] == len(window) - 1
         label = close_gaps(found.best[-1]) if is_kept else None
+    if read < 2:
+        raise VosError('one frame only; nothing can be followed')
+    why = ''
+    if not agreements:
+        why = 'nothing stands out; give a mask or a box of its first frame'
+    elif not clips:
+        least = judgement.frame if is_given else max(judgement.frame, _PROPOSED)
+        why = f'no {judgement.shortest} frames in a row with an agreement of {least:g}'
     return {
         'video': video.name,
+        'start': given.as_json(),
         'read': read,
         'agreement': round(float(np.mean(agreements)), 3) if agreements else 0.0,
+        'why': why,
         'clips': clips,
-        'rules': asdict(rules),
-        'judgement': asdict(judgement),
-        'options': asdict(options),
     }
 
 
@@ -278,17 +376,12 @@ def _windows(video: Path, options: Options) -> Any:
         if len(images) == options.most:
             yield images, numbers, full
             images, numbers = images[-1:], numbers[-1:]
-    if len(images) > 1:
+    if len(images) > 1 or numbers == [0]:
         yield images, numbers, full
 
 
 def _first(
-    video: Path,
-    image: Image,
-    full: tuple[int, int],
-    salient: Salient,
-    masks: Path | None,
-    boxes: Sequence[Box],
+    video: Path, image: Image, full: tuple[int, int], salient: Salient, given: Start
 ) -> Image | None:
     """
     Find the first mask that was given for a video: a mask, or boxes; None where there is neither.
@@ -297,8 +390,8 @@ def _first(
     :param full: (H, W) of the video, in whose pixels boxes are.
     :raises VosError: the mask cannot be read, is of another shape, or a box shows nothing.
     """
-    path = masks / f'{_given_name(video)}.png' if masks is not None else None
-    if path is not None and path.is_file():
+    path, boxes = given.mask, given.boxes
+    if path is not None:
         stored = read_prompt_png(path)
         if stored.max() >= VOID:
             raise VosError(f'{path}: id {stored.max()} is out of range; ids are 1..254')
@@ -375,6 +468,10 @@ def _write_json(path: Path, content: dict[str, Any]) -> None:
     partial = path.with_suffix('.partial')
     partial.write_text(json.dumps(content, indent=1))
     partial.rename(path)
+
+
+def _read_json(path: Path) -> dict[str, Any] | None:
+    return dict(json.loads(path.read_text())) if path.exists() else None
 
 
 def _strips(out: Path) -> list[Strip]:

@@ -49,7 +49,9 @@ def average(checkpoints: Sequence[Path], out: Path) -> None:
         'seconds': sum(state.get('seconds', 0.0) for state in states),
         'averaged': [state.get('recipe', '') for state in states],
     }
-    save_checkpoint(out, {**first, **meta})
+    # of the last.pt of a run only what its student.pt has
+    kept: dict[str, Any] = {k: first[k] for k in ('preset', 'recipe') if k in first}
+    save_checkpoint(out, {**kept, **meta})
 
 
 def _state(path: Path) -> dict[str, Any]:

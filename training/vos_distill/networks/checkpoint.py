@@ -48,9 +48,8 @@ def load_checkpoint(path: Path, *needed: str) -> dict[str, Any]:
         state: dict[str, Any] = torch.load(path, map_location='cpu', weights_only=True)
     except FileNotFoundError as error:
         raise ValueError(f'{path}: there is no such checkpoint') from error
-    except Exception as error:  # torch raises many kinds for a damaged file
-        told = next(iter(str(error).splitlines()), '')
-        reason = told if ' ' in told else 'it is damaged, or no file that torch has written'
+    except Exception as error:  # torch raises many kinds, with advice of its own
+        reason = 'it is damaged, or no file that torch has written'
         raise ValueError(f'{path}: not a readable checkpoint ({reason})') from error
     if not isinstance(state, dict):
         raise ValueError(f'{path}: not a readable checkpoint (holds a {type(state).__name__})')

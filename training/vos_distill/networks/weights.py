@@ -26,10 +26,16 @@ def student_from_model(folder: Path) -> Student:
     from onnx import numpy_helper
 
     try:
-        preset = json.loads((folder / 'manifest.json').read_text())['preset']
+        manifest = json.loads((folder / 'manifest.json').read_text())
+        preset = manifest['preset']
         graphs = [onnx.load(str(folder / f'{name}.onnx')) for name in GRAPHS]
     except (OSError, KeyError, json.JSONDecodeError) as error:
         raise ValueError(f'{folder}: not an exported model ({error})') from error
+    if 'fixed' in manifest:
+        raise ValueError(
+            f'{folder}: exported with --fixed, which leaves out what a network is rebuilt from; '
+            'take its student.pt, or the folder of an export without --fixed'
+        )
     student = build_student(preset)
     # How many batches BatchNorm saw is in no graph, and nothing here asks for it.
     weights = {k: v for k, v in student.state_dict().items() if k.endswith('num_batches_tracked')}
