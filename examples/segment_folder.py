@@ -14,6 +14,7 @@ from pathlib import Path
 
 from vos_ros.datatypes import Prompt
 from vos_ros.engine.segmenter import VideoSegmenter
+from vos_ros.errors import VosError
 from vos_ros.formats.label_png import read_prompt_png, write_label_png
 from vos_ros.sequences import open_sequence
 
@@ -38,4 +39,7 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    try:
+        main()
+    except VosError as error:  # whatever a user can cause, and what to do about it
+        raise SystemExit(str(error)) from None

@@ -41,17 +41,30 @@ def _mask(path: Path, object_id: int) -> Path:
 
 
 def _run(script: str, *arguments: Path | str) -> str:
+    done = _start(script, *arguments)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def _start(script: str, *arguments: Path | str) -> subprocess.CompletedProcess[str]:
     # This checkout's package, also where another one is installed.
     path = os.pathsep.join([str(ROOT), os.environ.get('PYTHONPATH', '')])
-    done = subprocess.run(
+    return subprocess.run(
         [sys.executable, str(ROOT / 'examples' / script), *map(str, arguments)],
         capture_output=True,
         text=True,
         timeout=60,
         env={**os.environ, 'PYTHONPATH': path},
     )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+
+
+@pytest.mark.parametrize('script', ['segment_folder.py', 'add_object_midway.py'])
+def test_what_is_not_there_is_one_line(script: str, tmp_path: Path) -> None:
+    mask = _mask(tmp_path / 'first.png', 1)
+    done = _start(script, tmp_path / 'none', mask, tmp_path / 'out', '--model', TINY)
+    assert (done.returncode, done.stdout) == (1, '')
+    assert done.stderr.count('\n') == 1
+    assert 'none' in done.stderr
 
 
 def test_segment_folder_writes_a_mask_per_image_and_keeps_the_first(
