@@ -280,6 +280,8 @@ class Pipeline(Generic[T]):
             if prompt is None:
                 return None
             begun = begin(prompt)
+            known = self._segmenter.object_ids
+            self._drawn_ns = {k: at for k, at in self._drawn_ns.items() if k in known}
             for one in prompts:
                 self._drawn_ns |= dict.fromkeys(ids_in(one.label_map), _drawn_on(one, frame))
             return begun
