@@ -56,10 +56,9 @@ class Line:
         begun: list[set[int]] = []
         combine = self.pipeline._combine
 
-        def note(frame: Frame, prompts: Sequence[Prompt]) -> Prompt | None:
-            combined = combine(frame, prompts)
-            if combined is not None:
-                begun.append(set(np.unique(combined.label_map).tolist()) - {0})
+        def note(fitting: Sequence[Prompt]) -> Prompt:
+            combined = combine(fitting)
+            begun.append(set(np.unique(combined.label_map).tolist()) - {0})
             return combined
 
         monkeypatch.setattr(self.pipeline, '_combine', note)
@@ -203,6 +202,59 @@ def test_what_else_is_in_an_older_mask_is_taken_all_the_same(
     line.work_off()
     assert line.tracked()[-1] == (7, (1, 2))
     assert 'objects [1] keep the mask of a newer image' in line.results[-1].warnings[0]
+
+
+@pytest.mark.parametrize('mode', ['merge', 'replace'])
+@pytest.mark.parametrize('stamps', [(5, 4), (4, 5)], ids=['newer first', 'older first'])
+@pytest.mark.parametrize('has_images', [True, False], ids=['late', 'before the first image'])
+def test_of_two_masks_at_once_the_one_of_the_newer_image_counts(
+    make_segmenter: MakeSegmenter,
+    monkeypatch: pytest.MonkeyPatch,
+    mode: str,
+    stamps: tuple[int, int],
+    has_images: bool,
+) -> None:
+    line = Line(make_segmenter, buffer_frames=1, mode=mode)  # type: ignore[arg-type]
+    choose, used = line.pipeline._repairs.choose, list[Prompt]()
+    monkeypatch.setattr(
+        line.pipeline._repairs,
+        'choose',
+        lambda frame, given, known: used.append(given) or choose(frame, given, known),
+    )
+    for stamp_ns in range(1, 9) if has_images else ():
+        line.send(stamp_ns)
+        line.work_off()
+    places = {5: prompt(3).label_map // 3, 4: prompt(1).label_map}
+    for stamp_ns in stamps:
+        line.ask(Prompt(places[stamp_ns], stamp_ns))
+    line.send(9)
+    line.work_off()
+    np.testing.assert_array_equal(used[-1].label_map, places[5])
+    assert line.tracked()[-1] == (9, (1,))
+    assert not line.errors
+
+
+def test_a_mask_that_was_refused_keeps_no_older_one_out(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line.send(1)
+    both = prompt(1).label_map + prompt(2).label_map
+    line.ask(Prompt(both, 1))
+    line.work_off()
+    for stamp_ns in (2, 3, 4):
+        line.send(stamp_ns)
+        line.work_off()
+    line.ask(prompt(1, stamp_ns=4, size=(20, 96)))
+    line.ask(prompt(2, stamp_ns=4))
+    line.work_off()
+    assert len(line.errors) == 1
+    taken = line.started(monkeypatch)
+    line.ask(prompt(1, stamp_ns=3))
+    line.work_off()
+    assert taken == [{1}]
+    line.ask(Prompt(both, 3))
+    line.work_off()
+    assert taken == [{1}, {1}]
 
 
 @pytest.mark.parametrize('forget', ['remove', 'forget'])

@@ -232,35 +232,6 @@ class Pipeline(Generic[T]):
         self._warnings += self._catch_up.warnings
         self._backlog.count('catch_up_frames')
 
-    def _without_newer(self, frame: Frame, prompts: Sequence[Prompt]) -> list[Prompt]:
-        """Take objects out of prompts whose mask is of a newer image already; it came before."""
-        drawn = {k: self._drawn_ns.get(k, 0) for k in self._segmenter.object_ids}
-        newest_ns = max(drawn.values(), default=0)
-        left: list[Prompt] = []
-        for prompt in prompts:
-            own_ns = _drawn_on(prompt, frame)
-            if own_ns >= newest_ns:
-                left.append(prompt)
-                continue
-            ids = frozenset(ids_in(prompt.label_map))
-            newer = ids.intersection(k for k, stamp_ns in drawn.items() if stamp_ns > own_ns)
-            if self._init.mode == 'replace' and not self._repairs.is_on:
-                newer = ids  # it would take the place of all
-            kept = ids - newer
-            line = (
-                f'objects {sorted(newer)} keep the mask of a newer image: this one came later, '
-                f'but is of an image {(newest_ns - own_ns) / 1e9:.3f} s before'
-            )
-            if not kept:
-                self._refuse(VosError(line))
-                continue
-            if newer:
-                label_map = keep_ids(prompt.label_map, sorted(kept))
-                prompt = replace(prompt, label_map=label_map)
-                self._warnings.append(line)
-            left.append(prompt)
-        return left
-
     def _prompted(
         self, frame: Frame, prompts: Sequence[Prompt], begin: Callable[[Prompt], R]
     ) -> R | None:
@@ -271,8 +242,8 @@ class Pipeline(Generic[T]):
         :return: what it gave; None = no prompt can be used.
         """
         try:
-            prompts = self._without_newer(frame, prompts)
-            prompt = self._combine(frame, prompts)
+            fitting = self._without_newer(frame, self._fitting(frame, prompts))
+            prompt = self._combine(fitting) if fitting else None
             if prompt is not None:
                 prompt = self._repairs.choose(frame, prompt, self._segmenter.object_ids)
                 if prompt is None:
@@ -280,10 +251,7 @@ class Pipeline(Generic[T]):
             if prompt is None:
                 return None
             begun = begin(prompt)
-            known = self._segmenter.object_ids
-            self._drawn_ns = {k: at for k, at in self._drawn_ns.items() if k in known}
-            for one in prompts:
-                self._drawn_ns |= dict.fromkeys(ids_in(one.label_map), _drawn_on(one, frame))
+            self._note_drawn(frame, prompt, fitting)
             return begun
         except VosError as error:
             self._refuse(error)
@@ -292,8 +260,8 @@ class Pipeline(Generic[T]):
             self._backlog.count('prompts_rejected', len(prompts))
             raise
 
-    def _combine(self, frame: Frame, prompts: Sequence[Prompt]) -> Prompt | None:
-        """Lay several prompts over each other, the later on top; bad ones are refused alone."""
+    def _fitting(self, frame: Frame, prompts: Sequence[Prompt]) -> list[Prompt]:
+        """Return prompts at the size of their frame, that of the newest image last."""
         fitting: list[Prompt] = []
         for prompt in prompts:
             try:
@@ -302,10 +270,40 @@ class Pipeline(Generic[T]):
                 self._refuse(error)
             else:
                 fitting.append(replace(prompt, label_map=label_map))
-        if not fitting:
-            return None
-        if self._init.mode == 'replace':
-            fitting = fitting[-1:]
+        fitting.sort(key=lambda prompt: _drawn_on(prompt, frame))
+        return fitting[-1:] if self._init.mode == 'replace' else fitting
+
+    def _without_newer(self, frame: Frame, prompts: Sequence[Prompt]) -> list[Prompt]:
+        """Take objects out of prompts whose mask is of a newer image already; it came before."""
+        drawn = {k: self._drawn_ns.get(k, 0) for k in self._segmenter.object_ids}
+        replaces = self._init.mode == 'replace' and not self._repairs.is_on
+        left: list[Prompt] = []
+        for prompt in prompts:
+            own_ns = _drawn_on(prompt, frame)
+            if own_ns >= max(drawn.values(), default=0):
+                left.append(prompt)
+                continue
+            ids = frozenset(ids_in(prompt.label_map))
+            newer = {k for k, at_ns in drawn.items() if at_ns > own_ns and (replaces or k in ids)}
+            if not newer:
+                left.append(prompt)
+                continue
+            age_s = (max(drawn[k] for k in newer) - own_ns) / 1e9
+            line = (
+                f'objects {sorted(newer)} keep the mask of a newer image: this one came later, '
+                f'but is of an image {age_s:.3f} s before'
+            )
+            kept = frozenset() if replaces else ids - newer
+            if not kept:
+                self._refuse(VosError(line))
+                continue
+            self._warnings.append(line)
+            label_map = keep_ids(prompt.label_map, sorted(kept))
+            left.append(replace(prompt, label_map=label_map))
+        return left
+
+    def _combine(self, fitting: Sequence[Prompt]) -> Prompt:
+        """Lay several prompts over each other, the later on top."""
         combined, unsure, made = fitting[0].label_map, fitting[0].unsure_ids, fitting[0].made_ids
         for prompt in fitting[1:]:
             # An object is where its newest mask says, and nowhere else.
@@ -318,7 +316,17 @@ class Pipeline(Generic[T]):
                     f'objects {covered} are left out: a later mask for the same frame covers all '
                     'of them; send both in one mask'
                 )
-        return Prompt(combined, prompts[-1].stamp_ns, unsure, made)
+        return Prompt(combined, fitting[-1].stamp_ns, unsure, made)
+
+    def _note_drawn(self, frame: Frame, prompt: Prompt, fitting: Sequence[Prompt]) -> None:
+        """Remember the image of each object's mask; what nobody knows any more is dropped."""
+        known, newest_ns = self._segmenter.object_ids, _drawn_on(fitting[-1], frame)
+        self._drawn_ns = {k: at_ns for k, at_ns in self._drawn_ns.items() if k in known}
+        self._drawn_ns |= dict.fromkeys(ids_in(prompt.label_map), newest_ns)
+        for one in fitting[:-1]:
+            for k in ids_in(one.label_map):
+                if k in self._drawn_ns and not (fitting[-1].label_map == k).any():
+                    self._drawn_ns[k] = _drawn_on(one, frame)
 
     def _step_catch_up(self) -> None:
         """Follow late objects to a newer one of the frames kept; at the newest, they join."""

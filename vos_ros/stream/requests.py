@@ -437,8 +437,8 @@ def _is_later(new: Request[T], old: Request[T]) -> bool:
         return False
     if new.prompt.label_map.shape != old.prompt.label_map.shape:
         return False  # one of them may be refused: both are tried
-    if new.takes_next or old.takes_next:
-        return new.takes_next
+    if new.prompt.stamp_ns == 0 or old.prompt.stamp_ns == 0:  # of the next image
+        return new.prompt.stamp_ns == 0
     return new.prompt.stamp_ns >= old.prompt.stamp_ns
 
 
