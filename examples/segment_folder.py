@@ -31,7 +31,9 @@ def main() -> None:
     segmenter = VideoSegmenter.open(args.model)
     sequence = open_sequence(args.source, without=[args.mask])
     prompt: Prompt | None = Prompt(read_prompt_png(args.mask))
-    for name, frame in zip(sequence.frame_names, sequence):
+    names = sequence.frame_names
+    for index, frame in enumerate(sequence):
+        name = names[index] if index < len(names) else f'{index:05d}'  # a stream has no count
         result = segmenter.step(frame, prompt)
         prompt = None  # from now on the segmenter remembers
         write_label_png(args.out / f'{name}.png', result.label_map)

@@ -524,3 +524,26 @@ def test_links_that_lead_in_a_circle_are_one_line(folder: Path, capsys: Captured
     (folder / 'mask.png').symlink_to('mask.png')
     assert run(folder, mask='mask.png') == 2
     assert_one_line(capsys, 'mask.png', 'Too many levels of symbolic links')
+
+
+@pytest.mark.parametrize(
+    'arguments',
+    [
+        ('run', 'LONG', '--mask', 'first.png'),
+        ('run', 'frames', '--mask', 'LONG'),
+        ('run', 'frames', '--mask', 'first.png', '--model', 'LONG'),
+        ('eval', 'LONG'),
+        ('page', 'frames', '--mask', 'LONG'),
+        ('bag', 'eval', 'LONG'),
+        ('doctor', '--model', 'LONG'),
+    ],
+)
+def test_a_name_that_no_disk_takes_is_one_line(
+    folder: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(folder)
+    name = 'x' * 300
+    assert main([name if each == 'LONG' else each for each in arguments]) != 0
+    out, err = capsys.readouterr()
+    assert 'Traceback' not in out + err
+    assert 'ile name too long' in out + err or 'no ' in out + err

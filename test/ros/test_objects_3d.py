@@ -587,6 +587,20 @@ def test_distortion_is_undone_and_told_once_unless_the_image_is_rectified(start_
     assert space.locate(flat, labels, '32FC1')[1]['x'] == pytest.approx(straight, abs=1e-3)
 
 
+def test_a_setting_that_the_camera_cannot_have_is_refused_and_nothing_changes(start_space) -> None:
+    space = start_space(distortion='none')
+    odd = {'d': [0.1] * 12, 'distortion_model': 'thin_prism_fisheye'}
+    space.send_info(**odd)
+    flat, labels = np.ones((240, 320), np.float32), np.ones((240, 320), np.uint8)
+    assert space.locate(flat, labels, '32FC1')
+    result = space.client.set_parameter('distortion', 'undo', space.name)
+    assert not result.successful
+    assert 'thin_prism_fisheye' in result.reason
+    space.send_info(**odd)
+    assert space.locate(flat, labels, '32FC1')
+    assert 'ROS failed' not in space.process.log
+
+
 def test_parameters_are_described_and_what_is_wrong_is_refused(space: Space) -> None:
     from rcl_interfaces.srv import DescribeParameters
 

@@ -22,6 +22,7 @@ import pytest
 
 pytest.importorskip('rclpy', reason='needs rclpy')
 
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from lifecycle_msgs.msg import Transition
 from robot import image_msg, PATIENCE_S, ROOT, SCENE, to_array
 from sensor_msgs.msg import Image
@@ -177,6 +178,17 @@ def test_a_stroke_in_the_browser_becomes_a_tracked_object(
     sending(lambda: (to_array(labels[-1]) == 3).any(), 'the object in the labels')
     sending(lambda: 3 in page.pictures[-1]['ids'], 'the object on the page')
     sending(lambda: objects().keys() == {3}, 'the object in the list')
+
+    odd = DiagnosticStatus(name='left/vos: objects', level=bytes([7]))
+    odd.values = [
+        KeyValue(key='object_3_state', value='odd'), KeyValue(key='object_3_score', value='abc'),
+    ]  # fmt: skip
+    reports = client.publisher(DiagnosticArray, '/diagnostics')
+    sending(
+        lambda: reports.publish(DiagnosticArray(status=[odd])) or objects() == {3: 'odd'},
+        'what another node says of it',
+    )
+    sending(lambda: objects() == {3: 'tracked'}, 'what it says itself')
 
     again = painted(slice(50, 80), slice(70, 110), 3)
     assert stroke(again) != stamp

@@ -59,6 +59,8 @@ def test_every_kind_of_hole_is_one() -> None:
     assert np.isnan(to_metres(stored, LIMITS)).tolist() == [[True] * 7 + [False]]
     assert not np.isnan(to_metres(stored, GeometryConfig(max_depth_m=0)))[0, 6]
     assert np.isnan(to_metres(np.array([[0, 30, 65535]], np.uint16), LIMITS)).all()
+    largest = np.array([[np.finfo(np.float32).max]])
+    assert np.isnan(to_metres(largest.astype(np.float32), GeometryConfig(max_depth_m=0))).all()
 
 
 @pytest.mark.parametrize(

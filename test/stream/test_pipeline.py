@@ -216,11 +216,12 @@ def test_of_two_masks_at_once_the_one_of_the_newer_image_counts(
 ) -> None:
     line = Line(make_segmenter, buffer_frames=1, mode=mode)  # type: ignore[arg-type]
     choose, used = line.pipeline._repairs.choose, list[Prompt]()
-    monkeypatch.setattr(
-        line.pipeline._repairs,
-        'choose',
-        lambda frame, given, known: used.append(given) or choose(frame, given, known),
-    )
+
+    def note(frame: Frame, given: Prompt, known: Sequence[int]) -> Prompt | None:
+        used.append(given)
+        return choose(frame, given, known)
+
+    monkeypatch.setattr(line.pipeline._repairs, 'choose', note)
     for stamp_ns in range(1, 9) if has_images else ():
         line.send(stamp_ns)
         line.work_off()

@@ -67,6 +67,18 @@ def known_models() -> dict[str, Path]:
     return found
 
 
+def is_file(path: Path) -> bool:
+    """
+    Tell whether a file is there.
+
+    :raises VosError: it cannot be told: no permission, or a name that is too long.
+    """
+    try:
+        return path.is_file()
+    except OSError as error:
+        raise VosError(f'cannot use {path}: {error.strerror}') from None
+
+
 def load_manifest(model: str | Path) -> Manifest:
     """
     Read a model's manifest.
@@ -79,7 +91,7 @@ def load_manifest(model: str | Path) -> Manifest:
     if folder.name == _MANIFEST:
         folder = folder.parent
     path = folder / _MANIFEST
-    if not path.is_file():
+    if not is_file(path):
         names = ', '.join(known) or 'none'
         raise VosError(
             f'unknown model {str(model)!r}: neither a known name ({names}) nor a folder with a '

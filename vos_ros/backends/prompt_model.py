@@ -9,7 +9,7 @@ import hashlib
 import json
 from pathlib import Path
 
-from vos_ros.backends import model_folders
+from vos_ros.backends import is_file, model_folders
 from vos_ros.config import InitConfig
 from vos_ros.datatypes import Float
 from vos_ros.errors import VosError
@@ -44,7 +44,7 @@ def open_prompt_network(model: str | Path = DEFAULT, threads: int = 1) -> Networ
     is_name = len(Path(model).parts) == 1 and str(model) in known
     folder = known[str(model)] if is_name else Path(model)
     path = folder / CARD
-    if not path.is_file():
+    if not is_file(path):
         names = ', '.join(known) or 'none'
         raise VosError(
             f'unknown prompt model {str(model)!r}: neither a known name ({names}) nor a folder '

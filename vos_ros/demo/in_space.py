@@ -121,6 +121,11 @@ def run(
             pace = choose_pace(source, manifest, rate_hz or None, engine)
         # A sequence of single images has no rate of its own.
         hz = rate_hz or min(pace.rate_hz, clip.rate_hz)
+        if late_ms > 500 / hz:  # depth would be matched with the labels of the next frame
+            raise VosError(
+                f'--late {late_ms:g} is more than half a period at {hz:g} Hz; take at most '
+                f'{500 / hz:.0f}, or a lower --rate'
+            )
         console.print(f'[b]{scene.NAME}[/b] with model [b]{manifest.name}[/b] at {hz:g} Hz')
         logs = out / 'logs'
         try:

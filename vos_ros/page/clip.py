@@ -53,6 +53,7 @@ class Clip:
         self._wanted: object | None = None  # a job goes on while this is its own
         self._state, self._problem = 'first frame', ''
         self._scores: dict[int, tuple[str, float]] = {}
+        self._has_written = False
         self._show(self._first, self._mask)
 
     def cameras(self) -> Mapping[str, Clip]:
@@ -125,7 +126,12 @@ class Clip:
         self._mask = mask
         self._show(self._first, mask)
         if not mask.any():
+            if self._has_written:  # else it would bring back what was removed
+                self._mask_path.unlink(missing_ok=True)
+                self._has_written = False
+                return f'no object is left; {self._mask_path} is removed'
             return 'no object is left'
+        self._has_written = True
         write_label_png(self._mask_path, mask)
         return f'written to {self._mask_path}'
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+import math
 import os
 import re
 import sys
@@ -96,7 +97,7 @@ class Segmenter:
         rows = []
         for i, state in _states(report):
             named = self._names.get(i) or objects.get(f'object_{i}_name', '')
-            score = float(objects.get(f'object_{i}_score', 'nan'))
+            score = _number(objects.get(f'object_{i}_score'))
             rows.append({'id': i, 'state': state, 'score': score, 'name': named})
         inference = report.get('inference', (0, '', {}))[2]
         images = report.get('input', (0, '', {}))[2]
@@ -193,7 +194,7 @@ class Segmenter:
         before = self._reported_ids()
         self._report = {
             part: (
-                int.from_bytes(status.level, 'little'),
+                min(int.from_bytes(status.level, 'little'), len(_LEVELS) - 1),
                 tidy(status.message, 300),
                 {value.key: tidy(value.value, 300) for value in status.values[:2000]},
             )
@@ -384,6 +385,15 @@ class PromptPage(Node):
             reports.setdefault(f'/{name}', {})[part] = status
         for name in reports.keys() & self._found.keys():
             self._found[name].take_report(reports[name])
+
+
+def _number(text: str | None) -> float | None:
+    """Read a number that JSON can hold; whatever else a peer wrote is None."""
+    try:
+        number = float(text or 'nan')
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
 
 
 def _states(report: Report) -> list[tuple[int, str]]:

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 import hmac
 import ipaddress
 import json
+import logging
 from pathlib import Path
 import secrets
 import socket
@@ -38,6 +39,8 @@ from vos_ros.formats.boxes import Box
 from vos_ros.formats.marks import Marks
 from vos_ros.formats.masks import ids_in, Reading, reading_of
 from vos_ros.page.feed import Camera, from_runs, Shot, Source, to_ids, to_runs
+
+_LOGGER = logging.getLogger(__name__)
 
 STATIC = Path(__file__).resolve().parent / 'static'
 #: Longest message of a viewer, bytes; a mask of 1080 rows painted by hand takes some 50 KB.
@@ -407,7 +410,10 @@ class PageServer:
 
     async def _send_statuses(self, viewer: _Viewer) -> None:
         while not viewer.socket.closed:
-            await self._send_status(viewer)
+            try:
+                await self._send_status(viewer)
+            except Exception as error:  # the next one may be in order
+                _LOGGER.warning('the page has no status to show: %s', error)
             await asyncio.sleep(_STATUS_S)
 
     async def _send_status(self, viewer: _Viewer) -> None:

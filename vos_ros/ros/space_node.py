@@ -150,9 +150,12 @@ class Objects3dNode(Node):
     def _on_set_parameters(self, given: list[Parameter]) -> SetParametersResult:
         changes = {each.name: each.value for each in given if each.name in _NAMES}
         try:
-            self._config = self._read(changes)
+            config = self._read(changes)
+            if self._info is not None:
+                self._camera_from(self._info, config)  # it must be one that can be used
         except VosError as error:
             return SetParametersResult(successful=False, reason=str(error))
+        self._config = config
         self._matcher.config = self._config.sync
         self._check_tf()
         if 'distortion' in changes and self._info is not None:
@@ -205,12 +208,16 @@ class Objects3dNode(Node):
             self.error_log.log(error)
             return None
 
+    def _camera_from(self, msg: CameraInfo, config: Objects3dConfig) -> Camera:
+        topic = self._inputs[DEPTH].topic_name
+        is_rectified = config.distortion == 'none' or (
+            config.distortion == 'auto' and 'rect' in topic
+        )
+        return read_camera(msg, is_rectified=is_rectified)
+
     def _take_camera(self, msg: CameraInfo) -> None:
         topic = self._inputs[DEPTH].topic_name
-        is_rectified = self._config.distortion == 'none' or (
-            self._config.distortion == 'auto' and 'rect' in topic
-        )
-        camera = read_camera(msg, is_rectified=is_rectified)
+        camera = self._camera_from(msg, self._config)
         self._info = msg
         if camera == self._camera:  # with its table of rays, which takes a while to make
             return

@@ -23,6 +23,9 @@ Float = npt.NDArray[np.float32]
 
 #: encoding -> dtype; mono16 is what some drivers call 16UC1.
 _ENCODINGS: dict[str, Any] = {'16UC1': np.uint16, 'mono16': np.uint16, '32FC1': np.float32}
+#: Where there is no limit: beyond that it is a number for "nothing came back", such as the largest
+#: float.
+_FARTHEST_M = 1e5
 _M_PER_MM = np.float32(1e-3)
 
 
@@ -58,7 +61,7 @@ def to_metres(stored: npt.NDArray[Any], limits: GeometryConfig) -> Float:
         if stored.itemsize == 2
         else (np.array(stored, np.float32))
     )
-    most = limits.max_depth_m or float(np.finfo(np.float32).max)
+    most = limits.max_depth_m or _FARTHEST_M
     with np.errstate(invalid='ignore'):
         is_good = (metres >= limits.min_depth_m) & (metres <= most) & (metres > 0)
     metres[~is_good] = np.nan
