@@ -40,7 +40,8 @@ def test_many_objects_are_followed_at_once(client, start_node, objects: int) -> 
 
 @pytest.mark.parametrize('is_active', [True, False])
 def test_of_many_removals_at_once_none_is_lost(client, start_node, is_active: bool) -> None:
-    robot = Robot(client, start_node(max_objects=10, threads=1))
+    settings = {'init.wait_s': 60.0, 'input_size': 96}  # whatever else is busy
+    robot = Robot(client, start_node(max_objects=10, threads=1, **settings))
     robot.prompt(grid(10))
     remove = client.publisher(UInt16MultiArray, 'remove_objects', 1000)
     if not is_active:
