@@ -24,7 +24,9 @@ def grid(objects: int) -> np.ndarray:
 @pytest.mark.parametrize('objects', [10, 12])
 def test_many_objects_are_followed_at_once(client, start_node, objects: int) -> None:
     settings = {'diagnostics.period_s': 0.1, 'init.wait_s': 60.0, 'input_size': 96, 'threads': 1}
-    robot = Robot(client, start_node(model='deformable_mb', max_objects=12, **settings))
+    name = f'/many_{objects}'  # all nodes of this module run until its end
+    node = start_node('-r', f'__ns:={name}', model='deformable_mb', max_objects=12, **settings)
+    robot = Robot(client, node, name)
     mask = grid(objects)
     assert np.array_equal(to_array(robot.prompt(mask)), mask)
     found = to_array(robot.segment())
@@ -33,7 +35,7 @@ def test_many_objects_are_followed_at_once(client, start_node, objects: int) -> 
         for k in range(1, objects + 1)
     ]
     assert np.mean(scores) > 0.5, scores  # the same picture again: nothing has moved
-    remove = client.publisher(UInt16MultiArray, 'remove_objects')
+    remove = client.publisher(UInt16MultiArray, f'{name}/remove_objects')
     remove.publish(UInt16MultiArray(data=[2]))
     client.wait(lambda: 2 not in np.unique(to_array(robot.segment())), 'the removal')
 
@@ -41,16 +43,18 @@ def test_many_objects_are_followed_at_once(client, start_node, objects: int) -> 
 @pytest.mark.parametrize('is_active', [True, False])
 def test_of_many_removals_at_once_none_is_lost(client, start_node, is_active: bool) -> None:
     settings = {'init.wait_s': 60.0, 'input_size': 96}  # whatever else is busy
-    robot = Robot(client, start_node(max_objects=10, threads=1, **settings))
+    name = f'/burst_{is_active}'
+    node = start_node('-r', f'__ns:={name}', max_objects=10, threads=1, **settings)
+    robot = Robot(client, node, name)
     robot.prompt(grid(10))
-    remove = client.publisher(UInt16MultiArray, 'remove_objects', 1000)
+    remove = client.publisher(UInt16MultiArray, f'{name}/remove_objects', 1000)
     if not is_active:
-        client.change_state(Transition.TRANSITION_DEACTIVATE)
+        client.change_state(Transition.TRANSITION_DEACTIVATE, robot.name)
     for _ in range(12):
         for object_id in range(1, 10):
             remove.publish(UInt16MultiArray(data=[object_id]))
     if not is_active:
-        client.change_state(Transition.TRANSITION_ACTIVATE)
+        client.change_state(Transition.TRANSITION_ACTIVATE, robot.name)
     client.wait(
         lambda: robot.segment() and robot.fresh('objects')['count'] == '1', 'all of the removals'
     )
