@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from vos_ros.commands.cli import main
-from vos_ros.demo import clouds
+from vos_ros.demo import clouds, in_space
+from vos_ros.errors import VosError
 from vos_ros.harness import scene
 
 TINY = Path(__file__).parents[1] / 'data' / 'tiny'
@@ -125,3 +126,8 @@ def test_the_demo_measures_where_things_are_over_dds(tmp_path: Path, capsys: Any
     sheet = cv2.imread(str(out / 'clouds.png'))
     assert sheet is not None
     assert sheet.shape[1] == 3 * clouds.WIDTH_PX
+
+
+def test_depth_that_is_nearer_to_the_next_image_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(VosError, match='--late 400 is more than half a period at 10 Hz'):
+        in_space.run(out=tmp_path / 'out', frames=2, rate_hz=10.0, late_ms=400.0)

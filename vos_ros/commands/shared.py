@@ -128,9 +128,9 @@ def guard(command: F) -> F:
             print(f'vos: {error}', file=sys.stderr)
             raise typer.Exit(BAD_INPUT) from None
         except OSError as error:
-            if error.errno not in _DISK and error.filename is None:
-                raise
             if error.errno not in _DISK:  # no permission, a name that is too long, ...
+                if error.filename is None:
+                    raise
                 print(f'vos: cannot use {error.filename}: {error.strerror}', file=sys.stderr)
                 raise typer.Exit(BAD_INPUT) from None
             where = f' {error.filename}' if error.filename else ''

@@ -243,9 +243,11 @@ def tune(
             note(line)
 
     manifest = load_manifest(model)
-    sizes = ladder(input_size or manifest.short_side)
-    if manifest.fixed is not None:
-        sizes = (input_size or min(manifest.fixed[:2]),)
+    sizes = (
+        ladder(input_size or manifest.short_side)
+        if manifest.fixed is None
+        else (input_size or min(manifest.fixed[:2]),)
+    )
     everything: dict[Setting, list[float]] = {}
     for size in sizes:
         times = measure(settings(model, size, backends), camera, objects, rounds, note_once)

@@ -131,8 +131,8 @@ class Clip:
                 self._has_written = False
                 return f'no object is left; {self._mask_path} is removed'
             return 'no object is left'
-        self._has_written = True
         write_label_png(self._mask_path, mask)
+        self._has_written = True
         return f'written to {self._mask_path}'
 
     def _back(self) -> None:

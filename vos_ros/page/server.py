@@ -409,11 +409,14 @@ class PageServer:
             await viewer.socket.send_str(json.dumps(values))
 
     async def _send_statuses(self, viewer: _Viewer) -> None:
+        said = ''
         while not viewer.socket.closed:
             try:
                 await self._send_status(viewer)
             except Exception as error:  # the next one may be in order
-                _LOGGER.warning('the page has no status to show: %s', error)
+                if str(error) != said:
+                    _LOGGER.warning('the page has no status to show: %s', error)
+                said = str(error)
             await asyncio.sleep(_STATUS_S)
 
     async def _send_status(self, viewer: _Viewer) -> None:

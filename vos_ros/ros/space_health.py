@@ -134,10 +134,10 @@ class SpaceHealth:
         if self._is_recent(DEPTH, now):
             findings.add(
                 WARN,
-                f'{matcher.depth_missing} labels had no depth image of within '
-                f'{matcher.tolerance_ms:.0f} ms (sync.tolerance_ms) when they were there for '
-                f'{matcher.config.wait_ms:.0f} ms (sync.wait_ms): if its stamps are those of the '
-                'labels and it comes late, raise sync.wait_ms, not the tolerance',
+                f'{matcher.depth_missing} labels had no depth image with a stamp within '
+                f'{matcher.tolerance_ms:.0f} ms (sync.tolerance_ms) that came within '
+                f'{matcher.config.wait_ms:.0f} ms (sync.wait_ms); where depth has the same stamps '
+                'but comes late, raise sync.wait_ms, not the tolerance',
             )
         for line in notes:
             findings.add(WARN, line)

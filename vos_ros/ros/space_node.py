@@ -151,7 +151,7 @@ class Objects3dNode(Node):
         changes = {each.name: each.value for each in given if each.name in _NAMES}
         try:
             config = self._read(changes)
-            if self._info is not None:
+            if 'distortion' in changes and self._info is not None:
                 self._camera_from(self._info, config)  # it must be one that can be used
         except VosError as error:
             return SetParametersResult(successful=False, reason=str(error))

@@ -320,13 +320,12 @@ class Pipeline(Generic[T]):
 
     def _note_drawn(self, frame: Frame, prompt: Prompt, fitting: Sequence[Prompt]) -> None:
         """Remember the image of each object's mask; what nobody knows any more is dropped."""
-        known, newest_ns = self._segmenter.object_ids, _drawn_on(fitting[-1], frame)
+        known, ids = self._segmenter.object_ids, ids_in(prompt.label_map)
         self._drawn_ns = {k: at_ns for k, at_ns in self._drawn_ns.items() if k in known}
-        self._drawn_ns |= dict.fromkeys(ids_in(prompt.label_map), newest_ns)
-        for one in fitting[:-1]:
-            for k in ids_in(one.label_map):
-                if k in self._drawn_ns and not (fitting[-1].label_map == k).any():
-                    self._drawn_ns[k] = _drawn_on(one, frame)
+        self._drawn_ns |= dict.fromkeys(ids, _drawn_on(fitting[-1], frame))
+        for one in fitting if len(fitting) > 1 else ():  # an object's newest mask comes last
+            at_ns = _drawn_on(one, frame)
+            self._drawn_ns |= {k: at_ns for k in ids_in(one.label_map) if k in ids}
 
     def _step_catch_up(self) -> None:
         """Follow late objects to a newer one of the frames kept; at the newest, they join."""

@@ -353,6 +353,9 @@ def test_masks_are_found_whatever_the_case_and_what_is_none_is_told(
     cv2.imwrite(str(folder / 'thing.jpg'), masks[0] * 255)
     with pytest.raises(ValueError, match=r'thing\.jpg: masks are PNG files'):
         label()
+    cv2.imwrite(str(folder / 'thing.png'), masks[0] * 255)
+    label()  # a picture beside the mask is nobody's business
+    (folder / 'thing.png').unlink()
     (folder / 'thing.jpg').rename(folder / 'thing.Png')
     (folder / 'thing.png').write_bytes(b'')
     with pytest.raises(ValueError, match='is for the same video'):

@@ -9,7 +9,7 @@ import pytest
 torch = pytest.importorskip('torch', reason='the training package needs torch')
 
 from vos_distill.networks.averaging import average  # noqa: E402
-from vos_distill.networks.checkpoint import save_checkpoint  # noqa: E402
+from vos_distill.networks.checkpoint import load_checkpoint, save_checkpoint  # noqa: E402
 from vos_distill.networks.presets import build_student  # noqa: E402
 from vos_distill.networks.weights import load_network  # noqa: E402
 
@@ -20,7 +20,8 @@ def write(path: Path, seed: int, preset: str = 'tiny') -> Path:
     torch.manual_seed(seed)
     student = build_student(preset)
     told = {'preset': preset, 'step': 100, 'seconds': 5.0, 'recipe': f'r{seed}'}
-    save_checkpoint(path, {'student': student.state_dict(), **told})
+    live = {'optimiser': {'state': torch.zeros(9)}}  # as the last.pt of a run has it
+    save_checkpoint(path, {'student': student.state_dict(), **told, **live})
     return path
 
 
@@ -29,6 +30,7 @@ def test_average_is_the_mean_and_says_what_of(tmp_path: Path) -> None:
     average(paths, tmp_path / 'mean.pt')
     network, state = load_network(tmp_path / 'mean.pt')
     assert (state['step'], state['seconds']) == (300, 15.0)
+    assert 'optimiser' not in load_checkpoint(tmp_path / 'mean.pt')
     assert state['averaged'] == ['r0', 'r1', 'r2']
     parts = [load_network(path)[0].state_dict() for path in paths]
     for name, tensor in network.state_dict().items():

@@ -42,7 +42,7 @@ from vos_ros.formats.label_png import read_prompt_png, write_label_png
 from vos_ros.sequences import open_sequence
 from vos_ros.sequences.folder import list_images
 
-_NO_MASKS = ('.jpg', '.jpeg', '.bmp', '.gif', '.tif', '.tiff', '.webp', '.npy', '.json')
+_NO_MASKS = ('.jpg', '.jpeg', '.bmp', '.gif', '.tif', '.tiff', '.webp', '.npy')
 _VIDEOS = ('.mp4', '.avi', '.mov', '.mkv', '.webm', '.m4v')
 _QUALITY = 92
 _STRIP_FRAMES = 8  # frames in a strip
@@ -219,16 +219,19 @@ def _starts_of(
     if masks is not None and not masks.is_dir():
         raise ValueError(f'{masks}: there is no such folder; give one with VIDEO.png')
     by_name: dict[str, Path] = {}
+    others: list[Path] = []
     for path in sorted(masks.iterdir()) if masks is not None else ():
         if path.name.startswith('.'):
             continue
-        suffix = path.suffix.lower()
-        if path.stem in names and suffix in _NO_MASKS:
-            raise ValueError(f'{path}: masks are PNG files; store it as {path.stem}.png')
-        if suffix == '.png':
-            if path.stem in by_name:
-                raise ValueError(f'{path}: {by_name[path.stem].name} is for the same video')
+        if path.suffix.lower() != '.png':
+            others.append(path)
+        elif path.stem in by_name:
+            raise ValueError(f'{path}: {by_name[path.stem].name} is for the same video')
+        else:
             by_name[path.stem] = path
+    for path in others:
+        if path.stem in names - by_name.keys() and path.suffix.lower() in _NO_MASKS:
+            raise ValueError(f'{path}: masks are PNG files; store it as {path.stem}.png')
     strays = by_name.keys() | boxes.keys()
     if strays - names:
         raise ValueError(
