@@ -28,7 +28,7 @@ from vos_ros.errors import VosError
 
 FOLDER = Path(__file__).resolve().parent
 #: In the rooms, but no benchmarks: what these are made of, or run in other processes.
-_PARTS = {'rig', 'timed_node', 'page_viewer', 'peer_export', 'peer_worker', 'bare'}
+_PARTS = {'rig', 'timed_node', 'page_viewer', 'peer_export', 'peer_worker', 'since_worker', 'bare'}
 
 
 def scripts() -> dict[str, str]:

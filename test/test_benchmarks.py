@@ -373,3 +373,24 @@ def test_a_part_of_other_settings_is_refused(tmp_path: Path) -> None:
     assert prompts.read_part(path, {'hands': 3})
     with pytest.raises(VosError, match='other settings'):
         prompts.read_part(path, {'hands': 2})
+
+
+def test_two_checkouts_step_the_same_frames_in_turns(tmp_path: Path) -> None:
+    since = importlib.import_module('engine.since')
+    images = np.random.default_rng(0).integers(0, 255, (10, 48, 64, 3), np.uint8)
+    labels = np.zeros((48, 64), np.uint8)
+    labels[10:30, 20:40] = 1
+    clip = tmp_path / 'clip.npz'
+    np.savez(clip, images=images, stamps=np.arange(10) * 40_000_000, labels=labels)
+    way = (FOLDER.parent, 'fast_mb_slim_reveal_int8')
+
+    older, this = since.measure([way, way], clip, 10, 1)
+
+    assert len(this['ms']) == len(older['ms']) == 4  # of two blocks of four, the second
+    assert this['found'] == older['found']
+
+
+def test_a_checkout_that_does_not_start_is_named(tmp_path: Path) -> None:
+    since = importlib.import_module('engine.since')
+    with pytest.raises(VosError, match='has ended'):
+        since.measure([(FOLDER.parent, 'no_such_model')], tmp_path / 'none.npz', 8, 1)
