@@ -189,6 +189,19 @@ def test_a_mask_of_an_older_frame_that_comes_later_takes_the_place_of_no_newer_o
     assert line.tracked()[-1] == (7, (1,))
 
 
+def test_a_mask_of_an_image_without_a_stamp_is_newer_than_all_before(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _sent_and_prompted(line)
+    taken = line.started(monkeypatch)
+    for _ in range(2):
+        line.ask(prompt(1, stamp_ns=0))
+        line.send(0)
+        line.work_off()
+    assert taken == [{1}, {1}]
+    assert not line.errors
+
+
 def test_what_else_is_in_an_older_mask_is_taken_all_the_same(
     line: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:

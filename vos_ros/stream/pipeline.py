@@ -280,7 +280,7 @@ class Pipeline(Generic[T]):
         left: list[Prompt] = []
         for prompt in prompts:
             own_ns = _drawn_on(prompt, frame)
-            if own_ns >= max(drawn.values(), default=0):
+            if not own_ns or own_ns >= max(drawn.values(), default=0):
                 left.append(prompt)
                 continue
             ids = frozenset(ids_in(prompt.label_map))
@@ -411,5 +411,9 @@ class Pipeline(Generic[T]):
 
 
 def _drawn_on(prompt: Prompt, frame: Frame) -> int:
-    """Return the stamp of the image that a mask is of; it may be older than the frame it gets."""
-    return min(prompt.stamp_ns or frame.stamp_ns, frame.stamp_ns)
+    """
+    Return the stamp of the image that a mask is of; it may be older than the frame it gets.
+
+    0 = neither has one: it is of the next image, and so newer than all before.
+    """
+    return min(filter(None, (prompt.stamp_ns, frame.stamp_ns)), default=0)
