@@ -312,6 +312,9 @@ def test_own_clips_may_have_lists(tmp_path: Path) -> None:
         names('train')
     with pytest.raises(VosError, match=r"no clip 'x'.*found are: a, b, c"):
         names(only=('x',))
+    own_clip(tmp_path / 'kitchen 1')
+    (tmp_path / 'ImageSets/val.txt').write_bytes('\ufeffc\r\n \r\nkitchen 1 \r\n'.encode())
+    assert names() == ['c', 'kitchen 1'], 'as Windows writes a list, and a name with a space'
 
 
 def test_a_folder_without_masks_says_which_layouts_there_are(tmp_path: Path) -> None:

@@ -212,8 +212,10 @@ def read_list(file: Path) -> list[str]:
     :raises VosError: the file cannot be read.
     """
     try:
-        text = read_bytes(file, 'list').decode()
-        lines = [line.split()[0] for line in text.splitlines() if line.strip()]
+        text = read_bytes(file, 'list').decode('utf-8-sig')
     except UnicodeDecodeError as error:
         raise VosError(f'cannot read the list {file}: {error}') from error
-    return list(dict.fromkeys(line.split('/')[-2] if '/' in line else line for line in lines))
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    # a name may have spaces; a line of 2016 is the path of an image and that of its mask
+    names = [line.split()[0].split('/')[-2] if '/' in line else line for line in lines]
+    return list(dict.fromkeys(names))

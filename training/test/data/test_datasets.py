@@ -679,6 +679,40 @@ def test_own_clips_are_split_by_lists(tmp_path: Path) -> None:
     assert [video.name for video in load_videos([root])] == ['c']
 
 
+def test_lists_as_people_write_them(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    root = tmp_path / 'own'
+    for name in ('kitchen 1', 'hall'):
+        write_clip(root / name / 'images', root / name / 'masks', [mask(1)] * 3)
+    lists = root / 'ImageSets'
+    lists.mkdir()
+    (lists / 'val.txt').write_bytes('\ufeffkitchen 1\r\n \r\n'.encode())
+    assert [video.name for video in load_videos([root])] == ['hall'], 'a byte order mark, spaces'
+    with caplog.at_level(logging.INFO):
+        (lists / 'val.txt').write_text('kitchen_1\n')
+        assert len(load_videos([root])) == 2
+    assert 'val.txt names 1 clips that are not there, such as kitchen_1' in caplog.text
+
+
+@pytest.mark.parametrize('layout', ['davis', 'own'])
+def test_lists_that_leave_no_clip_are_named(tmp_path: Path, layout: str) -> None:
+    for name in ('bear', 'dog'):
+        if layout == 'davis':
+            davis(tmp_path, name, [mask(1)] * 3)
+        else:
+            write_clip(tmp_path / name / 'images', tmp_path / name / 'masks', [mask(1)] * 3)
+    (tmp_path / 'ImageSets').mkdir()
+    path = tmp_path / 'ImageSets/val.txt'
+    path.write_text('dog\nbear\n')
+    with pytest.raises(ValueError, match=r'val.txt names all of the 2 clips'):
+        load_videos([tmp_path])
+    path.with_name('train.txt').write_text('cat\n')
+    with pytest.raises(ValueError, match=r'train.txt names none of the 2 .*such as bear'):
+        load_videos([tmp_path])
+    path.with_name('train.txt').write_bytes(b'\xff\xfe')
+    with pytest.raises(ValueError, match=r'cannot read the list .*train.txt'):
+        load_videos([tmp_path])
+
+
 def test_davis_layout_without_a_train_list_leaves_out_what_val_lists(tmp_path: Path) -> None:
     for name in ('bear', 'dog'):
         davis(tmp_path, name, [mask(1)] * 3)

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where the frames and masks of a published data set, or of one's own clips, lie on the disk."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 import json
 import logging
@@ -13,6 +13,8 @@ import numpy as np
 
 from vos_distill.data.files import Pair
 from vos_distill.data.findings import Findings, stray_masks
+from vos_ros.errors import VosError
+from vos_ros.sequences.davis import read_list
 from vos_ros.sequences.folder import list_images, natural_key
 
 log = logging.getLogger(__name__)
@@ -66,23 +68,22 @@ def find_clips(root: Path) -> list[ClipFiles]:
     own. A clip that has masks on some frames only consists of those.
 
     :param root: of the data set; for YouTube-VOS and BL30K also the folder below it.
-    :raises ValueError: no such folder, or none of these layouts.
+    :raises ValueError: no such folder, or none of these layouts; the lists cannot be read, or
+        leave no clip.
     """
     base = _published(root)
     if base is not None:
         return _davis_clips(base) or _flat_clips(base)
-    is_listed = _for_training(root / 'ImageSets')
-    clips = [
-        _clip(folder / 'images', folder / 'masks', folder.name, folder / 'confidence')
-        for folder in (root, *subfolders(root))
-        if _is_own_clip(folder) and is_listed(folder.name)
-    ]
-    if not clips:
+    folders = [folder for folder in (root, *subfolders(root)) if _is_own_clip(folder)]
+    if not folders:
         raise ValueError(
             f'{root}: no videos with masks; expected JPEGImages/ and Annotations/ as in DAVIS, '
             'YouTube-VOS or BL30K, or own clips as CLIP/images/ and CLIP/masks/'
         )
-    return clips
+    return [
+        _clip(folder / 'images', folder / 'masks', folder.name, folder / 'confidence')
+        for folder in _for_training(folders, root / 'ImageSets')
+    ]
 
 
 def clips_in_list(clips: Sequence[ClipFiles], path: Path) -> list[ClipFiles]:
@@ -93,7 +94,7 @@ def clips_in_list(clips: Sequence[ClipFiles], path: Path) -> list[ClipFiles]:
     :raises ValueError: it cannot be read, or names none of the clips.
     """
     try:
-        names = {line.strip() for line in path.read_text(encoding='utf-8').splitlines()} - {''}
+        names = {line.strip() for line in path.read_text('utf-8-sig').splitlines()} - {''}
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else 'it is no text'
         raise ValueError(
@@ -184,7 +185,6 @@ def _davis_clips(base: Path) -> list[ClipFiles]:
         return []
     # the full data set holds the same clips twice, the other time at several times the size
     size = next((one for one in sizes if one.name == '480p'), sizes[0])
-    is_listed = _for_training(base / 'ImageSets')
     return [
         _clip(
             folder,
@@ -192,25 +192,49 @@ def _davis_clips(base: Path) -> list[ClipFiles]:
             folder.name,
             base / 'Confidences' / size.name / folder.name,
         )
-        for folder in subfolders(size)
-        if is_listed(folder.name)
+        for folder in _for_training(subfolders(size), base / 'ImageSets')
     ]
 
 
-def _for_training(folder: Path) -> Callable[[str], bool]:
-    """Tell clips to train on: those of the train lists, else all but those of the val lists."""
-    train, val = (_names_in(folder, split) for split in ('train', 'val'))
-    if train is not None:
-        return lambda name: name in train
-    return lambda name: name not in (val or ())
+def _for_training(clips: Sequence[Path], lists: Path) -> list[Path]:
+    """
+    Choose the clips to train on: those of the train lists, else all but those of the val lists.
+
+    :param lists: folder with the lists.
+    :raises ValueError: a list cannot be read, or no clip is left.
+    """
+    train, val = (_names_in(lists, split) for split in ('train', 'val'))
+    split, listed = ('val', val or set()) if train is None else ('train', train)
+    # a name that is not there may be mistyped, and then its clip is on the wrong side
+    if missing := sorted(listed - {clip.name for clip in clips}):
+        log.info(
+            '%s: %s.txt names %d clips that are not there, such as %s',
+            lists,
+            split,
+            len(missing),
+            missing[0],
+        )
+    chosen = [clip for clip in clips if (clip.name in listed) == (train is not None)]
+    if not chosen:
+        named = 'none' if train is not None else 'all'
+        raise ValueError(
+            f'{lists}: no clip is left to train on, as {split}.txt names {named} of the '
+            f'{len(clips)} clips that are there (such as {clips[0].name})'
+        )
+    return chosen
 
 
-def _names_in(folder: Path, split: str) -> set[str] | None:
-    """Read the names in the lists of a split; None where there is no list."""
-    files = sorted(folder.rglob(f'{split}.txt'))
-    first = [line.split()[0] for file in files for line in file.read_text().splitlines() if line]
-    # 2016 lists the files of every frame, /JPEGImages/480p/bear/00000.jpg, 2017 names alone
-    return {Path(one).parent.name if '/' in one else one for one in first} if files else None
+def _names_in(lists: Path, split: str) -> set[str] | None:
+    """
+    Read the names in the lists of a split; None where there is no list.
+
+    :raises ValueError: a list cannot be read.
+    """
+    files = sorted(lists.rglob(f'{split}.txt'))
+    try:
+        return {name for file in files for name in read_list(file)} if files else None
+    except VosError as error:
+        raise ValueError(str(error)) from error
 
 
 def _flat_clips(base: Path) -> list[ClipFiles]:
