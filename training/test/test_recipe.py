@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from vos_distill.data import ClipConfig
-from vos_distill.recipe import Recipe
+from vos_distill.recipe import read_yaml, Recipe
 
 
 @pytest.mark.parametrize('part', [Recipe, ClipConfig])
@@ -72,6 +72,8 @@ def test_every_key_that_is_a_number_has_bounds_that_its_default_is_in(
         ('3: 4', 'the key 3 must be text'),
         ('clip: {3: 4}', r'unknown clip\.3'),
         ('steps: [', 'not valid YAML'),
+        ('steps: 5\nbatch: 2\nsteps: 6', 'the key steps is given twice .*line 3'),
+        ('clip: {size: 64, size: 96}', 'the key size is given twice'),
         ('[steps]', 'must be keys and values'),
         ('word', "must be keys and values .*, not 'word'"),
     ],
@@ -93,6 +95,12 @@ def test_a_recipe_that_is_no_text_or_not_there_is_named(tmp_path: Path) -> None:
     (tmp_path / 'a.yaml').write_bytes(b'\xff\xfe\x80')
     with pytest.raises(ValueError, match=r'a\.yaml: not valid YAML'):
         Recipe.read(tmp_path / 'a.yaml')
+
+
+def test_a_key_that_a_merge_brings_may_be_given_again(tmp_path: Path) -> None:
+    path = tmp_path / 'a.yaml'
+    path.write_text('a: {b: &b {c: 1}}\nd: {e: &e {<<: *b, c: 2}}\nf: {<<: *e, c: 3}')
+    assert read_yaml(path) == {'a': {'b': {'c': 1}}, 'd': {'e': {'c': 2}}, 'f': {'c': 3}}
 
 
 def test_an_empty_recipe_is_the_default(tmp_path: Path) -> None:

@@ -459,15 +459,32 @@ def _is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
+class _OnceLoader(yaml.SafeLoader):
+    """Refuses a key that is given twice: of the two YAML would drop the first, in silence."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        """Look before `<<` is resolved: keys that it brings may be given again."""
+        node = super().compose_mapping_node(anchor)
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in seen:
+                    raise yaml.MarkedYAMLError(
+                        problem=f'the key {key.value} is given twice', problem_mark=key.start_mark
+                    )
+                seen.add(key.value)
+        return node
+
+
 def read_yaml(path: Path) -> dict[str, Any]:
     """
     Read a YAML file of keys and values; an empty one has none.
 
-    :raises ValueError: not readable, broken, or something else than text keys with values; names
-        the path.
+    :raises ValueError: not readable, broken, a key that is given twice, or something else than
+        text keys with values; names the path.
     """
     try:
-        raw = yaml.safe_load(path.read_text(encoding='utf-8'))
+        raw = yaml.load(path.read_text(encoding='utf-8'), _OnceLoader)
     except OSError as error:
         raise ValueError(f'{path}: cannot be read ({error.strerror})') from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
