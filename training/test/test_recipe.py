@@ -68,6 +68,7 @@ def test_every_key_that_is_a_number_has_bounds_that_its_default_is_in(
         ('videos: [3]', 'videos must be names of folders'),
         ('families: [3]', 'families must be dict'),
         ('families: {a: -1.0}', 'families must be names with weights from 0'),
+        ('families: {a: .inf}', 'families must be names with weights from 0'),
         ('families: {3: 1.0}', 'families must be names with weights from 0'),
         ('3: 4', 'the key 3 must be text'),
         ('clip: {3: 4}', r'unknown clip\.3'),

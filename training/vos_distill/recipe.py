@@ -410,7 +410,7 @@ def _check_value(path: str, name: str, value: object, item: Field[Any]) -> None:
         raise ValueError(f'{path}: {name} must be names of folders, not {value!r}')
     if item.name == 'families':
         shares = cast(dict[object, object], value)
-        if not all(isinstance(k, str) and _is_number(v) and v >= 0 for k, v in shares.items()):  # type: ignore[operator]  # a number by then
+        if not all(isinstance(k, str) and _is_weight(v) for k, v in shares.items()):
             raise ValueError(f'{path}: {name} must be names with weights from 0, not {value!r}')
     if item.name == 'still_repeats':
         times = cast(dict[object, object], value)
@@ -457,6 +457,10 @@ def _are_rising_shares(values: list[Any]) -> bool:
 
 def _is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _is_weight(value: object) -> bool:
+    return _is_number(value) and 0 <= cast(float, value) < math.inf
 
 
 class _OnceLoader(yaml.SafeLoader):

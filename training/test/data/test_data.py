@@ -3,6 +3,7 @@
 """Clips: what the composer promises, on photographs and a video drawn here."""
 
 from dataclasses import replace
+import logging
 
 import cv2
 import numpy as np
@@ -166,7 +167,9 @@ def test_clips_are_what_they_were_where_nothing_is_revealed(stills: list[Still])
         assert not next(clips).revealed
 
 
-def test_a_family_has_its_share_whatever_the_number_of_its_clips() -> None:
+def test_a_family_has_its_share_whatever_the_number_of_its_clips(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     def clip(source: str, name: str, frames: int) -> MemoryVideo:
         return MemoryVideo(name, [np.zeros((4, 4, 3), np.uint8)] * frames, source=source)
 
@@ -179,6 +182,10 @@ def test_a_family_has_its_share_whatever_the_number_of_its_clips() -> None:
     np.testing.assert_allclose(video_shares(videos, {}), np.array([10, 30, 5, 60]) / 105)
     with pytest.raises(ValueError, match='every clip has the weight 0'):
         video_shares(videos, {'mixed': 0.0, 'davis': 0.0})
+    assert not caplog.text
+    with caplog.at_level(logging.INFO):
+        video_shares(videos, {'mixed/sbi': 1.0, 'mixde': 2.0})
+    assert 'families: no clip is of mixde' in caplog.text
 
 
 def test_pick_object_leaves_out_what_fills_the_picture() -> None:

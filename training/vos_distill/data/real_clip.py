@@ -3,6 +3,7 @@
 """Clips cut out of real videos."""
 
 from collections.abc import Mapping, Sequence
+import logging
 from typing import NamedTuple
 
 import cv2
@@ -15,6 +16,7 @@ from vos_distill.data.objects import object_ids, one_of
 from vos_distill.data.videos import Video
 from vos_ros.formats.masks import VOID
 
+log = logging.getLogger(__name__)
 _STARTS = 8  # draws of a start frame that shows an object, before another video is taken
 
 
@@ -28,7 +30,7 @@ def video_shares(videos: Sequence[Video], families: Mapping[str, float]) -> Matr
 
     :param families: weight of each family; its name is the begin of SET/CLIP, the longest one that
         fits counts. Clips in none are a family of their set, of weight 1. Empty = all clips
-        are one family.
+        are one family. A name that fits none may be mistyped, and is told.
     """
     lengths = np.array([min(len(v), 60) for v in videos], np.float64)
     if not videos:
@@ -40,6 +42,8 @@ def video_shares(videos: Sequence[Video], families: Mapping[str, float]) -> Matr
         or v.source
         for v in videos
     ]
+    if strangers := sorted(set(families) - set(names)):
+        log.info('families: no clip is of %s, as SET/CLIP begins', ', '.join(strangers))
     of_family = {n: sum(x for x, m in zip(lengths, names, strict=True) if m == n) for n in names}
     weights = np.array([families.get(n, 1.0) / of_family[n] for n in names]) * lengths
     if weights.sum() <= 0:
