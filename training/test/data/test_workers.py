@@ -73,6 +73,15 @@ def test_what_a_worker_finds_wrong_is_raised_as_it_is(error: Exception, workers:
     assert raised.value.args == error.args
 
 
+@pytest.mark.parametrize('workers', [0, 1])
+def test_a_long_run_begins_at_once(workers: int) -> None:
+    error = OSError('disk')
+    recipe = tiny_recipe(steps=10**12, workers=workers)
+    batches = clip_loader(Unreadable(error), [], recipe, range(recipe.steps))
+    with pytest.raises(OSError, match='disk'):
+        next(batches)
+
+
 STUCK = """
 import os, sys, time
 from torch.utils.data import get_worker_info

@@ -228,7 +228,8 @@ def clip_loader(
     composer = ClipComposer(stills, videos, recipe.clip, families=recipe.families)
     batches = DataLoader(
         _ErrorsAsValues(ClipDataset(composer, recipe)),
-        batch_sampler=[list(range(first, first + share)) for first in firsts],
+        # one by one: the numbers of all clips of a long run would fill the memory
+        batch_sampler=(list(range(first, first + share)) for first in firsts),
         num_workers=workers,
         prefetch_factor=8 if workers else None,
         pin_memory=pin,
