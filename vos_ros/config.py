@@ -81,8 +81,10 @@ def check_value(name: str, value: object, item: Field[Any]) -> None:
         raise VosError(f'{name} must be one of {known}, not {value!r}')
     if item.metadata['range'] is not None:
         low, high = item.metadata['range']
-        number = float(value)  # type: ignore[arg-type]
-        if not (math.isfinite(number) and low <= number <= high):
+        # whole numbers as they are: as a float, a long one is another one, or too large for it
+        number: float = value  # type: ignore[assignment]
+        is_finite = isinstance(number, int) or math.isfinite(number)
+        if not (is_finite and low <= number <= high):
             raise VosError(
                 f'{name} must {_range(low, high, item.metadata["unit"])}, not {value!r}'
             )

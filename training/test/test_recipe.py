@@ -37,6 +37,8 @@ def test_every_key_that_is_a_number_has_bounds_that_its_default_is_in(
         ('ema: 2.0', 'ema must lie in 0.0 .. 1.0, not 2.0'),
         ('hard_share: 7.0', 'hard_share must be above 0, 1 at most'),
         ('seed: -1', 'seed must lie in 0 .. '),
+        ('seed: 9223372036854775808', 'seed must lie in 0 .. 9223372036854775807, not'),
+        (f'seed: {10**400}', 'seed must lie in 0 .. 9223372036854775807, not'),
         ('logit_weight: -1.0', 'logit_weight must be 0 or more'),
         ('max_bad_share: 1.1', 'max_bad_share must lie in 0.0 .. 1.0'),
         ('clip: {size: 60}', r'clip\.size must be a multiple of 16, not 60'),
@@ -102,6 +104,11 @@ def test_a_key_that_a_merge_brings_may_be_given_again(tmp_path: Path) -> None:
     path = tmp_path / 'a.yaml'
     path.write_text('a: {b: &b {c: 1}}\nd: {e: &e {<<: *b, c: 2}}\nf: {<<: *e, c: 3}')
     assert read_yaml(path) == {'a': {'b': {'c': 1}}, 'd': {'e': {'c': 2}}, 'f': {'c': 3}}
+
+
+def test_the_largest_seed_is_a_seed(tmp_path: Path) -> None:
+    (tmp_path / 'a.yaml').write_text(f'seed: {2**63 - 1}')
+    assert Recipe.read(tmp_path / 'a.yaml').seed == 2**63 - 1
 
 
 def test_an_empty_recipe_is_the_default(tmp_path: Path) -> None:
