@@ -177,6 +177,34 @@ def test_clips_do_not_depend_on_workers_processes_or_where_a_run_began(data: Pat
         assert all(torch.equal(image, whole[number]) for number, image in other.items())
 
 
+HOLDS = """
+from pathlib import Path
+import sys
+import time
+from vos_distill.processes.alone import hold
+
+lock = hold(Path(sys.argv[1]))
+print('held', flush=True)
+time.sleep(1000)
+"""
+
+
+@pytest.mark.integration
+def test_a_run_directory_is_for_one_process_at_a_time(data: Path, begun: Path) -> None:
+    process = start(['-c', HOLDS, str(begun)])
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == 'held\n'
+        with pytest.raises(ValueError, match='another process is training here'):
+            train(tiny_recipe(), data, begun)
+    finally:
+        process.kill()
+        process.communicate()
+    assert load_checkpoint(begun / 'last.pt')['step'] == 2
+    train(tiny_recipe(), data, begun)
+    assert load_checkpoint(begun / 'last.pt')['step'] == tiny_recipe().steps
+
+
 def test_data_without_a_usable_object_are_an_error(data: Path, tmp_path: Path) -> None:
     from vos_distill.data.clips import ClipDataset
 

@@ -26,6 +26,7 @@ from vos_distill.networks.backbones import load_imagenet
 from vos_distill.networks.checkpoint import load_checkpoint, save_checkpoint
 from vos_distill.networks.prompter import PromptNetwork
 from vos_distill.networks.weights import load_network
+from vos_distill.processes.alone import hold
 from vos_ros.engine.window import BEFORE, draw_clicks, SIDE
 
 log = logging.getLogger(__name__)
@@ -249,9 +250,9 @@ def train_prompts(
     :param videos: data sets below it.
     :param minutes: stop after so long; 0 = never.
     :return: the averaged weights.
-    :raises ValueError: data or weights that cannot be used.
+    :raises ValueError: data or weights that cannot be used; another process is training there.
     """
-    run.mkdir(parents=True, exist_ok=True)
+    lock = hold(run)
     network = prepare(init, imagenet, recipe)
     log.info('reading %s', data)
     maker = WindowMaker(
@@ -276,4 +277,5 @@ def train_prompts(
         if is_over:
             break
     training.save()
+    lock.close()
     return run / 'prompt.pt'

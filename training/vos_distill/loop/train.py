@@ -38,6 +38,7 @@ from vos_distill.networks.checkpoint import load_checkpoint, save_checkpoint
 from vos_distill.networks.presets import build_network
 from vos_distill.networks.student import Student
 from vos_distill.networks.weights import student_from_model
+from vos_distill.processes.alone import hold
 from vos_distill.processes.distributed import (
     Interrupted,
     mean,
@@ -390,7 +391,7 @@ def train(
     :param device: see `start_fabric`, and so `precision`.
     :return: path of the averaged weights.
     :raises ValueError: data or weights that cannot be used, a damaged checkpoint, another recipe
-        than the run was started with.
+        than the run was started with; another process is training there.
     :raises OSError: a file cannot be written, or a process that is needed has died.
     :raises DivergedError: no finite gradient in `MOST_BAD_STEPS` steps.
     :raises Interrupted: by SIGINT or SIGTERM; a checkpoint is written.
@@ -443,8 +444,8 @@ def train(
         '%d stills, %d videos; %s on %s', len(stills), len(videos), recipe.preset, fabric.device
     )
     metrics = None
+    lock = together(lambda: hold(run) if fabric.is_global_zero else None)
     if fabric.is_global_zero:
-        run.mkdir(parents=True, exist_ok=True)
         recipe.write(run / 'recipe.yaml')
         metrics = MetricsLog(run, recipe.log_every, state.step, state.window)
         validator = Validator(run, validation or Validation(), state.step)
@@ -512,6 +513,8 @@ def train(
     if metrics is not None:
         metrics.close()
         state.save(run, recipe)
+    if lock is not None:
+        lock.close()
     fabric.barrier()  # nobody reads what is not written yet
     if signalled:
         raise Interrupted(
