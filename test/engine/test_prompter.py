@@ -100,6 +100,14 @@ def test_crumbs_go_and_what_is_under_a_click_stays() -> None:
     assert _overlap(mask, (labels == 1) | (labels == 2)) > 0.9
 
 
+@pytest.mark.parametrize('at', [(319.9, 120.0), (319.5, 239.5), (10.0, 239.9), (-0.5, -0.5)])
+def test_a_click_on_the_border_finds_an_object_of_several_parts(at: tuple[float, float]) -> None:
+    image = np.full((240, 320, 3), _RED, np.uint8)
+    image[100:110] = 90
+    mask = Prompter(_Colours()).find(Frame(image), Points((at,)))
+    assert mask[min(round(at[1]), 239), min(round(at[0]), 319)]
+
+
 def test_what_a_hand_has_painted_is_certain() -> None:
     frame, _ = _scene()
     on, off = np.zeros((2, 240, 320), np.uint8)

@@ -279,7 +279,9 @@ def _parts_under(parts: npt.NDArray[Any], hint: Hint) -> set[int]:
         return set()
     if isinstance(hint, Marks):
         return set(np.unique(parts[hint.on > 0]).tolist())
-    return {int(parts[round(y), round(x)]) for x, y in hint.places}
+    bottom, right = parts.shape[0] - 1, parts.shape[1] - 1
+    # A click on the image's far border rounds to a pixel beyond it.
+    return {int(parts[min(round(y), bottom), min(round(x), right)]) for x, y in hint.places}
 
 
 def _sigmoid(logits: Float) -> Float:
