@@ -3,6 +3,8 @@
 """Labels follow what moves, from image to image, and are dropped where they cannot."""
 
 from dataclasses import replace
+import subprocess
+import sys
 
 import cv2
 import numpy as np
@@ -187,6 +189,37 @@ def test_an_image_that_is_too_long_to_be_segmented_is_passed_over(size: tuple[in
         carrier.see(Frame(np.zeros((*size, 3), np.uint8), 'rgb8', number + 1))
         carrier.know(np.zeros(size, np.uint8), number + 1)
         assert carrier.carried() is None
+
+
+_LOW_IMAGES = """
+import numpy as np
+from vos_ros.datatypes import Frame
+from vos_ros.engine.carry import Carrier
+for size in ((1, 8), (12, 96), (24, 160), (30, 240), (31, 80), (160, 24)):
+    carrier = Carrier(10**12)
+    noise = np.random.default_rng(0).integers(0, 255, (*size, 3), np.uint8)
+    for number in range(3):
+        carrier.see(Frame(np.roll(noise, number, axis=1), 'rgb8', number + 1))
+        if number == 0:
+            carrier.know(np.ones(size, np.uint8), 1)
+    assert carrier.carried().shape == size
+"""
+
+
+def test_low_images_do_not_end_the_process() -> None:
+    # In one of its own: what is looked for is a crash of OpenCV.
+    subprocess.run([sys.executable, '-c', _LOW_IMAGES], check=True, timeout=60)
+
+
+def test_flow_is_the_same_after_small_images() -> None:
+    fresh, used = Carrier(_MAX_AGE_NS), Carrier(_MAX_AGE_NS)
+    _see(used, range(2), (60, 80))
+    for carrier in (fresh, used):
+        _see(carrier, range(2, 4))
+    flow, expected = used._seen[-1].flow, fresh._seen[-1].flow
+    assert flow is not None
+    assert expected is not None
+    np.testing.assert_array_equal(flow, expected)
 
 
 def test_labels_of_another_size_are_not_carried() -> None:

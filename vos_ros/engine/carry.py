@@ -23,6 +23,9 @@ from vos_ros.engine.preprocess import MAX_ASPECT
 #: Of the reduced images, px. On nine real clips at 24 Hz, J&F after two frames: 0.594 without
 #: flow, 0.696 with 180 px, 0.710 with 240.
 _SHORT_SIDE = 240
+#: Shortest side of the reduced images, px. OpenCV chooses how often it halves lower images by
+#: their width alone and then reads beyond them: 24x160 ends the process.
+_LEAST_SIDE = 32
 #: Images that flow is kept of at most, 0.6 to 0.8 MB each.
 _MOST = 32
 #: Around what is carried, px of the reduced images: what the reduction has rounded away.
@@ -54,11 +57,12 @@ class Carrier:
 
     def __init__(self, max_age_ns: int) -> None:
         self._max_age_ns = max_age_ns
-        self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
         self.forget()
 
     def forget(self) -> None:
         """Begin anew: another camera, or another time."""
+        # A new one: for small images it changes its own settings, and keeps them for larger ones.
+        self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
         self._grey: Grey | None = None
         self._size = (0, 0)
         self._seen: deque[_Seen] = deque(maxlen=_MOST)
@@ -137,7 +141,7 @@ class Carrier:
 
 def _reduced_size(size: tuple[int, int]) -> tuple[int, int]:
     scale = min(_SHORT_SIDE / min(size), 1.0)
-    height, width = (max(round(side * scale), 16) for side in size)
+    height, width = (max(round(side * scale), _LEAST_SIDE) for side in size)
     return height, width
 
 
