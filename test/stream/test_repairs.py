@@ -171,13 +171,37 @@ def test_a_late_mask_is_compared_with_what_was_found_on_its_frame() -> None:
 
 
 def test_what_is_removed_is_forgotten_and_what_catches_up_is_not() -> None:
-    bench = _Bench('lost', {_HERE: _RED})
+    bench = _Bench('lost', {_HERE: _RED, _THERE: _GREEN})
     bench.detect({1: _HERE}, known=())
     bench.tick({2: _THERE})
     assert 1 in bench.repairs._objects
     bench.tick({1: _HERE, 2: _THERE})
-    bench.tick({2: _THERE})
-    assert 1 not in bench.repairs._objects
+    red = bench.repairs._objects[1].looks
+    # It is removed, and prompted anew before the next image.
+    assert bench.detect({1: _THERE}, known=(2,)) == [1]
+    assert len(red) == len(bench.repairs._objects[1].looks) == 1
+    assert bench.repairs._objects[1].looks != red
+
+
+def test_ids_that_are_refused_are_not_remembered() -> None:
+    bench = _Bench('disagrees', {_HERE: _RED, _THERE: _GREEN})
+    bench.detect({1: _HERE}, known=())
+    for number in range(2, 100):
+        bench.tick({1: _HERE})
+        assert bench.detect({number: _THERE}) == [number]  # and refused: too many objects
+    assert len(bench.repairs._objects) == 2
+
+
+def test_a_lost_object_of_whatever_id_is_repaired_by_a_mask_that_was_made_here() -> None:
+    bench = _Bench('lost', {_HERE: _RED})
+    frame, mask = Frame(_image(bench.things)), _mask({2: _HERE})
+    bench.repairs.choose(frame, Prompt(150 * mask.astype(np.uint16)), ())
+    bench.tick({}, {300: ObjectState.LOST})
+    boxed = Prompt(mask, bench.now_ns, frozenset([2]), frozenset([2]))
+    chosen = bench.repairs.choose(frame, boxed, (300,))
+    assert chosen is not None
+    assert np.unique(chosen.label_map).tolist() == [0, 300]
+    assert chosen.made_ids == {300}
 
 
 def _play(

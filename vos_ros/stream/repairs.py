@@ -19,6 +19,7 @@ import numpy as np
 from vos_ros.config import InitConfig
 from vos_ros.datatypes import Frame, LabelMap, ObjectState, Prompt, Segmentation
 from vos_ros.engine.appearance import Array, distance, LEAST_CELLS, Look, look_of, Mask
+from vos_ros.engine.labels import label_dtype
 from vos_ros.formats.masks import ids_in
 
 #: Cells of the short side on which masks are compared.
@@ -63,7 +64,6 @@ class Repairs:
         self._objects: dict[int, _Object] = {}
         self._seen: deque[tuple[int, LabelMap]] = deque(maxlen=init.buffer_frames)
         self._states: dict[int, ObjectState] = {}
-        self._followed: set[int] = set()
 
     @property
     def is_on(self) -> bool:
@@ -76,17 +76,12 @@ class Repairs:
             return
         self._seen.append((result.stamp_ns, _on_cells(result.label_map)))
         self._states = dict(result.states)
-        # Those that still catch up are on no result yet.
-        for object_id in self._followed.difference(result.object_ids):
-            self._objects.pop(object_id, None)
-        self._followed = set(result.object_ids)
 
     def clear(self) -> None:
         """Forget all: the objects were forgotten."""
         self._objects.clear()
         self._seen.clear()
         self._states.clear()
-        self._followed.clear()
 
     def choose(self, frame: Frame, prompt: Prompt, known: Sequence[int]) -> Prompt | None:
         """
@@ -94,11 +89,13 @@ class Repairs:
 
         :param frame: that it was drawn on.
         :param prompt: of the frame's size.
-        :param known: ids that are followed.
+        :param known: ids that are followed, all of them: none catches up meanwhile.
         :return: what is left; None = nothing is.
         """
         if not self.is_on:
             return prompt
+        # Those of which a mask was refused go, too, or each new id would be remembered for good.
+        self._objects = {k: each for k, each in self._objects.items() if k in known}
         masks, cells = prompt.label_map, _colours(frame)
         drawn = _on_cells(masks)
         ours = self._at(prompt.stamp_ns or frame.stamp_ns)
@@ -112,10 +109,11 @@ class Repairs:
                 self._objects.setdefault(whose, _Object()).learn(look)
         if not taken:
             return None
-        chosen = np.zeros_like(masks)
+        chosen = np.zeros(masks.shape, label_dtype(tuple(taken.values())))
         for object_id, whose in taken.items():
             chosen[masks == object_id] = whose
-        return replace(prompt, label_map=chosen, unsure_ids=frozenset())
+        made = frozenset(whose for k, whose in taken.items() if k in prompt.made_ids)
+        return replace(prompt, label_map=chosen, unsure_ids=frozenset(), made_ids=made)
 
     def _whose(
         self,
