@@ -21,7 +21,13 @@ import pytest
 from vos_ros.datatypes import Frame, LabelMap
 from vos_ros.errors import VosError
 from vos_ros.page.feed import Feed, from_runs, Shot, to_runs
-from vos_ros.page.server import MAX_CONNECTIONS, MAX_MESSAGE, MAX_VIEWERS, PageServer
+from vos_ros.page.server import (
+    _as_runs,
+    MAX_CONNECTIONS,
+    MAX_MESSAGE,
+    MAX_VIEWERS,
+    PageServer,
+)
 
 SIZE = 60, 80
 #: Not to be held by a double: its last digits would be others.
@@ -463,6 +469,13 @@ def test_runs_give_the_map_back_and_wrong_ones_are_refused() -> None:
     for wrong in ([], [1], [1, 0], [-1, 4800], [70000, 4800], 'x', None, [[1]], [1.5, 'x']):
         with pytest.raises(VosError):
             from_runs(wrong, SIZE)
+
+
+def test_an_answer_on_a_large_picture_says_where_its_object_is() -> None:
+    # A run of background of more than 2^24 pixels comes before the object.
+    mask = np.zeros((4200, 4200), np.uint8)
+    mask[-10:-5, -10:-5] = 1
+    assert (from_runs(_as_runs(mask)['runs'], mask.shape) == mask).all()
 
 
 def test_the_newest_labels_come_with_their_own_image() -> None:

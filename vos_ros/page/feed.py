@@ -126,17 +126,27 @@ class Feed:
             self._image_at = self._labels_at = float('-inf')
 
 
+def runs_of(numbers: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
+    """
+    Return runs of equal numbers, row by row.
+
+    :param numbers: (H, W).
+    :return: (N,) the number of each run, and (N,) its length.
+    """
+    flat = numbers.ravel()
+    starts = np.concatenate(([0], np.flatnonzero(np.diff(flat)) + 1))
+    return flat[starts], np.diff(np.append(starts, flat.size))
+
+
 def to_runs(numbers: npt.NDArray[Any]) -> npt.NDArray[np.uint32]:
     """
-    Write a map as runs of equal numbers, row by row.
+    Write a map as runs of equal numbers in four bytes each.
 
     :param numbers: (H, W), 0..255, fewer than 2^24 pixels.
     :return: (N,) number in the upper 8 bits, length in the lower 24.
     """
-    flat = numbers.ravel()
-    starts = np.concatenate(([0], np.flatnonzero(np.diff(flat)) + 1))
-    lengths = np.diff(np.append(starts, flat.size))
-    runs: npt.NDArray[np.uint32] = (flat[starts].astype('<u4') << 24) | lengths.astype('<u4')
+    values, lengths = runs_of(numbers)
+    runs: npt.NDArray[np.uint32] = (values.astype('<u4') << 24) | lengths.astype('<u4')
     return runs
 
 

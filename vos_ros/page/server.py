@@ -38,7 +38,7 @@ from vos_ros.errors import VosError
 from vos_ros.formats.boxes import Box
 from vos_ros.formats.marks import Marks
 from vos_ros.formats.masks import ids_in, Reading, reading_of
-from vos_ros.page.feed import Camera, from_runs, Shot, Source, to_ids, to_runs
+from vos_ros.page.feed import Camera, from_runs, runs_of, Shot, Source, to_ids, to_runs
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -520,9 +520,8 @@ def _jpeg_of(frame: Frame, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
 
 def _as_runs(mask: LabelMap) -> dict[str, Any]:
     """Write a mask as the page reads it: [0 or 1, length, ...]."""
-    runs = to_runs(mask)
-    pairs = np.stack((runs >> 24, runs & 0xFFFFFF), axis=1).ravel()
-    return {'runs': pairs.tolist()}
+    # Of the camera's size: a run may be longer than 24 bits can say.
+    return {'runs': np.stack(runs_of(mask), axis=1).ravel().tolist()}
 
 
 def _read_box(values: Any) -> Box:
