@@ -918,3 +918,62 @@ def test_labels_come_before_anybody_judges_them(
         segmenter.step(_frame({}))
     assert dict(late.states) == dict.fromkeys((1, 2), ObjectState.TRACKED)
     assert min(late.scores.values()) > 0.9
+
+
+def _break(call: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a call of the network fail, as a device does."""
+
+    def fail(*_: object) -> Float:
+        raise RuntimeError('the device is lost')
+
+    monkeypatch.setattr(ColourBackend, call, fail)
+
+
+@pytest.mark.parametrize('call', ['encode_image', 'encode_mask', 'segment'])
+def test_a_network_that_fails_at_a_prompt_leaves_what_can_be_followed(
+    make_segmenter: MakeSegmenter, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    segmenter = make_segmenter()
+    with monkeypatch.context() as patch:
+        _break(call, patch)
+        with pytest.raises(RuntimeError, match='device'):
+            segmenter.step(_frame(_START), Prompt(_labels(_START, (1, 2))))
+    known = segmenter.object_ids
+    assert known == ((1, 2) if call == 'segment' else ())
+    # Another shape of camera, at which all that is known is encoded again.
+    for _ in range(3):
+        result = segmenter.step(_frame(_START, size=(96, 96)))
+        assert result.object_ids == known
+        assert set(np.unique(result.label_map)) == {0, *known}
+
+
+def test_a_frame_is_not_memorised_once_another_one_was_begun(
+    make_segmenter: MakeSegmenter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    segmenter = make_segmenter()
+    segmenter.step(_frame(_START), Prompt(_labels(_START, (1,))))
+    segmenter.segment(_frame(_START))
+    before = _bits(segmenter, (1,))
+    with monkeypatch.context() as patch:
+        _break('encode_image', patch)
+        with pytest.raises(RuntimeError, match='device'):
+            segmenter.segment(_frame({}))
+    segmenter.memorize()
+    assert _bits(segmenter, (1,)) == before
+    _assert_found(segmenter.step(_frame(_START)).label_map, _labels(_START, (1,)))
+
+
+def test_probabilities_that_were_memorised_are_the_callers_to_use_again(
+    make_segmenter: MakeSegmenter,
+) -> None:
+    found = []
+    for value in (None, 0.0):
+        segmenter = make_segmenter(input_size=512)
+        segmenter.step(_frame(_START), Prompt(_labels(_START, (1,))))
+        known = segmenter.segment(_frame(_START)).prob.copy()
+        segmenter.memorize(known)
+        if value is not None:
+            known[:] = value
+        assert segmenter.set_level(1)
+        found.append(_bits(segmenter, (1,)))
+    assert found[0] == found[1]

@@ -152,8 +152,9 @@ class VideoSegmenter:
         """
         work, object_ids = self._work, self.object_ids
 
-        # Camera image -> network input, at the network's size.
-        self._latest = None
+        # Camera image -> network input, at the network's size. A frame before that was not
+        # memorised cannot be any more, even if this one fails: its features go now.
+        self._newest = self._latest = None
         work.prepare(frame)
         preprocess_ms = watch.lap_ms()
 
@@ -258,7 +259,8 @@ class VideoSegmenter:
                     f'{len(instead)} rows of probabilities were given to memorise; background and '
                     f'{len(newest.object_ids)} objects are {len(newest.prob)}'
                 )
-            prob = resize_prob(np.asarray(instead, np.float32), self._work.mask_size)
+            # A copy, as it is kept until the next frame: the caller may use the array again.
+            prob = resize_prob(np.array(instead, np.float32), self._work.mask_size)
         else:
             prob = np.zeros_like(newest.prob)
             there = [k for k in newest.object_ids if (instead == k).any()]
@@ -422,11 +424,7 @@ class VideoSegmenter:
         merged = merge(found.prob, known, accepted, self.memory, judge_known)
         written = merged.written
         values = work.encode(found.features, merged.prob, merged.object_ids, written)
-        self.remove_objects(merged.forgotten)  # once nothing can fail any more
-        work.memory.write_prompted(written, work.key(found.features), values)
-        self._compare_outlines(frame, accepted, found.features, merged.prob, merged.object_ids)
-        timing = found.timing
-        segment_ms = timing.segment_ms + timing.labels_ms + watch.lap_ms()
+        segment_ms = found.timing.segment_ms + found.timing.labels_ms + watch.lap_ms()
 
         # Its pixels are the labels; the frame is kept, for other sizes of the network.
         at_edge = paint(found.label_map, accepted.label_map, accepted.object_ids)
@@ -437,11 +435,15 @@ class VideoSegmenter:
         key_frame = KeyFrame.of(
             frame, at_edge, merged.object_ids, size, mask_size(self.manifest, size)
         )
+        labels_ms = watch.lap_ms()
+
+        # All that may fail has been done: what is known changes as a whole.
+        self.remove_objects(merged.forgotten)
+        work.memory.write_prompted(written, work.key(found.features), values)
         self._key_frames |= dict.fromkeys(written, key_frame)
         if self._redetector is not None:
             drawn = [1 + merged.object_ids.index(k) for k in accepted.object_ids]
             self._redetector.begin(accepted.object_ids, merged.prob[drawn], work.image[0])
-
         verdict = merged.verdict
         self._newest = Segmented(
             found.features,
@@ -455,6 +457,10 @@ class VideoSegmenter:
             drawn=accepted.object_ids,
         )
         self._frame_number += 1
+
+        # One more call of the network, which needs the memory: without it, outlines stay.
+        self._compare_outlines(frame, accepted, found.features, merged.prob, merged.object_ids)
+        segment_ms += watch.lap_ms()
         cap = self.config.memory.max_prompted_frames
         return Segmentation(
             labels,
@@ -462,7 +468,7 @@ class VideoSegmenter:
             verdict.scores,
             frame.stamp_ns,
             frame.frame_id,
-            replace(timing, segment_ms=segment_ms, labels_ms=watch.lap_ms()),
+            replace(found.timing, segment_ms=segment_ms, labels_ms=labels_ms),
             merged.prob,
             (*accepted.warnings, *warnings, *merged.warnings(cap)),
             verdict.states,
