@@ -4,6 +4,8 @@
 
 from collections.abc import Callable, Iterator
 import queue
+import threading
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,6 +21,7 @@ from vos_ros.formats.boxes import Box, Points
 from vos_ros.ros.box_drawer import BoxDrawer
 from vos_ros.ros.conversions import Arrival, to_stamp_ns
 from vos_ros.ros.detections import BoxPrompt
+from vos_ros.ros.session import Session
 
 PICTURE = np.full((60, 80, 3), 40, np.uint8)
 PICTURE[20:40, 30:50] = (250, 30, 30)
@@ -117,6 +120,44 @@ def test_removed_objects_are_not_drawn(make) -> None:
     drawn.image(3)
     drawn.boxes(3_000_000_005, Box(500, 500, 30, 30))
     assert 'lies outside of the image' in str(drawn.next())
+
+
+@pytest.mark.parametrize('call_off', [lambda d: d.remove([6]), lambda d: d.clear()])
+def test_what_is_handed_on_is_there_for_whoever_calls_it_off(
+    call_off: Callable[[BoxDrawer], None],
+) -> None:
+    handing, may_end, steps = threading.Event(), threading.Event(), list[str]()
+
+    def hand_on(_: Prompt) -> None:
+        handing.set()
+        may_end.wait(PATIENCE_S)
+        steps.append('handed on')
+
+    def run() -> None:
+        call_off(drawer)
+        steps.append('called off')
+
+    drawer = BoxDrawer(InitConfig(), Prompter(None), hand_on, lambda error: None)
+    msg = image_msg(PICTURE, 'rgb8', (1, 5))
+    drawer.put_image(Arrival(msg, 0.0, to_stamp_ns(msg.header.stamp)))
+    drawer.put_boxes(BoxPrompt({6: Box(39.5, 29.5, 30, 30)}, {}, 0))
+    assert handing.wait(PATIENCE_S)
+    caller = threading.Thread(target=run)
+    caller.start()
+    caller.join(0.1)
+    may_end.set()
+    caller.join(PATIENCE_S)
+    assert steps == ['handed on', 'called off']
+    assert drawer.stop(PATIENCE_S)
+
+
+def test_a_reset_calls_boxes_off_before_it_is_queued() -> None:
+    session, steps = object.__new__(Session), list[str]()
+    session._boxes = SimpleNamespace(clear=lambda begin_ns: steps.append('boxes'))
+    session._worker = SimpleNamespace(submit_reset=lambda: steps.append('worker'))
+    session._carrying = None
+    session.reset()
+    assert steps == ['boxes', 'worker']
 
 
 def test_too_many_boxes_at_once_are_not_dropped_silently(make) -> None:

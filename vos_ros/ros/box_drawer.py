@@ -32,7 +32,8 @@ class BoxDrawer:
 
     :param init: how long to wait for an image, and what to do when it has passed.
     :param prompter: finds the masks.
-    :param on_prompt: called from this thread with the masks, stamped like their image.
+    :param on_prompt: called from this thread with the masks, stamped like their image. Removals
+        and clearings wait for it, so it must not call back.
     :param on_error: called with what went wrong, from this thread or that of `put_boxes`.
     :param on_note: called from this thread with what the sender should know all the same.
     """
@@ -142,26 +143,24 @@ class BoxDrawer:
                 request, clearings = self._requests.popleft(), self._clearings
                 self._removed.clear()
             try:
-                prompt = self._draw(request, clearings)
-                if prompt is not None:
-                    self._on_prompt(prompt)
+                self._draw(request, clearings)
             except Exception as error:  # the next boxes must be served
                 self._on_error(error)
 
-    def _draw(self, request: BoxPrompt, clearings: int) -> Prompt | None:
+    def _draw(self, request: BoxPrompt, clearings: int) -> None:
         item = self._await_image(request, clearings)
         if item is None:
-            return None
+            return
         frame: CameraFrame = to_any_frame(item)
         label_map, problems = self._prompter.draw(frame, request.boxes)
         for problem in problems:
             self._on_error(VosError(problem))
+        made = frozenset(request.boxes)
+        # Locked until it is handed on: whoever removes or clears after that finds it there.
         with self._changed:
             label_map[np.isin(label_map, list(self._removed))] = 0
-        if not label_map.any() or self._is_over(clearings):
-            return None
-        made = frozenset(request.boxes)
-        return Prompt(label_map, frame.stamp_ns, request.unsure_ids, made)
+            if label_map.any() and not self._is_over(clearings):
+                self._on_prompt(Prompt(label_map, frame.stamp_ns, request.unsure_ids, made))
 
     def _is_over(self, clearings: int) -> bool:
         return self._is_stopping or self._clearings != clearings

@@ -223,8 +223,8 @@ class Session:
 
     def reset(self) -> None:
         """Forget all objects, those on their way as well."""
+        self.clear_boxes()  # first: what was handed on before waits for the worker by now
         self._worker.submit_reset()
-        self.clear_boxes()
         if self._carrying is not None:
             self._carrying.forget(None, time.perf_counter())
 
