@@ -564,6 +564,8 @@ def test_a_topic_of_another_type_is_named_with_the_remedy(start_space, client) -
         lambda: 'image_transport republish' in space.status('input')['message'], 'the remedy'
     )
     assert 'carries sensor_msgs/msg/CompressedImage' in space.process.log
+    for name in ('depth', 'labels', 'camera_info'):
+        space.client.wait(lambda n=name: f'no {n}' in space.process.log, f'{name} in the log')
 
 
 def test_distortion_is_undone_and_told_once_unless_the_image_is_rectified(start_space) -> None:

@@ -248,6 +248,22 @@ class Health:
             self._errors += 1
             self._when['failed'] = time.perf_counter()
 
+    def silence(self, config: NodeConfig, hint: str) -> str:
+        """
+        Say that no image comes; '' = images come.
+
+        :param config: with the limit.
+        :param hint: what may be the reason, '' = unknown.
+        """
+        with self._lock:
+            silence_s = self._silence_s()
+        if silence_s <= config.diagnostics.no_image_s:
+            return ''
+        return f'no image for {silence_s:.1f} s' + (f': {hint}' if hint else '')
+
+    def _silence_s(self) -> float:
+        return time.perf_counter() - (self._arrivals[-1] if self._arrivals else self._since)
+
     def input_status(
         self,
         config: NodeConfig,
@@ -255,7 +271,7 @@ class Health:
         *,
         is_expected: bool,
         is_clock_missing: bool = False,
-        hint: str = '',
+        silence: str = '',
         offers: Sequence[str] = (),
         mismatches: Sequence[str] = (),
     ) -> DiagnosticStatus:
@@ -266,13 +282,12 @@ class Health:
         :param counts: of the worker, by name.
         :param is_expected: the node is active and not paused, so that silence is an error.
         :param is_clock_missing: the node waits for a simulated time that nobody tells.
-        :param hint: what may be the reason for silence.
+        :param silence: that no image comes, and why; see `silence`.
         :param offers: QoS of each publisher of images.
         :param mismatches: topics on which somebody's QoS does not match.
         """
         with self._lock:
-            silence = time.perf_counter() - (self._arrivals[-1] if self._arrivals else self._since)
-            is_silent = silence > config.diagnostics.no_image_s
+            is_silent = self._silence_s() > config.diagnostics.no_image_s
             rate = 0.0
             if len(self._arrivals) > 1 and not is_silent:
                 times = [t for t in self._arrivals if t > self._arrivals[-1] - _RATE_S]
@@ -281,9 +296,8 @@ class Health:
             findings = Findings(f'{rate:.1f} Hz' if is_expected else 'not listening')
             for line in mismatches:
                 findings.add(ERROR, f'incompatible QoS on {line}')
-            if is_expected and is_silent:
-                why = f': {hint}' if hint else ''
-                findings.add(ERROR, f'no image for {silence:.1f} s{why}')
+            if is_expected and silence:
+                findings.add(ERROR, silence)
             elif is_expected and is_clock_other(self._age_ms):
                 where = 'future' if self._age_ms < 0 else 'past'
                 off = ', and max_age_ms is off while they do' if config.max_age_ms > 0 else ''

@@ -6,7 +6,7 @@ What goes wrong in a callback stays inside of it: one log line, and the node liv
 An exception that escapes a callback would end spin(), and with it the node.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, wait
 import contextlib
 import functools
@@ -141,6 +141,30 @@ class ErrorLog:
             is_due = kind not in recent and len(recent) < _MOST
             self._logged = recent | ({kind: now} if is_due else {})
         return is_due
+
+
+class SilenceLog:
+    """
+    Logs that an input is silent, once each time: who starts a node looks at its log first.
+
+    :param error_log: of the node.
+    """
+
+    def __init__(self, error_log: ErrorLog) -> None:
+        self._error_log = error_log
+        self._told: Mapping[str, str] = {}
+
+    def tell(self, silent: Mapping[str, str]) -> None:
+        """
+        Log what has become silent since the last call, or is so for another reason.
+
+        :param silent: input -> one line, of all that are silent now.
+        """
+        kinds = {name: _NUMBERS.sub('#', line) for name, line in silent.items()}
+        for name, line in silent.items():
+            if self._told.get(name) != kinds[name]:
+                self._error_log.warn(line)
+        self._told = kinds
 
 
 class LogBridge(logging.Handler):

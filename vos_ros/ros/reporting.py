@@ -11,6 +11,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from vos_ros.config import NodeConfig
 from vos_ros.engine.segmenter import VideoSegmenter
 from vos_ros.ros import diagnostics
+from vos_ros.ros.guard import ErrorLog, SilenceLog
 from vos_ros.ros.parameters import Configuration
 from vos_ros.ros.qos import BEST_EFFORT, QosWatch
 from vos_ros.stream.overload import OverloadStatus
@@ -80,12 +81,16 @@ class Reporter:
     :param node: gives name, clock and graph.
     :param health: counts and recent figures.
     :param watch: knows who does not match.
+    :param error_log: of the node.
     """
 
-    def __init__(self, node: Any, health: diagnostics.Health, watch: QosWatch) -> None:
+    def __init__(
+        self, node: Any, health: diagnostics.Health, watch: QosWatch, error_log: ErrorLog
+    ) -> None:
         self._node = node
         self._health = health
         self._watch = watch
+        self._silence_log = SilenceLog(error_log)
         self._publisher = node.create_publisher(DiagnosticArray, '/diagnostics', 10)
 
     def report(self, now: Snapshot) -> None:
@@ -117,13 +122,18 @@ class Reporter:
 
     def _input(self, now: Snapshot) -> DiagnosticStatus:
         topic = self._node.resolve_topic_name(image_topic(self._node, now.config.node))
+        is_expected, silence = now.is_active and not now.is_paused, ''
+        if is_expected:
+            hint = self._why_silent(now.config.node, topic)
+            silence = self._health.silence(now.config.node, hint)
+        self._silence_log.tell({topic: silence} if silence else {})
         return self._health.input_status(
             now.config.node,
             now.counts,
-            is_expected=now.is_active and not now.is_paused,
+            is_expected=is_expected,
             # The clock of the host has begun long ago.
             is_clock_missing=self._node.get_clock().now().nanoseconds == 0,
-            hint=self._why_silent(now.config.node, topic) if now.is_active else '',
+            silence=silence,
             offers=self._watch.offers(topic) if now.is_active else (),
             mismatches=self._watch.mismatches(),
         )

@@ -94,14 +94,33 @@ class SpaceHealth:
             self._totals['edges'] += each.edges
             self._totals['outliers'] += each.outliers
 
+    def silent(
+        self, silence_s: float, hints: Mapping[str, str], *, has_camera: bool
+    ) -> dict[str, str]:
+        """
+        Say which inputs are silent: name -> one line.
+
+        :param silence_s: that is too long.
+        :param hints: input -> what may be the reason.
+        :param has_camera: camera_info came once, which is enough.
+        """
+        now, lines = time.perf_counter(), {}
+        for name in (DEPTH, LABELS):
+            arrivals = self._arrivals[name]
+            silent_s = now - (arrivals[-1] if arrivals else self._since)
+            if silent_s > silence_s:
+                lines[name] = f'no {name} for {silent_s:.1f} s'
+        if not has_camera and now - self._since > silence_s:
+            lines[CAMERA_INFO] = f'no {CAMERA_INFO}'
+        return {k: f'{v}: {hints[k]}' if hints.get(k) else v for k, v in lines.items()}
+
     def input_status(
         self,
         matcher: Matcher,
         camera: Camera | None,
         *,
         early: int,
-        silence_s: float,
-        hints: Mapping[str, str],
+        silent: Mapping[str, str],
         mismatches: Sequence[str],
         notes: Sequence[str],
     ) -> DiagnosticStatus:
@@ -111,8 +130,7 @@ class SpaceHealth:
         :param matcher: with its counts.
         :param camera: None = no camera_info yet.
         :param early: labels with depth that wait for camera_info.
-        :param silence_s: that is an error.
-        :param hints: input -> what may be the reason for its silence.
+        :param silent: see `silent`.
         :param mismatches: topics on which somebody's QoS does not match.
         :param notes: what else is odd, each one line.
         """
@@ -120,15 +138,8 @@ class SpaceHealth:
         findings = Findings(f'{self._rate(LABELS, now):.1f} Hz')
         for line in mismatches:
             findings.add(ERROR, f'incompatible QoS on {line}')
-        for name in (DEPTH, LABELS):
-            arrivals = self._arrivals[name]
-            silent_s = now - (arrivals[-1] if arrivals else self._since)
-            if silent_s > silence_s:
-                why = f': {hints[name]}' if hints.get(name) else ''
-                findings.add(ERROR, f'no {name} for {silent_s:.1f} s{why}')
-        if camera is None and now - self._since > silence_s:
-            why = hints.get(CAMERA_INFO, '')
-            findings.add(ERROR, 'no camera_info' + (f': {why}' if why else ''))
+        for line in silent.values():
+            findings.add(ERROR, line)
         if self._is_recent('unusable', now):
             findings.add(WARN, self._why)
         if self._is_recent(DEPTH, now):

@@ -27,7 +27,7 @@ from vos_ros.errors import VosError
 from vos_ros.formats.image_codec import decode_labels
 from vos_ros.ros import parameters
 from vos_ros.ros.conversions import stamp_ns_of
-from vos_ros.ros.guard import ErrorLog, guarded, in_words, tidy
+from vos_ros.ros.guard import ErrorLog, guarded, in_words, SilenceLog, tidy
 from vos_ros.ros.qos import BEST_EFFORT, LATCHED, profile, QosWatch, RELIABLE, VOLATILE
 from vos_ros.ros.raw_image import frame_id_of, nbytes_of, read_image
 from vos_ros.ros.space_health import CAMERA_INFO, DEPTH, LABELS, SpaceHealth
@@ -94,6 +94,7 @@ class Objects3dNode(Node):
         super().__init__(name, **kwargs)
         self._health = SpaceHealth()
         self.error_log = ErrorLog(self.get_logger(), self._health.error, self.context.ok)
+        self._silence_log = SilenceLog(self.error_log)
         self._watch = QosWatch(self)
         parameters.declare(self, (Objects3dConfig,), _ONLY_AT_START)
         self._config = self._read()
@@ -356,6 +357,12 @@ class Objects3dNode(Node):
     @guarded
     def _on_report(self) -> None:
         self._subscribe_to_latched_info()
+        silent = self._health.silent(
+            self._config.report.silence_s,
+            {name: self._why_silent(name) for name in self._inputs},
+            has_camera=self._camera is not None,
+        )
+        self._silence_log.tell(silent)
         msg = DiagnosticArray()
         msg.header.stamp = self.get_clock().now().to_msg()
         parts = {
@@ -363,8 +370,7 @@ class Objects3dNode(Node):
                 self._matcher,
                 self._camera,
                 early=len(self._early),
-                silence_s=self._config.report.silence_s,
-                hints={name: self._why_silent(name) for name in self._inputs},
+                silent=silent,
                 mismatches=self._watch.mismatches(),
                 notes=[*self._notes.values()],
             ),
@@ -388,6 +394,4 @@ class Objects3dNode(Node):
         line = f'{topic} carries {", ".join(wrong)}, not {_TYPES[name]}'
         if 'compressedDepth' in topic or wrong == ['sensor_msgs/msg/CompressedImage']:
             line += ': republish it as raw (image_transport republish compressedDepth raw)'
-        if not types & {_TYPES[name]}:
-            self.error_log.warn(line)
         return line

@@ -88,7 +88,7 @@ class VosNode(LifecycleNode):
         self._config = parameters.read(self)
         self.add_on_set_parameters_callback(self._on_set_parameters)
         guard_change_state(self, self._on_refused_transition)
-        self._reporter = Reporter(self, self._health, self._watch)
+        self._reporter = Reporter(self, self._health, self._watch, self.error_log)
         self.create_service(Trigger, '~/reset', self._on_reset)
         self.create_service(SetBool, '~/enable', self._on_enable)
         # From the worker's thread to the executor's, which alone makes and destroys topics.
