@@ -37,6 +37,16 @@ ARGUMENTS = [
 ]
 
 
+def number(given: dict, name: str, kind: type) -> int | float:
+    """Read an argument that the driver wants as a number."""
+    try:
+        return kind(given[name])
+    except ValueError:
+        raise RuntimeError(
+            f"{name}:='{given[name]}' must be {'a whole' if kind is int else 'a'} number"
+        ) from None
+
+
 def start_camera(context: LaunchContext) -> list:
     """Make the driver, with the same middleware settings as the segmenter."""
     spec = importlib.util.spec_from_file_location('segment_launch', SEGMENT)
@@ -50,9 +60,9 @@ def start_camera(context: LaunchContext) -> list:
         parameters=[
             {
                 'video_device': given['video_device'],
-                'image_width': int(given['image_width']),
-                'image_height': int(given['image_height']),
-                'framerate': float(given['framerate']),
+                'image_width': number(given, 'image_width', int),
+                'image_height': number(given, 'image_height', int),
+                'framerate': number(given, 'framerate', float),
                 'pixel_format': given['pixel_format'],
                 'frame_id': 'camera',
                 'camera_name': 'camera',

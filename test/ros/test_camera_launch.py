@@ -107,6 +107,17 @@ def test_a_webcam_feeds_the_segmenter(made) -> None:
     assert 'objects_3d' not in nodes
 
 
+@pytest.mark.parametrize(
+    ('name', 'value', 'what'),
+    [('image_width', '640.5', 'a whole number'), ('framerate', '30fps', 'a number')],
+)
+def test_an_argument_of_the_webcam_that_is_no_number_is_named(
+    made, name: str, value: str, what: str
+) -> None:
+    with pytest.raises(RuntimeError, match=f"{name}:='{value}' must be {what}"):
+        made('usb_cam', 'usb_cam', **{name: value})
+
+
 def test_a_realsense_feeds_segmenter_and_objects_3d_with_registered_depth(made) -> None:
     nodes = made('realsense', 'realsense2_camera', serial_no='831612071', init_mask='/mask')
     camera = nodes['realsense2_camera_node']
