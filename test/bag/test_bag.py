@@ -667,7 +667,7 @@ class TestCompare:
         other = report.with_name('other.json')
         other.write_text(json.dumps(content))
         capsys.readouterr()
-        assert_refused(['compare', str(report), str(other)], capsys, 'different bags')
+        assert_refused(['compare', str(report), str(other)], capsys, 'of one bag with another --')
         mode = {**json.loads(report.read_text()), 'mode': 'offline'}
         other.write_text(json.dumps(mode))
         assert_refused(['compare', str(report), str(other)], capsys, 'realtime, offline')

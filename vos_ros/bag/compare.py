@@ -65,7 +65,8 @@ def compare(
     bags = [part['hashes']['bag'] for part in (before, after)]
     if bags[0] != bags[1]:
         raise VosError(
-            f'the reports are of different bags ({bags[0]}, {bags[1]}), so they cannot be compared'
+            'the reports are of different bags, or of one bag with another --image, --gt or '
+            f'--init ({bags[0]}, {bags[1]}), so they cannot be compared'
         )
     modes = [part['mode'] for part in (before, after)]
     if modes[0] != modes[1] and OFFLINE in modes:
