@@ -1,6 +1,10 @@
 # SPDX-FileCopyrightText: 2026 The vos_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Signals before a node is there: nothing has begun, so that the process just ends, with 0."""
+"""
+Signals before a node is there and after it: the process just ends, with 0.
+
+Before it nothing has begun, and after it nothing is left to be stopped.
+"""
 
 import os
 import signal
@@ -40,3 +44,14 @@ def leave_no_more() -> None:
     """Leave SIGTERM to rclpy, whose handler is there now and calls the one before it."""
     global _is_starting
     _is_starting = False
+
+
+def ignore_further() -> None:
+    """
+    Let nothing interrupt the end of the process, whose node is gone.
+
+    Python puts back what the system does with a signal before it is done. A second Ctrl-C, or one
+    that came from the terminal and by ros2 launch, would make a death of it (-2).
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)

@@ -394,6 +394,30 @@ def test_a_signal_while_the_model_loads_ends_it(client, tmp_path: Path, number) 
     assert 'Traceback' not in log.read_text()
 
 
+#: A node that is told to end once more when it has ended, by the terminal and by ros2 launch.
+TOLD_TWICE = """
+import os, signal, sys
+from vos_ros.ros import node
+
+code = node.main(sys.argv[1:])
+for number in (signal.SIGINT, signal.SIGTERM):
+    os.kill(os.getpid(), number)
+sys.exit(code)
+"""
+
+
+def test_a_second_interrupt_at_its_end_is_no_death(client, tmp_path: Path) -> None:
+    log = tmp_path / 'log.txt'
+    process = start_script(log, TOLD_TWICE, namespace='/twice')
+    try:
+        client.wait(lambda: 'active' in log.read_text(), 'the node')
+        process.send_signal(signal.SIGINT)
+        assert process.wait(PATIENCE_S) == 0, log.read_text()
+    finally:
+        process.kill()
+    assert 'Traceback' not in log.read_text()
+
+
 #: A program that is told to end at some point of its start, and goes on once ROS has ended.
 TOLD_EARLY = """
 import os, signal, sys, time

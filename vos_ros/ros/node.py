@@ -17,7 +17,12 @@ from typing import Any
 
 from vos_ros.config import NodeConfig, RuntimeConfig, SegmenterConfig, settings
 from vos_ros.errors import VosError
-from vos_ros.interrupts import leave_no_more, leave_on_interrupt, raise_on_interrupt
+from vos_ros.interrupts import (
+    ignore_further,
+    leave_no_more,
+    leave_on_interrupt,
+    raise_on_interrupt,
+)
 from vos_ros.ros.guard import in_words, shut_down, THREADS, unless_stopped
 
 #: After a failure of ROS itself, so that one that lasts does not keep a core busy.
@@ -116,6 +121,8 @@ def run_program(
         return _run(program, load, arguments)
     except KeyboardInterrupt:  # before rclpy's own handler was there
         return 0
+    finally:
+        ignore_further()
 
 
 def _show(text: str) -> None:
