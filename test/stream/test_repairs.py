@@ -157,6 +157,19 @@ def test_disagreements_that_jump_about_count_as_none() -> None:
         assert bench.detect({1: _THERE if number % 2 else (40, 8)}) == []
 
 
+def test_a_disagreement_goes_on_after_the_images_have_another_size() -> None:
+    bench = _Bench('disagrees', {_HERE: _RED})
+    bench.detect({1: _HERE}, known=())
+    for _ in range(2):
+        bench.tick({1: _HERE})
+        bench.detect({1: _THERE})
+    half = np.ascontiguousarray(_mask({1: _THERE})[::2, ::2])
+    prompt = Prompt(half, bench.now_ns)
+    frame = Frame(np.ascontiguousarray(_image({_THERE: _RED})[::2, ::2]))
+    taken = [bench.repairs.choose(frame, prompt, (1,)) is not None for _ in range(3)]
+    assert taken == [False, False, True]
+
+
 def test_a_late_mask_is_compared_with_what_was_found_on_its_frame() -> None:
     bench = _Bench('disagrees', {_HERE: _RED})
     bench.detect({1: _HERE}, known=())

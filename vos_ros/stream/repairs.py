@@ -202,6 +202,8 @@ def _look(cells: Array, mask: Mask) -> Look | None:
 
 
 def _overlap(one: Mask, other: Mask) -> float:
-    """Return intersection over union; 0 where both are empty."""
+    """Return intersection over union; 0 where both are empty, or of images of other sizes."""
+    if one.shape != other.shape:
+        return 0.0
     union = int(np.count_nonzero(one | other))
     return int(np.count_nonzero(one & other)) / union if union else 0.0
