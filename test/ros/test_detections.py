@@ -144,6 +144,17 @@ def test_places_are_those_of_the_image_that_the_detector_looked_at() -> None:
     assert sightings.at(0, (7,)) == {}
 
 
+def test_names_are_kept_of_what_is_followed_and_of_what_was_asked_for_lately() -> None:
+    sightings, names = detections.Sightings(), dict[int, str]()
+    for object_id in range(1, 1000):
+        asked = detections.BoxPrompt({object_id: Box(9, 9, 9, 9)}, {object_id: 'mug'})
+        sightings.note_request(asked)
+        names = sightings.still_named(names, (1, 2)) | {**asked.names}
+    assert {1, 2, 990, 999} <= names.keys()
+    assert 3 not in names
+    assert len(names) < 100
+
+
 def test_an_object_is_where_it_is_seen() -> None:
     label_map = np.zeros((40, 60), np.uint16)
     label_map[10:20, 5:12] = 300

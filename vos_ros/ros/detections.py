@@ -228,6 +228,18 @@ class Sightings:
         places = {i: box for i, box in boxes.boxes.items() if isinstance(box, Box)}
         self._requested.append((stamp_ns, places))
 
+    def still_named(self, names: Mapping[int, str], known: Collection[int]) -> dict[int, str]:
+        """
+        Leave out names of objects that are not followed and were not asked for lately.
+
+        A tracker may give a new id with every image, of which most are refused.
+
+        :param names: object id -> name.
+        :param known: ids of the objects.
+        """
+        recent = set(known).union(*(places for _, places in self._requested))
+        return {object_id: name for object_id, name in names.items() if object_id in recent}
+
     def at(self, stamp_ns: int, known: Collection[int]) -> dict[int, Box]:
         """
         Return where objects were at a time.

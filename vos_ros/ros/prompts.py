@@ -315,7 +315,7 @@ class PromptInputs:
             for line in problems:
                 self._health.mask_rejected(line)
                 self.error_log.warn(f'init boxes: {line}')
-            self.names = {**self.names, **boxes.names}
+            self.names = self.sightings.still_named(self.names, known) | {**boxes.names}
             self._take(boxes)
 
     @guarded
