@@ -14,11 +14,17 @@ import importlib.util
 from pathlib import Path
 import re
 
-from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, OpaqueFunction
+from launch.actions import (
+    DeclareLaunchArgument,
+    IncludeLaunchDescription,
+    LogInfo,
+    OpaqueFunction,
+)
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
 
 from launch import LaunchContext, LaunchDescription
+from vos_ros.ros.parameters import misspelt
 
 ONE_CAMERA = Path(__file__).resolve().parent / 'segment.launch.py'
 
@@ -51,7 +57,8 @@ def start_nodes(context: LaunchContext) -> list:
     given = {name: LaunchConfiguration(name).perform(context) for name in names}
     if given['bag']:
         given['use_sim_time'] = 'true'
-    actions = []
+    # The others are looked at by the file that is included.
+    actions = [LogInfo(msg=line) for line in misspelt(context.argv, ['cameras'])]
     for camera in cameras:
         source = PythonLaunchDescriptionSource(str(ONE_CAMERA))
         # One bag holds all cameras and is played once: when the node started last is active.

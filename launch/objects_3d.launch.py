@@ -11,12 +11,13 @@ Start objects_3d beside a segmenter that runs already.
 
 from pathlib import Path
 
-from launch.actions import DeclareLaunchArgument, OpaqueFunction
+from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
 from launch import LaunchContext, LaunchDescription
 from vos_ros.config import Objects3dConfig, settings
+from vos_ros.ros.parameters import misspelt
 
 #: Installed as share/vos_ros/launch/; this also works from a source tree.
 SHARE = Path(__file__).resolve().parent.parent
@@ -85,6 +86,7 @@ def start_node(context: LaunchContext) -> list:
     if given['use_sim_time'] != FROM_FILE:
         overrides['use_sim_time'] = given['use_sim_time'] == 'true'
     return [
+        *(LogInfo(msg=line) for line in misspelt(context.argv, given)),
         Node(
             package='vos_ros',
             executable='objects_3d',
@@ -100,7 +102,7 @@ def start_node(context: LaunchContext) -> list:
             output='screen',
             respawn=given['respawn'] == 'true',
             respawn_delay=2.0,
-        )
+        ),
     ]
 
 

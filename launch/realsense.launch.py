@@ -12,12 +12,18 @@ to colour and both are synchronised, as consumers of masks and depth want them.
 import importlib.util
 from pathlib import Path
 
-from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, OpaqueFunction
+from launch.actions import (
+    DeclareLaunchArgument,
+    IncludeLaunchDescription,
+    LogInfo,
+    OpaqueFunction,
+)
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
 from launch import LaunchContext, LaunchDescription
+from vos_ros.ros.parameters import misspelt
 
 SEGMENT = Path(__file__).resolve().parent / 'segment.launch.py'
 #: As rs_launch.py names camera and namespace; the driver's topics are below both.
@@ -77,7 +83,9 @@ def start_camera(context: LaunchContext) -> list:
         additional_env=segment.middleware()[1],
         output='screen',
     )
-    return [camera]
+    # The others are looked at by the file that is included.
+    own = given.keys() - {a.name for a in segment.ARGUMENTS}
+    return [*(LogInfo(msg=line) for line in misspelt(context.argv, own)), camera]
 
 
 def generate_launch_description() -> LaunchDescription:

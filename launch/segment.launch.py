@@ -31,6 +31,7 @@ from lifecycle_msgs.srv import GetState
 
 from launch import Action, LaunchContext, LaunchDescription
 from vos_ros.config import NodeConfig, RuntimeConfig, settings
+from vos_ros.ros.parameters import misspelt
 
 #: Installed as share/vos_ros/launch/; this also works from a source tree.
 SHARE = Path(__file__).resolve().parent.parent
@@ -314,6 +315,7 @@ def start_node(context: LaunchContext) -> list:
     if given['page'] != 'false':
         overrides |= FOR_PAINTING
     actions, environment = middleware()
+    actions += [LogInfo(msg=line) for line in misspelt(context.argv, given)]
     params_file = existing(given['params_file'])
 
     def segmenter(overrides: dict, **more: object) -> LifecycleNode:

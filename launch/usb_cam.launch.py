@@ -12,12 +12,18 @@ page:=true, and paint one.
 import importlib.util
 from pathlib import Path
 
-from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, OpaqueFunction
+from launch.actions import (
+    DeclareLaunchArgument,
+    IncludeLaunchDescription,
+    LogInfo,
+    OpaqueFunction,
+)
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
 from launch import LaunchContext, LaunchDescription
+from vos_ros.ros.parameters import misspelt
 
 SEGMENT = Path(__file__).resolve().parent / 'segment.launch.py'
 
@@ -75,7 +81,9 @@ def start_camera(context: LaunchContext) -> list:
         additional_env=segment.middleware()[1],
         output='screen',
     )
-    return [camera]
+    # The others are looked at by the file that is included.
+    own = given.keys() - {a.name for a in segment.ARGUMENTS}
+    return [*(LogInfo(msg=line) for line in misspelt(context.argv, own)), camera]
 
 
 def generate_launch_description() -> LaunchDescription:

@@ -11,6 +11,7 @@ import pytest
 pytest.importorskip('rclpy', reason='needs rclpy')
 pytest.importorskip('launch_ros', reason='needs launch_ros, which has no wheel')
 
+from launch.actions import LogInfo
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch_ros.actions import LifecycleNode, Node
 from robot import PATIENCE_S, ROOT
@@ -73,7 +74,7 @@ def made(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     def make(file: str, /, *installed: str, **arguments: str) -> dict[str, dict]:
         for package in installed:
             (index / package).touch()
-        context = LaunchContext()
+        context = LaunchContext(argv=[f'{k}:={v}' for k, v in arguments.items()])
         context.launch_configurations.update(arguments)
         visit(description(file).entities, context)
         return nodes
@@ -116,6 +117,24 @@ def test_an_argument_of_the_webcam_that_is_no_number_is_named(
 ) -> None:
     with pytest.raises(RuntimeError, match=f"{name}:='{value}' must be {what}"):
         made('usb_cam', 'usb_cam', **{name: value})
+
+
+@pytest.mark.parametrize(
+    ('file', 'package', 'typo', 'meant'),
+    [
+        ('usb_cam', 'usb_cam', 'vide_device', 'video_device'),
+        ('realsense', 'realsense2_camera', 'serialno', 'serial_no'),
+    ],
+)
+def test_an_argument_of_a_camera_that_is_misspelt_is_named(
+    made, monkeypatch: pytest.MonkeyPatch, file: str, package: str, typo: str, meant: str
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(LogInfo, 'execute', lambda self, _: said.append(self.msg[0].text))
+    made(file, package, **{typo: 'x', meant: 'y', 'model': 'z'})
+    assert [line for line in said if 'launch argument' in line] == [
+        f"launch argument '{typo}' does not exist and is ignored; did you mean '{meant}'?"
+    ]
 
 
 def test_a_realsense_feeds_segmenter_and_objects_3d_with_registered_depth(made) -> None:

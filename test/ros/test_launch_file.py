@@ -18,7 +18,7 @@ pytest.importorskip('rclpy', reason='needs rclpy')
 pytest.importorskip('launch_ros', reason='needs launch_ros, which has no wheel')
 
 import cv2
-from launch.actions import ExecuteProcess
+from launch.actions import ExecuteProcess, LogInfo
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.utilities import perform_substitutions
 from launch_ros.actions import LifecycleNode, Node
@@ -89,6 +89,50 @@ def test_choices_of_arguments_are_those_of_the_parameters() -> None:
     for name, choices in with_choices:
         if name in arguments:
             assert set(choices) < set(arguments[name].choices)
+
+
+def told(monkeypatch: pytest.MonkeyPatch, file: str, *argv: str) -> list[str]:
+    """Give what the launch file and those that it includes log, started with these arguments."""
+    said: list[str] = []
+    monkeypatch.setattr(
+        LogInfo,
+        'execute',
+        lambda self, context: said.append(perform_substitutions(context, self.msg)),
+    )
+    context = LaunchContext(argv=argv)
+    context.launch_configurations.update(text.split(':=', 1) for text in argv)
+    visit_all(description(file).entities, context)
+    return [line for line in said if 'launch argument' in line]
+
+
+@pytest.mark.parametrize(
+    ('file', 'typo', 'meant', 'times'),
+    [
+        ('segment', 'imge', 'image', 1),
+        ('objects_3d', 'lables', 'labels', 1),
+        ('multi_camera', 'camras', 'cameras', 1),
+        ('multi_camera', 'init_maks', 'init_mask', 2),
+    ],
+)
+def test_an_argument_that_is_misspelt_is_named(
+    monkeypatch: pytest.MonkeyPatch, file: str, typo: str, meant: str, times: int
+) -> None:
+    monkeypatch.setattr(Node, 'execute', lambda self, context: [])
+    assert told(monkeypatch, file, f'{typo}:=x') == times * [
+        f"launch argument '{typo}' does not exist and is ignored; did you mean '{meant}'?"
+    ]
+
+
+@pytest.mark.parametrize('file', ['segment', 'objects_3d', 'multi_camera'])
+def test_arguments_that_there_are_and_others_pass(
+    monkeypatch: pytest.MonkeyPatch, file: str
+) -> None:
+    monkeypatch.setattr(Node, 'execute', lambda self, context: [])
+    own = [
+        f'{a.name}:={a.default_value and a.default_value[0].text}'
+        for a in description(file).get_launch_arguments()
+    ]
+    assert told(monkeypatch, file, *own, 'arm:=left', 'my_params:=x') == []
 
 
 def environment_of_node(

@@ -31,6 +31,9 @@ from vos_ros.ros.compat import parameter_overrides
 
 #: Acts before there is anyone who could set it.
 _ONLY_AT_START = ('autostart',)
+#: How alike two names must be for one to be a misspelt other, by difflib's ratio. A launch file
+#: that includes ours has arguments of its own.
+_MISSPELT = 0.8
 #: May be text or a list of two numbers.
 _RANGE = 'image_range'
 _GROUPS: tuple[type, ...] = (RuntimeConfig, SegmenterConfig, NodeConfig)
@@ -122,6 +125,24 @@ def _name_misspelt(node: Node, known: Sequence[str]) -> None:
         close = difflib.get_close_matches(name, known, n=1)
         hint = f"; did you mean '{close[0]}'?" if close else ''
         node.get_logger().warning(f"parameter '{name}' does not exist and is ignored{hint}")
+
+
+def misspelt(argv: Sequence[str], known: Collection[str]) -> list[str]:
+    """
+    Name arguments of a launch file that are nearly one of its own: launch ignores them in silence.
+
+    :param argv: as typed, `name:=value` and whatever else.
+    :param known: names of the arguments that there are.
+    :return: one line each.
+    """
+    lines = []
+    for name in (text.partition(':=')[0] for text in argv if ':=' in text):
+        close = [] if name in known else difflib.get_close_matches(name, known, 1, _MISSPELT)
+        lines += [
+            f"launch argument '{name}' does not exist and is ignored; did you mean '{other}'?"
+            for other in close
+        ]
+    return lines
 
 
 def read(node: Node, changes: Mapping[str, Any] = MappingProxyType({})) -> Configuration:
