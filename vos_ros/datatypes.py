@@ -165,7 +165,8 @@ class Segmentation:
     :param stamp_ns: the frame's, unchanged.
     :param frame_id: the frame's, unchanged.
     :param timing: ms per stage.
-    :param prob: (K + 1, h4, w4) float32, sums to 1 over axis 0, row 0 = background.
+    :param prob: (K + 1, h4, w4) float32, sums to 1 over axis 0, row 0 = background. The segmenter
+        keeps this very array until the next frame: copy it before you write into it.
     :param warnings: one line per part of a prompt that was refused or merged.
     :param states: per id, tracked, occluded or lost; empty where nobody keeps states.
     :param likeness: of objects that were away and had to prove themselves on this frame (see

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from itertools import count
+import logging
 from pathlib import Path
 import threading
 import time
@@ -21,6 +22,8 @@ from vos_ros.formats.label_png import decode_label_png, encode_label_png, write_
 from vos_ros.formats.masks import ids_in
 from vos_ros.page.feed import Shot, to_ids
 from vos_ros.sequences import FolderSequence, VideoSequence
+
+_LOGGER = logging.getLogger(__name__)
 
 _RATE_HZ = 15.0
 
@@ -168,8 +171,11 @@ class Clip:
                 self._show(frame, result.label_map, number)
             self._state = f'result, {len(found)} frames'
             self._replay(found, wanted)
-        except VosError as error:
-            self._problem, self._state = str(error), 'failed'
+        except Exception as error:  # whatever it is, the page must not say 'running' for good
+            if not isinstance(error, VosError):
+                _LOGGER.exception('the clip stands still')
+            if self._wanted is wanted:
+                self._problem, self._state = str(error) or type(error).__name__, 'failed'
 
     def _replay(self, found: list[bytes], wanted: object) -> None:
         period_s = 1.0 / min(_RATE_HZ, self._sequence.rate_hz or _RATE_HZ)
