@@ -296,6 +296,21 @@ class TestReplay:
         for object_id, scores in folder['objects'].items():
             assert bag['objects'][object_id] == pytest.approx(scores, abs=1e-9)
 
+    @pytest.mark.parametrize('mode', ['offline', 'realtime', 'ros'])
+    def test_a_model_that_is_not_there_costs_no_results(
+        self, drive: Path, tmp_path: Path, capsys: Captured, mode: str
+    ) -> None:
+        out = tmp_path / 'o'
+        assert main(['bag', 'eval', str(drive), *FAST, '--out', str(out)]) == 0
+        before = (out / 'report.json').read_bytes()
+        options = ['--mode', mode, '--model', 'nope', '--out', str(out)]
+        capsys.readouterr()
+        assert main(['bag', 'eval', str(drive), *options]) == 2
+        said = capsys.readouterr().err
+        assert said.startswith("vos: unknown model 'nope'")
+        assert len(said.splitlines()) == 1
+        assert (out / 'report.json').read_bytes() == before
+
     def test_realtime_at_no_cost_is_offline(
         self, drive: Path, make_segmenter: MakeSegmenter
     ) -> None:

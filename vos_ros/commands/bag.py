@@ -44,10 +44,12 @@ from vos_ros.config import parse_range, RuntimeConfig, SegmenterConfig
 from vos_ros.errors import VosError
 
 if TYPE_CHECKING:
+    from vos_ros.backends import Manifest
     from vos_ros.bag.compare import Row
     from vos_ros.bag.replay import Observers, Outcome
     from vos_ros.bag.run import Input
     from vos_ros.datatypes import LabelMap
+    from vos_ros.harness.play import Engine
     from vos_ros.sequences import DavisSequence, FolderSequence, VideoSequence
 
 app = typer.Typer(
@@ -179,8 +181,10 @@ def eval_command(
     as_json: bool = JSON,
 ) -> None:
     """Score a recorded drive: accuracy and latency together, with gates for a CI."""
+    from vos_ros.backends import check_files, load_manifest
     from vos_ros.bag.report import MODES, Setting
     from vos_ros.bag.run import evaluate, most_objects, open_input, simulate
+    from vos_ros.harness.play import Engine
 
     if mode not in MODES:
         raise VosError(f'--mode must be one of {", ".join(MODES)}, not {mode!r}')
@@ -205,13 +209,20 @@ def eval_command(
     held = max_objects or most_objects(given)
     config = SegmenterConfig(input_size=size, max_objects=held, memory=memory)
 
-    def play_simulated(observers: Observers) -> tuple[Outcome, Mapping[str, Any]]:
+    # opened here, so that a model which cannot be used costs no results of an earlier run
+    if mode == 'ros':
+        manifest = load_manifest(model)
+        check_files(manifest)  # a corrupt one shows here as one line, not in the node's log
+    else:
         segmenter = open_segmenter(model, size, threads, backend, precision, held, memory)
+
+    def play_simulated(observers: Observers) -> tuple[Outcome, Mapping[str, Any]]:
         outcome = simulate(given, segmenter, mode=mode, cost_ms=cost, observers=observers)
         return outcome, {**describe_model(segmenter), 'threads': threads}
 
     def play_through_node(observers: Observers) -> tuple[Outcome, Mapping[str, Any]]:
-        return _play_through_node(given, runtime, config, out, observers, rate, loops)
+        engine = Engine(config, runtime)
+        return _play_through_node(given, manifest, engine, out, observers, rate, loops)
 
     with ExitStack() as stack:
         report = evaluate(
@@ -306,23 +317,19 @@ def _check_options(mode: str, cost_ms: float, rate: float, loops: int) -> None:
 
 def _play_through_node(
     given: Input,
-    runtime: RuntimeConfig,
-    config: SegmenterConfig,
+    manifest: Manifest,
+    engine: Engine,
     out: Path,
     observers: Observers,
     rate: float,
     loops: int,
 ) -> tuple[Outcome, Mapping[str, Any]]:
-    from vos_ros.backends import check_files, load_manifest
     from vos_ros.bag.run import LOGS
     from vos_ros.harness import through_node
-    from vos_ros.harness.play import Engine, print_failure
+    from vos_ros.harness.play import print_failure
     from vos_ros.harness.processes import ProcessError
 
-    manifest = load_manifest(runtime.model)
-    check_files(manifest)  # a corrupt one shows here as one line, not in the node's log
     console = Console(stderr=True)
-    engine = Engine(config, runtime)
     try:
         return through_node.play(
             given, manifest, engine, out, observers, rate=rate, loops=loops, console=console
