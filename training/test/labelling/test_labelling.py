@@ -337,7 +337,7 @@ def test_a_video_is_done_anew_from_a_mask_that_is_given_later(
 def test_masks_are_found_whatever_the_case_and_what_is_none_is_told(
     tmp_path: Path, salient: OnnxSalient, tracker: StudentTracker
 ) -> None:
-    images, masks = scene(3)
+    images, masks = scene(4)
     write_video(tmp_path / 'raw' / 'thing', images)
     folder = tmp_path / 'masks'
     folder.mkdir()
@@ -523,6 +523,19 @@ def test_a_call_in_which_every_video_fails_exits_with_2(tmp_path: Path) -> None:
     done = subprocess.run(line, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 2
     assert 'none of 1 videos could be labelled' in done.stderr
+
+
+def test_a_call_that_gives_no_clip_exits_with_2(tmp_path: Path) -> None:
+    (tmp_path / 'raw' / 'grey').mkdir(parents=True)
+    for index in range(5):  # nothing stands out
+        cv2.imwrite(str(tmp_path / f'raw/grey/{index}.jpg'), np.full((64, 96, 3), 90, np.uint8))
+    line = command(tmp_path / 'raw', tmp_path / 'set', red_finder(tmp_path / 'red.onnx'))
+    for _ in range(2):  # and again, when the video is done
+        done = subprocess.run(line, capture_output=True, text=True, timeout=120, check=False)
+        assert done.returncode == 2
+        assert 'holds no clip, as nothing could be labelled' in done.stderr
+        assert 'Traceback' not in done.stderr
+    assert (tmp_path / 'set/index.html').exists()
 
 
 def test_boxes_are_in_pixels_of_the_video_not_of_what_it_was_reduced_to(

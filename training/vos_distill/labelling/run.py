@@ -127,7 +127,7 @@ def label_videos(
     :param on_line: gets one line for each video.
     :return: frames labelled in this call.
     :raises ValueError: no videos, two of one name, masks or boxes of a video that is not there, or
-        none that could be labelled. One that cannot be read stops nothing: it is told.
+        no clip that could be labelled. One that cannot be read stops nothing: it is told.
     :raises Exception: what the tracker raises, to stop; what is written is whole.
     """
     videos = find_videos(root)
@@ -172,8 +172,12 @@ def label_videos(
         )
     if failed and failed == len(videos):
         raise ValueError(f'{root}: none of {failed} videos could be labelled, see above')
-    _write_list(out)
+    names = _write_list(out)
     write_page(out, _strips(out))
+    if not names:
+        raise ValueError(
+            f'{out}: holds no clip, as nothing could be labelled; {done}/*.json say why'
+        )
     return frames
 
 
@@ -282,8 +286,8 @@ def _remove_clips(out: Path, before: dict[str, Any] | None, found: dict[str, Any
                 shutil.rmtree(out / part / '480p' / clip['name'], ignore_errors=True)
 
 
-def _write_list(out: Path) -> None:
-    """Name the clips that are there for the trainer and for `vos eval --split train`."""
+def _write_list(out: Path) -> list[str]:
+    """Name the clips that are there for the trainer and for `vos eval`; give their names."""
     names = [
         clip['name']
         for file in sorted((out / 'labels').glob('*.json'))
@@ -295,6 +299,7 @@ def _write_list(out: Path) -> None:
     partial = path.with_suffix('.partial')
     partial.write_text(''.join(f'{name}\n' for name in names))
     partial.rename(path)
+    return names
 
 
 def _label_video(
