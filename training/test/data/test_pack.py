@@ -166,3 +166,10 @@ def test_what_training_does_not_read_is_left_out(tmp_path: Path) -> None:
     (tmp_path / 'data' / 'static' / 'set' / 'labels' / 'preview.jpg').write_bytes(b'no image')
     told = pack(tmp_path / 'data', tmp_path / 'data.tar')
     assert (told['images'], told['labels'], told['lists']) == (1, 1, 0)
+
+
+def test_a_file_that_is_no_tar_is_named_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / 'data.yaml').write_text('steps: 4\n')
+    with pytest.raises(ValueError, match=r'data\.yaml: not a packed data set') as told:
+        unpack(tmp_path / 'data.yaml', tmp_path / 'folder')
+    assert '\n' not in str(told.value)

@@ -265,6 +265,11 @@ def own(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def test_data_that_are_not_there_are_named(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match='data: no such folder'):
+        load_data(tiny_recipe(videos=['mine']), tmp_path / 'data')
+
+
 @pytest.mark.slow
 def test_own_clips_without_photographs_are_trained_on_and_measured(
     own: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture

@@ -129,5 +129,6 @@ def unpack(path: Path, folder: Path) -> Path:
             if tar.fileobj.read(tarfile.BLOCKSIZE) != tarfile.NUL * tarfile.BLOCKSIZE:
                 raise tarfile.ReadError('it is cut off or damaged')
     except (OSError, EOFError, tarfile.TarError) as error:
-        raise ValueError(f'{path}: not a packed data set ({error})') from error
+        reason = '; '.join(str(error).splitlines())  # tarfile lists what it has tried
+        raise ValueError(f'{path}: not a packed data set ({reason})') from error
     return folder

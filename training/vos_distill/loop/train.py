@@ -270,8 +270,10 @@ def load_data(recipe: Recipe, data: Path) -> tuple[Stills, list[Video]]:
     """
     Open the photographs, where there are any, and the videos.
 
-    :raises ValueError: as `load_stills` and `load_videos`; neither is there.
+    :raises ValueError: no such folder; as `load_stills` and `load_videos`; neither is there.
     """
+    if not data.is_dir():
+        raise ValueError(f'{data}: no such folder with data')
     bad = recipe.max_bad_share
     stills: Stills = []
     # only the folder that every recipe names by itself may be missing, so that none is mistyped
