@@ -18,7 +18,7 @@ from vos_ros.config import NodeConfig
 from vos_ros.datatypes import Segmentation, StepTiming
 from vos_ros.errors import VosError
 from vos_ros.ros import diagnostics, guard
-from vos_ros.ros.guard import ErrorLog, guarded, LogBridge, shortened
+from vos_ros.ros.guard import ErrorLog, guarded, LogBridge, shortened, SilenceLog
 from vos_ros.stream.backlog import WorkerStats
 
 
@@ -264,3 +264,19 @@ def test_nothing_is_an_error_once_ros_has_ended() -> None:
     error_log.report(KeyError('x'))
     error_log.warn('x')
     assert (log.lines, noted) == ([], [])
+
+
+def test_each_silence_is_one_line_and_another_reason_another() -> None:
+    lines: list[str] = []
+    silence_log = SilenceLog(SimpleNamespace(warn=lines.append))
+    found: list[dict[str, str]] = [
+        {'/image': 'no image for 2.1 s: nobody publishes'},
+        {'/image': 'no image for 3.1 s: nobody publishes'},
+        {'/image': 'no image for 4.1 s: another type'},
+        {},
+        {'/image': 'no image for 2.0 s: another type', '/depth': 'no depth for 2.0 s'},
+        {'/depth': 'no depth for 3.0 s'},
+    ]
+    for silent in found:
+        silence_log.tell(silent)
+    assert lines == [found[0]['/image'], found[2]['/image'], *found[4].values()]

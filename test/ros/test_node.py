@@ -556,18 +556,8 @@ def test_silence_of_the_camera_is_an_error_with_a_hint_and_heals(robot: Robot) -
     )
 
 
-def test_each_silence_of_the_camera_is_one_line_in_the_log(robot: Robot) -> None:
-    def silences() -> int:
-        return robot.process.log.count('no image for ')
-
-    for _ in range(2):
-        before = silences()
-        for _ in range(60):  # the same line is not logged twice in 5 s
-            robot.send()
-            robot.client.spin(0.1)
-        robot.client.wait(lambda: 'no image' in robot.fresh('input')['message'], 'the silence')
-        robot.client.spin(0.5)
-        assert silences() == before + 1
+def test_the_log_says_that_no_image_comes(robot: Robot) -> None:
+    robot.client.wait(lambda: 'no image for ' in robot.process.log, 'the silence in the log')
 
 
 def test_a_second_camera_on_the_same_topic_is_a_warning(robot: Robot) -> None:
