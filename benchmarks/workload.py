@@ -5,6 +5,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+import json
+from subprocess import Popen
 from time import perf_counter, process_time
 from typing import Any, NamedTuple, TypeVar
 
@@ -40,6 +42,25 @@ class Cost(NamedTuple):
     latency: float
     step: float
     cores: float
+
+
+def ask(process: Popen[str], name: str, line: str) -> dict[str, Any]:
+    """
+    Send a line to a process and return its answer, one line of JSON.
+
+    :param process: started with pipes, as text.
+    :param name: of it, for the error.
+    :raises VosError: it has ended.
+    """
+    if process.stdin is None or process.stdout is None:
+        raise RuntimeError('started with pipes')
+    process.stdin.write(f'{line}\n')
+    process.stdin.flush()
+    said = process.stdout.readline()
+    if not said:
+        raise VosError(f'{name} has ended; its own message is above')
+    answer: dict[str, Any] = json.loads(said)
+    return answer
 
 
 def open_with(model: str, size: int, threads: int) -> VideoSegmenter:

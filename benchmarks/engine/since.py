@@ -14,7 +14,6 @@ says whether both did the same work.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 from pathlib import Path
 import subprocess
@@ -24,10 +23,9 @@ from typing import Any
 
 import numpy as np
 from record import parse_args, percentiles, ROOT, save, table
-from workload import prompt_for, turns
+from workload import ask, prompt_for, turns
 
 from vos_ros.config import RuntimeConfig
-from vos_ros.errors import VosError
 from vos_ros.sequences import open_davis
 
 BLOCK = 4  # frames of a turn; the first turn, with the prompt in it, is not counted
@@ -50,15 +48,7 @@ class Checkout:
 
     def step(self, frames: int) -> dict[str, list[float]]:
         """Return ms and the share of the picture that was found, of each of the next frames."""
-        if self._process.stdin is None or self._process.stdout is None:
-            raise RuntimeError('started with pipes')
-        self._process.stdin.write(f'{frames}\n')
-        self._process.stdin.flush()
-        line = self._process.stdout.readline()
-        if not line:
-            raise VosError(f'{self._folder} has ended; its own message is above')
-        answer: dict[str, list[float]] = json.loads(line)
-        return answer
+        return ask(self._process, str(self._folder), str(frames))
 
     def close(self) -> None:
         """End the process."""
@@ -120,15 +110,14 @@ def main() -> int:
                     )
                     old, new = measure(ways, clip, len(frames), args.threads)
                 ms = [percentiles(one['ms']) for one in (old, new)]
-                shares = [f'{np.mean(one["found"]):.3f}' for one in (old, new)]
+                shares = [round(float(np.mean(one['found'])), 3) for one in (old, new)]
                 ratios = [f'{ms[1][name] / ms[0][name]:.2f}' for name in ('p50', 'p95', 'p99')]
-                rows.append(
-                    [f'{Path(root).name}/{sequence.name}', objects,
-                     *(f'{one["p50"]:.1f}' for one in ms), *ratios, *shares]
-                )  # fmt: skip
-                raw[f'{Path(root).name}/{sequence.name}, objects={objects}'] = {
-                    'older': old,
-                    'this': new,
+                name = f'{Path(root).name}/{sequence.name}'
+                p50 = [f'{one["p50"]:.1f}' for one in ms]
+                rows.append([name, objects, *p50, *ratios, *(f'{share:.3f}' for share in shares)])
+                raw[f'{name}, objects={objects}'] = {
+                    which: {'ms': one, 'found': share}
+                    for which, one, share in zip(('older', 'this'), ms, shares)
                 }
                 print(*rows[-1], flush=True)
     head = ['sequence', 'objects', 'older, p50 ms', 'this, p50 ms', 'ratio of p50', 'of p95']

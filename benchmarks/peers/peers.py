@@ -37,7 +37,6 @@ onnxruntime too. Its labels are compared with those of its sources before it is 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 from pathlib import Path
 import subprocess
@@ -47,7 +46,7 @@ from typing import Any
 
 import numpy as np
 from record import parse_args, percentiles, save, table
-from workload import block, Clip, costs_of, fit_clip, prompt_for, read_clip, start, turns
+from workload import ask, block, Clip, costs_of, fit_clip, prompt_for, read_clip, start, turns
 
 from vos_ros.config import RuntimeConfig, SegmenterConfig
 from vos_ros.engine.segmenter import VideoSegmenter
@@ -89,15 +88,7 @@ class Peer:
 
     def ask(self, command: str) -> dict[str, Any]:
         """Send one command and return the answer; VosError when the process has died."""
-        if self._process.stdin is None or self._process.stdout is None:
-            raise RuntimeError('started with pipes')
-        self._process.stdin.write(f'{command}\n')
-        self._process.stdin.flush()
-        line = self._process.stdout.readline()
-        if not line:
-            raise VosError(f'{self.name} has ended; its own message is above')
-        answer: dict[str, Any] = json.loads(line)
-        return answer
+        return ask(self._process, self.name, command)
 
     def begin(self, objects: int, warm_up: int) -> None:
         """Prompt it, and step until its memory is full."""

@@ -24,6 +24,7 @@ from tiny_run import (  # noqa: E402
 from vos_distill.cli import main  # noqa: E402
 from vos_distill.data import ClipConfig, load_stills  # noqa: E402
 from vos_distill.data.clips import clip_loader  # noqa: E402
+from vos_distill.loop import train as trainer  # noqa: E402
 from vos_distill.loop.train import train  # noqa: E402
 from vos_distill.networks.checkpoint import load_checkpoint  # noqa: E402
 from vos_distill.recipe import Recipe  # noqa: E402
@@ -203,6 +204,23 @@ def test_a_run_directory_is_for_one_process_at_a_time(data: Path, begun: Path) -
     assert load_checkpoint(begun / 'last.pt')['step'] == 2
     train(tiny_recipe(), data, begun)
     assert load_checkpoint(begun / 'last.pt')['step'] == tiny_recipe().steps
+
+
+def test_a_run_directory_is_held_before_its_checkpoint_is_read(
+    data: Path, begun: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Else it would go on from what another process, ending meanwhile, has gone beyond.
+    steps: list[str] = []
+
+    def read(*_: object) -> None:
+        steps.append('read')
+        raise ValueError('enough')
+
+    monkeypatch.setattr(trainer, 'hold', lambda run: steps.append('held'))
+    monkeypatch.setattr(trainer, 'read_progress', read)
+    with pytest.raises(ValueError, match='enough'):
+        train(tiny_recipe(), data, begun)
+    assert steps == ['held', 'read']
 
 
 def test_data_without_a_usable_object_are_an_error(data: Path, tmp_path: Path) -> None:

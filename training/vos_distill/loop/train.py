@@ -412,6 +412,8 @@ def train(
             validation.check()
         return read_progress(run, recipe)
 
+    # before its checkpoint is read: another process may still write one
+    lock = together(lambda: hold(run) if fabric.is_global_zero and run.is_dir() else None)
     saved = of_the_first(together(begun))
     # what a run goes on from is in its checkpoint: the weights that it began with may be gone
     start = recipe if saved is None else replace(recipe, init='', imagenet='')
@@ -446,7 +448,8 @@ def train(
         '%d stills, %d videos; %s on %s', len(stills), len(videos), recipe.preset, fabric.device
     )
     metrics = None
-    lock = together(lambda: hold(run) if fabric.is_global_zero else None)
+    # a new one is made only now, so that nothing is left of a run that could not begin
+    lock = together(lambda: hold(run) if fabric.is_global_zero and lock is None else lock)
     if fabric.is_global_zero:
         recipe.write(run / 'recipe.yaml')
         metrics = MetricsLog(run, recipe.log_every, state.step, state.window)
